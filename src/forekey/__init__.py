@@ -1,0 +1,23 @@
+"""Forekey: from a relational database to graph-neural-network predictions in production."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from forekey.api import Model, Project, Task, init, open  # noqa: A004
+    from forekey.errors import ForekeyError
+
+__all__ = ["ForekeyError", "Model", "Project", "Task", "__version__", "init", "open"]
+
+_HOMES = {"ForekeyError": "forekey.errors"}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first used, so that ``import forekey`` costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module 'forekey' has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "forekey.api")), name)

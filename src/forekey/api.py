@@ -1,0 +1,129 @@
+"""The Python verbs: thin objects over the pipeline.
+
+    project = fk.init("duckdb:///shop.duckdb")
+    task = project.task("churn")
+    model = task.train()
+    model.metrics["test"]["auroc"]
+    task.embed()
+    task.predict(as_of="2026-01-01")
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forekey import pipeline
+from forekey.errors import TaskError
+from forekey.project import Project as _Project
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from forekey.graph import Integrity, Snapshot
+    from forekey.monitoring import MonitorReport
+    from forekey.retraining import Challenge
+    from forekey.task import Metrics
+
+
+class Project:
+    """A project folder."""
+
+    def __init__(self, project: _Project) -> None:
+        self._project = project
+
+    def __repr__(self) -> str:
+        return f"Project({str(self._project.root)!r}, source={self._project.config.source!r})"
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self._project.root
+
+    def snapshot(self, *, full: bool = False, as_of: str | datetime | None = None) -> Snapshot:
+        """Build or update the graph; ``full`` reads every row again."""
+        return pipeline.snapshot(self._project, full=full, as_of=_moment(as_of))
+
+    def check(self) -> Integrity:
+        """Judge keys, foreign keys and times."""
+        return pipeline.check(self._project)
+
+    def task(self, name: str | None = None, *, pql: str | None = None) -> Task:
+        """Return a task of forekey.yaml by name, or one that a query states on the spot."""
+        if (name is None) == (pql is None):
+            raise TaskError("Name a task, or give a query with pql=; one of the two.")
+        if name is not None:
+            self._project.task(name)
+        return Task(self._project, name or pql or "")
+
+    def monitor(self) -> MonitorReport:
+        """Look once at drift, quality, graph statistics, freshness and latency."""
+        return pipeline.monitor(self._project)
+
+
+class Task:
+    """One task of a project."""
+
+    def __init__(self, project: _Project, name: str) -> None:
+        self._project = project
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r})"
+
+    def labels(self) -> pa.Table:
+        """Return the label table: entity, time, target, split."""
+        return pipeline.labels(self._project, self.name).table
+
+    def train(self, *, preset: str = "normal", seed: int = 0) -> Model:
+        """Train on the newest snapshot (built if there is none) and register the version."""
+        return Model(pipeline.train(self._project, self.name, preset=preset, seed=seed))
+
+    def evaluate(self, *, split: str = "test", at: str | datetime | None = None) -> Metrics:
+        """Score the champion on a split, or on all labels at one anchor time."""
+        return pipeline.evaluate(self._project, self.name, split=split, at=_moment(at))[1]
+
+    def embed(self) -> pipeline.Embedded:
+        """Write embeddings and predictions of every entity to the store."""
+        return pipeline.embed(self._project, self.name)
+
+    def predict(self, *, as_of: str | datetime | None = None) -> pa.Table:
+        """Return predictions for every entity that the task speaks of at a time (default: the snapshot's)."""
+        return pipeline.predict(self._project, self.name, as_of=_moment(as_of)).table()
+
+    def retrain(self, *, preset: str = "normal", seed: int = 0) -> Challenge:
+        """Train a challenger, hold it against the champion, promote or keep."""
+        return pipeline.retrain(self._project, self.name, preset=preset, seed=seed)
+
+
+class Model:
+    """A trained version and how good it is."""
+
+    def __init__(self, report: Any) -> None:
+        self.report = report
+        self.version: str = report.model_version
+        self.metrics: dict[str, Metrics] = report.metrics
+        self.baselines: dict[str, dict[str, Metrics]] = report.baselines
+
+    def __repr__(self) -> str:
+        return f"Model({self.report.task}/{self.version}: {self.report.verdict})"
+
+
+def init(url: str, root: str | Path = ".", *, force: bool = False) -> Project:
+    """Introspect a database and write forekey.yaml into ``root``."""
+    return Project(pipeline.init(url, Path(root), force=force).project)
+
+
+def open(root: str | Path = ".") -> Project:  # noqa: A001 - fk.open is the public name
+    """Open a project folder."""
+    return Project(_Project.open(root))
+
+
+def _moment(value: str | datetime | None) -> datetime | None:
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError as error:
+        raise TaskError(f"'{value}' is not a time; write it as 2026-01-31 or 2026-01-31T12:00:00.") from error

@@ -1,0 +1,249 @@
+"""Every command. Heavy rooms are imported where they are used, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from forekey import __version__
+
+if TYPE_CHECKING:
+    from forekey.project import Project
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class _Commands(click.Group):
+    """Lists commands in the order of the story rather than of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="forekey")
+def cli() -> None:
+    """From a relational database to graph-neural-network predictions in production."""
+
+
+def _common(function: _F) -> _F:
+    """Add the options that every command has."""
+    for option in (
+        click.option("-v", "--verbose", is_flag=True, help="Say more, and show tracebacks."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output."),
+        click.option("--project", "root", type=click.Path(path_type=Path), default=Path(), help="Project folder."),
+    ):
+        function = option(function)
+    return function
+
+
+_preset = click.option("--preset", type=click.Choice(["fast", "normal", "best"]), default="normal", show_default=True)
+_seed = click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+
+
+@cli.command()
+@click.option("--no-serve", is_flag=True, help="End instead of serving.")
+@click.option("--port", type=int, default=8000, show_default=True)
+@click.option("--households", type=click.IntRange(min=100), help="Load only this many households: a quick look.")
+@click.option("--project", "root", type=click.Path(path_type=Path), default=Path("forekey-demo"), show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more, and show tracebacks.")
+def demo(no_serve: bool, port: int, households: int | None, root: Path, as_json: bool, verbose: bool) -> None:
+    """Go the whole way on real retail data: load, train, embed, serve, monitor, retrain."""
+    from forekey.cli.walkthrough import run_demo
+
+    run_demo(root, households=households, serve=not no_serve, port=port, as_json=as_json)
+
+
+@cli.command()
+@click.argument("url")
+@click.option("--force", is_flag=True, help="Overwrite forekey.yaml.")
+@_common
+def init(url: str, force: bool, root: Path, as_json: bool, verbose: bool) -> None:
+    """Introspect a database, infer keys and types, write forekey.yaml, print the schema.
+
+    URL is duckdb:///FILE, files:///FOLDER (Parquet or CSV), relbench:///FOLDER, or a path.
+    """
+    from forekey import pipeline
+    from forekey.cli import render
+
+    render.show(render.initialized(pipeline.init(url, root, force=force)), as_json)
+
+
+@cli.command()
+@_common
+def check(root: Path, as_json: bool, verbose: bool) -> None:
+    """Verify keys, foreign-key integrity and times; exit 1 on errors."""
+    from forekey import pipeline
+    from forekey.cli import render
+
+    found = pipeline.check(_open(root))
+    render.show(render.integrity(found), as_json)
+    if found.errors:
+        raise SystemExit(1)
+
+
+@cli.command()
+@click.option("--full", is_flag=True, help="Read every row again instead of only what is new.")
+@click.option("--as-of", type=click.DateTime(), help="Leave out rows after this time (UTC).")
+@_common
+def snapshot(full: bool, as_of: datetime | None, root: Path, as_json: bool, verbose: bool) -> None:
+    """Build or update the graph; print rows, edges, time and what changed."""
+    from forekey import pipeline
+    from forekey.cli import render
+
+    project = _open(root)
+    with render.listening(as_json) as listener:
+        built = pipeline.snapshot(project, full=full, as_of=as_of, listener=listener)
+    render.show(render.snapshot(built), as_json)
+
+
+@cli.command()
+@click.argument("task")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the label table to this Parquet or CSV file.")
+@_common
+def sql(task: str, out: Path | None, root: Path, as_json: bool, verbose: bool) -> None:
+    """Print the label SQL and label statistics of TASK, a name or a query."""
+    from forekey import pipeline
+    from forekey.cli import render
+
+    made = pipeline.labels(_open(root), task)
+    if out is not None:
+        render.write_table(made.table, out)
+    render.show(render.labelled(made), as_json)
+
+
+@cli.command()
+@click.argument("task")
+@_preset
+@_seed
+@_common
+def train(task: str, preset: str, seed: int, root: Path, as_json: bool, verbose: bool) -> None:
+    """Train TASK, compare with baselines, register the version, print the report."""
+    from forekey import pipeline
+    from forekey.cli import render
+
+    project = _open(root)
+    with render.listening(as_json) as listener:
+        report = pipeline.train(project, task, preset=preset, seed=seed, listener=listener)
+    render.show(render.report(report), as_json)
+
+
+@cli.command()
+@click.argument("task")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
+@click.option("--at", type=click.DateTime(), help="Score all labels at this anchor time (UTC) instead of a split.")
+@click.option("--model", "version", help="A version such as v2; the champion if left out.")
+@_common
+def evaluate(
+    task: str, split: str, at: datetime | None, version: str | None, root: Path, as_json: bool, verbose: bool
+) -> None:
+    """Score a model of TASK on a split, or at an anchor time."""
+    from forekey import pipeline
+    from forekey.cli import render
+
+    model, metrics, rows = pipeline.evaluate(_open(root), task, split=split, at=at, version=version)
+    render.show(render.evaluation(model, metrics, rows, split if at is None else at.isoformat()), as_json)
+
+
+@cli.command()
+@click.argument("task")
+@_common
+def embed(task: str, root: Path, as_json: bool, verbose: bool) -> None:
+    """Write embeddings and predictions of every entity of TASK into the store."""
+    from forekey import pipeline
+    from forekey.cli import render
+
+    project = _open(root)
+    with render.listening(as_json) as listener:
+        done = pipeline.embed(project, task, listener=listener)
+    render.show(render.embedded(done), as_json)
+
+
+@cli.command()
+@click.argument("task")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A .parquet or .csv file.")
+@click.option("--as-of", type=click.DateTime(), help="Predict as of this time (UTC) instead of the snapshot's.")
+@_common
+def predict(task: str, out: Path, as_of: datetime | None, root: Path, as_json: bool, verbose: bool) -> None:
+    """Export predictions for every entity that TASK speaks of."""
+    from forekey import pipeline
+    from forekey.cli import render
+
+    batch = pipeline.predict(_open(root), task, as_of=as_of)
+    table = batch.table()
+    render.write_table(table, out)
+    render.show(render.exported(task, batch, len(table), out), as_json)
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--insecure", is_flag=True, help="Allow a public address without an API key.")
+@_common
+def serve(host: str, port: int, insecure: bool, root: Path, as_json: bool, verbose: bool) -> None:
+    """Serve predictions, embeddings and the status page over HTTP."""
+    from forekey.cli import render
+    from forekey.serving import serve as run
+
+    project = _open(root)
+    render.show(render.serving(project, host, port), as_json)
+    run(project, host, port, insecure=insecure)
+
+
+@cli.command()
+@_common
+def monitor(root: Path, as_json: bool, verbose: bool) -> None:
+    """Look once at drift, quality, graph statistics, freshness and latency."""
+    from forekey import pipeline
+    from forekey.cli import render
+
+    render.show(render.monitored(pipeline.monitor(_open(root))), as_json)
+
+
+@cli.command()
+@click.argument("task")
+@_preset
+@_seed
+@_common
+def retrain(task: str, preset: str, seed: int, root: Path, as_json: bool, verbose: bool) -> None:
+    """Train a challenger of TASK, hold it against the champion; exit 1 if the champion stays."""
+    from forekey import pipeline
+    from forekey.cli import render
+
+    project = _open(root)
+    with render.listening(as_json) as listener:
+        challenge = pipeline.retrain(project, task, preset=preset, seed=seed, listener=listener)
+    render.show(render.challenge(challenge), as_json)
+    if not challenge.verdict.promote:
+        raise SystemExit(1)
+
+
+@cli.command()
+@click.argument("task", required=False)
+@click.option("--promote", metavar="VERSION", help="Make this version of TASK the champion.")
+@click.option("--rollback", is_flag=True, help="Make TASK's champion before this one the champion again.")
+@_common
+def models(task: str | None, promote: str | None, rollback: bool, root: Path, as_json: bool, verbose: bool) -> None:
+    """List versions with their lineage; promote one, or roll back."""
+    from forekey import pipeline
+    from forekey.cli import render
+
+    registry = pipeline.registry(_open(root))
+    if (promote or rollback) and task is None:
+        raise click.UsageError("Name the TASK whose champion changes.")
+    if promote and task:
+        registry.promote(task, promote, "promoted by hand")
+    if rollback and task:
+        registry.rollback(task)
+    render.show(render.versions(registry, [task] if task else registry.tasks()), as_json)
+
+
+def _open(root: Path) -> Project:
+    from forekey.project import Project
+
+    return Project.open(root)

@@ -1,0 +1,336 @@
+"""What commands print: each function turns a result into JSON by the contract and into something to read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from forekey.errors import ForekeyError
+from forekey.pipeline import Listener
+from forekey.task import SPLITS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from forekey.graph import Integrity, Snapshot
+    from forekey.inference import BatchPredictions
+    from forekey.monitoring import MonitorReport
+    from forekey.pipeline import Embedded, Initialized, Labelled
+    from forekey.project import Project
+    from forekey.registry import ModelVersion, Registry
+    from forekey.retraining import Challenge
+    from forekey.task import Metrics
+    from forekey.training import TrainReport
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A result in both forms."""
+
+    data: dict[str, Any]
+    view: RenderableType
+
+
+def console() -> Console:
+    """Return the console for standard output; wide enough for tables when it is not a terminal."""
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=False)
+
+
+def show(shown: Shown, as_json: bool) -> None:
+    """Print one JSON object, or the view."""
+    if as_json:
+        print(json.dumps(shown.data, default=str))
+    else:
+        console().print(shown.view)
+
+
+@contextmanager
+def listening(as_json: bool) -> Iterator[Listener]:
+    """Show progress on standard error: a spinner and epochs on a terminal, plain lines elsewhere, nothing for JSON."""
+    if as_json:
+        yield Listener()
+        return
+    errors = Console(stderr=True, highlight=False)
+    if not errors.is_terminal:
+        yield Listener(lambda step: errors.print(f"  {step}"), lambda e: errors.print(f"  {_epoch(e)}"))
+        return
+    with errors.status("starting") as status:
+        yield Listener(status.update, lambda e: (errors.print(f"  {_epoch(e)}"), status.update("training"))[0])
+
+
+def _epoch(epoch: Any) -> str:
+    score = "–" if epoch.score is None else f"{epoch.score:.4f}"
+    star = "  best" if epoch.best else ""
+    return f"epoch {epoch.number:>2}/{epoch.of}  loss {epoch.loss:.4f}  val {epoch.metric} {score}  {epoch.seconds:.0f} s{star}"
+
+
+def initialized(done: Initialized) -> Shown:
+    """Show a new project's schema and guesses."""
+    schema, rows = done.inference.schema, done.inference.rows
+    table = _table("table", "rows", "primary key", "time", "foreign keys", "columns", right=("rows",))
+    for t in schema.tables:
+        keys = ", ".join(f"{fk.column} → {fk.parent}" for fk in t.foreign_keys)
+        columns = ", ".join(f"{c.name} {c.stype}" for c in t.columns if c.name not in t.keys)
+        table.add_row(t.name, f"{rows[t.name]:,}", t.primary_key or "–", t.time_column or "–", keys or "–", columns)
+    structure = [g for g in done.inference.guesses if g.what != "stype"]
+    guessed = _table("guessed", "what", "why")
+    for g in structure:
+        guessed.add_row(f"{g.table}.{g.column}", g.what.replace("_", " "), g.reason)
+    tasks = f"Tasks: {', '.join(done.tasks)}." if done.tasks else "State a task under tasks: to train it."
+    end = Text(f"Wrote {done.project.root / 'forekey.yaml'}. {tasks}")
+    data = {
+        "source": done.url,
+        "tables": {
+            t.name: {
+                "primary_key": t.primary_key,
+                "time_column": t.time_column,
+                "foreign_keys": {fk.column: fk.parent for fk in t.foreign_keys},
+                "columns": {c.name: str(c.stype) for c in t.columns},
+                "rows": rows[t.name],
+            }
+            for t in schema.tables
+        },
+        "guesses": [asdict(g) for g in done.inference.guesses],
+    }
+    return Shown(data, Group(table, *([guessed] if structure else []), end))
+
+
+def snapshot(built: Snapshot) -> Shown:
+    """Show nodes, edges, and what was left out."""
+    facts = built.manifest
+    nodes = _table("node type", "nodes", "quarantined", "newest row", "read", right=("nodes", "quarantined"))
+    for name, t in facts["tables"].items():
+        left_out = ", ".join(f"{n:,} {reason}" for reason, n in t["quarantined"].items()) or "0"
+        nodes.add_row(name, f"{t['nodes']:,}", left_out, _moment(t["newest"]), facts["read"][name])
+    edges = _table("edge type", "edges", "NULL", "orphans", "mean degree", right=("edges", "NULL", "orphans", "mean degree"))
+    for name, e in facts["edges"].items():
+        edges.add_row(name, f"{e['edges']:,}", f"{e['null_keys']:,}", f"{e['orphans']:,}", f"{e['degree']['mean']:.2f}")
+    data = {
+        "snapshot": built.id,
+        "as_of": built.as_of.isoformat(),
+        "nodes": {name: t["nodes"] for name, t in facts["tables"].items()},
+        "edges": {name: e["edges"] for name, e in facts["edges"].items()},
+        "orphans": {name: e["orphans"] for name, e in facts["edges"].items()},
+        "null_keys": {name: e["null_keys"] for name, e in facts["edges"].items()},
+        "quarantined": {name: sum(t["quarantined"].values()) for name, t in facts["tables"].items()},
+        "seconds": facts["seconds"],
+    }
+    total = sum(data["nodes"].values()), sum(data["edges"].values())
+    end = Text(f"Snapshot {built.id} as of {built.as_of}: {total[0]:,} nodes, {total[1]:,} edges, {facts['seconds']:.1f} s.")
+    return Shown(data, Group(nodes, edges, end))
+
+
+def integrity(found: Integrity) -> Shown:
+    """Show what a check found."""
+    table = _table("", "where", "what", "how to mend it")
+    for level, findings in (("error", found.errors), ("warning", found.warnings)):
+        for f in findings:
+            table.add_row(level, f.where, f.what, f.how)
+    data = {"errors": [f.to_dict() for f in found.errors], "warnings": [f.to_dict() for f in found.warnings]}
+    nothing = Text("Keys, foreign keys and times are in order.")
+    return Shown(data, table if found.errors or found.warnings else nothing)
+
+
+def labelled(made: Labelled) -> Shown:
+    """Show a task's SQL, label statistics and a few labelled rows."""
+    table = _table("split", "rows", "anchors", "label", right=("rows", "anchors"))
+    for split in SPLITS:
+        s = made.statistics[split]
+        table.add_row(split, f"{s['rows']:,}", _anchors(made.anchors.get(split), s["anchors"]), _spread(s))
+    sample = _table("entity", "time", "target", "split")
+    for row in made.table.slice(0, 5).to_pylist():
+        sample.add_row(*(str(row[c]) for c in ("entity", "time", "target", "split")))
+    dropped = ", ".join(f"{n:,} {reason}" for reason, n in made.dropped.items() if n) or "none"
+    parts: list[RenderableType] = [Text(f"{made.task.task_type}: {made.task.reason}")]
+    if made.sql is not None:
+        parts.append(Syntax(made.sql, "sql", background_color="default", word_wrap=True))
+    data = {
+        "task_type": str(made.task.task_type),
+        "sql": made.sql,
+        "splits": made.statistics,
+        "dropped": made.dropped,
+    }
+    return Shown(data, Group(*parts, table, Text(f"Dropped: {dropped}"), sample))
+
+
+def report(found: TrainReport) -> Shown:
+    """Show test and validation metrics beside those of the baselines."""
+    metrics = list(found.metrics["test"])
+    table = _table("test", *metrics, right=metrics)
+    table.add_row(f"graph model {found.model_version}", *_numbers(found.metrics["test"], metrics), style="bold")
+    for name, scores in found.baselines.items():
+        table.add_row(name.replace("_", " "), *_numbers(scores["test"], metrics))
+    val = found.metrics["val"].get(found.default_metric)
+    end = Text(
+        f"{found.task} {found.model_version} ({found.task_type}): validation {found.default_metric} {_number(val)}, "
+        f"{found.seconds:.0f} s on snapshot {found.snapshot}.\n{found.verdict}"
+    )
+    return Shown(found.to_dict(), Group(table, end))
+
+
+def evaluation(model: ModelVersion, metrics: Metrics, rows: int, where: str) -> Shown:
+    """Show one model's metrics on some labels."""
+    table = _table(f"{model.name} on {where}", "value", right=("value",))
+    for name, value in metrics.items():
+        table.add_row(name, _number(value))
+    data = {"task": model.task, "model_version": model.version, "on": where, "rows": rows, "metrics": metrics}
+    return Shown(data, Group(table, Text(f"{rows:,} examples.")))
+
+
+def embedded(done: Embedded) -> Shown:
+    """Show what embedding wrote."""
+    data = asdict(done)
+    line = (
+        f"{done.task}: {done.entities:,} embeddings and predictions as of {done.as_of} "
+        f"({done.eligible:,} eligible) as version {done.version}, {done.seconds:.1f} s."
+    )
+    return Shown({k: data[k] for k in ("task", "version", "model_version", "as_of", "entities", "eligible", "seconds")}, Text(line))
+
+
+def exported(task: str, batch: BatchPredictions, rows: int, out: Path) -> Shown:
+    """Show where predictions were written."""
+    data = {
+        "task": task,
+        "model_version": batch.model.version,
+        "as_of": batch.as_of.isoformat(),
+        "rows": rows,
+        "out": str(out),
+    }
+    return Shown(data, Text(f"{rows:,} predictions of {task} as of {batch.as_of} written to {out}."))
+
+
+def serving(project: Project, host: str, port: int) -> Shown:
+    """Show where the service answers."""
+    url = f"http://{host}:{port}"
+    data = {"url": url, "tasks": list(project.config.tasks)}
+    return Shown(data, Text(f"Serving at {url} (status page at /, API at /docs). Press Ctrl-C to end."))
+
+
+def monitored(found: MonitorReport) -> Shown:
+    """Show drift, realized quality, growth and latency."""
+    parts: list[RenderableType] = []
+    drift = _table("drift since training", "column", "PSI", "new rows", right=("PSI", "new rows"))
+    for task, columns in found.drift.items():
+        for d in columns[:5]:
+            drift.add_row(task, f"{d.table}.{d.column}", f"{d.psi:.3f}", f"{d.new_rows:,}")
+    parts.append(drift if drift.row_count else Text("Drift: no new rows since training."))
+    quality = _table("realized quality", "predicted as of", "model", "examples", "metric", "realized", "expected")
+    for q in found.quality:
+        metric = next(iter(q.metrics))
+        quality.add_row(
+            q.task, q.as_of, q.model_version, f"{q.examples:,}", metric, _number(q.metrics[metric]), _number(q.expected.get(metric))
+        )
+    parts.append(quality if quality.row_count else Text("Quality: no prediction's window has passed yet."))
+    graph = _table("graph", "nodes", "growth", "newest row", "age (days)", right=("nodes", "growth", "age (days)"))
+    for t in found.tables:
+        growth = "–" if t.growth is None else f"{t.growth:+,}"
+        graph.add_row(t.table, f"{t.nodes:,}", growth, t.newest or "–", "–" if t.age_days is None else f"{t.age_days:.1f}")
+    parts.append(graph)
+    edges = _table("edges", "count", "mean degree", "max", "isolated", "orphan rate", right=("count", "mean degree", "max"))
+    for e in found.edges:
+        edges.add_row(
+            e.edge_type, f"{e.edges:,}", f"{e.mean_degree:.2f}", f"{e.max_degree:,}", f"{e.isolated:,}", f"{e.orphan_rate:.2%}"
+        )
+    parts.append(edges)
+    latency = _table("latency", "requests", "p50 ms", "p95 ms", "p99 ms", right=("requests", "p50 ms", "p95 ms", "p99 ms"))
+    for route, q in found.latency.items():
+        latency.add_row(route, f"{q['requests']:,}", *(f"{q[k]:.2f}" for k in ("p50_ms", "p95_ms", "p99_ms")))
+    if latency.row_count:
+        parts.append(latency)
+    return Shown(found.to_dict(), Group(*parts))
+
+
+def challenge(found: Challenge) -> Shown:
+    """Show a challenger beside the champion, and who won."""
+    metrics = list(found.challenger_metrics)
+    table = _table(f"newest window, {found.examples:,} examples", *metrics, right=metrics)
+    table.add_row(f"champion {found.champion}", *_numbers(found.champion_metrics, metrics))
+    table.add_row(f"challenger {found.challenger}", *_numbers(found.challenger_metrics, metrics))
+    word = "Promoted" if found.verdict.promote else "Kept"
+    who = found.challenger if found.verdict.promote else found.champion
+    end = Text(f"{word} {who}: {found.verdict.reason}. Embeddings refreshed as {found.embedding_version}.")
+    return Shown(asdict(found), Group(table, end))
+
+
+def versions(registry: Registry, tasks: Sequence[str]) -> Shown:
+    """Show model versions with their lineage."""
+    table = _table("task", "version", "created", "snapshot", "as of", "metric", "test", "")
+    listed = []
+    for task in tasks:
+        champion = registry.champion_or_none(task)
+        for v in registry.versions(task):
+            m = v.manifest
+            mark = "champion" if champion is not None and champion.version == v.version else ""
+            metric = m["default_metric"]
+            table.add_row(
+                task, v.version, m["created_at"], m["snapshot"], m["snapshot_as_of"], metric,
+                _number(m["metrics"]["test"].get(metric)), mark,
+            )  # fmt: skip
+            shown = ("task_type", "created_at", "snapshot", "snapshot_as_of", "task_config", "config", "code_version", "metrics")
+            listed.append({"task": task, "version": v.version, "champion": bool(mark), **{k: m[k] for k in shown}})
+    return Shown({"models": listed}, table if listed else Text("There are no models yet."))
+
+
+def write_table(table: pa.Table, out: Path) -> None:
+    """Write a table as Parquet or CSV by the file's ending, whole or not at all."""
+    import pyarrow.csv as pacsv
+    import pyarrow.parquet as pq
+
+    if out.suffix not in {".parquet", ".csv"}:
+        raise ForekeyError(f"'{out}' must end in .parquet or .csv.")
+    if not out.parent.is_dir():
+        raise ForekeyError(f"The folder '{out.parent}' does not exist.")
+    draft = out.with_name(f".{out.name}.draft")
+    if out.suffix == ".csv":
+        pacsv.write_csv(table, draft)
+    else:
+        pq.write_table(table, draft)
+    draft.replace(out)
+
+
+def _table(*heads: str, right: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
+    for head in heads:
+        table.add_column(head, justify="right" if head in right else "left", overflow="fold")
+    return table
+
+
+def _anchors(moments: list[str] | None, count: int) -> str:
+    if not moments:
+        return f"{count:,}"
+    return moments[0][:10] if len(moments) == 1 else f"{len(moments)}: {moments[0][:10]} … {moments[-1][:10]}"
+
+
+def _spread(statistics: dict[str, Any]) -> str:
+    if "positives" in statistics:
+        return f"{statistics['positives']:,} positive ({statistics['positives'] / max(statistics['rows'], 1):.1%})"
+    if "mean" in statistics:
+        low, middle, high = statistics["quantiles"]
+        return f"mean {statistics['mean']:.4g}, median {middle:.4g}, 10–90 % {low:.4g}–{high:.4g}"
+    return f"{statistics['classes']} classes" if "classes" in statistics else "–"
+
+
+def _numbers(metrics: Metrics, names: Sequence[str]) -> list[str]:
+    return [_number(metrics.get(n)) for n in names]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}"
+
+
+def _moment(micros: int | None) -> str:
+    if micros is None:
+        return "–"
+    from forekey.graph import from_micros
+
+    return f"{from_micros(micros):%Y-%m-%d %H:%M}"

@@ -1,0 +1,162 @@
+"""Rows to arrays: the same code for a whole table, a batch and a single row that has just arrived."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from forekey.features.statistics import (
+    RESERVED_CODES,
+    TEXT_BUCKETS,
+    ColumnFeature,
+    FeatureSpec,
+    TableFeatures,
+    days_of,
+)
+from forekey.graph import Snapshot
+from forekey.schema import Stype
+
+_MISSING, _UNKNOWN = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Encoded rows: ``numbers [rows, numbers] float32`` (always finite) and ``codes [rows, slots] int32``."""
+
+    numbers: NDArray[np.float32]
+    codes: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, rows: NDArray[Any]) -> Encoded:
+        """Return some of the rows."""
+        return Encoded(self.numbers[rows], self.codes[rows])
+
+
+class FeatureStore:
+    """The encoded tables of one snapshot under one spec; a table is encoded when it is first asked for."""
+
+    def __init__(self, snapshot: Snapshot, spec: FeatureSpec) -> None:
+        self.snapshot = snapshot
+        self.spec = spec
+        self._tables: dict[str, Encoded] = {}
+
+    def table(self, name: str) -> Encoded:
+        """Return all rows of a table, encoded."""
+        if name not in self._tables:
+            time_column = self.snapshot.schema.table(name).time_column
+            self._tables[name] = encode_rows(self.snapshot.rows(name), self.spec.table(name), time_column)
+        return self._tables[name]
+
+
+def encode_rows(rows: pa.Table, features: TableFeatures, time_column: str | None) -> Encoded:
+    """Encode rows by statistics fitted before. Missing, unseen and infinite values have outcomes of their own."""
+    numbers = np.zeros((len(rows), features.numbers), np.float32)
+    codes = np.zeros((len(rows), features.slots), np.int32)
+    at, slot, first_code = 0, 0, 1
+    for column in features.columns:
+        if column.numbers:
+            numbers[:, at : at + column.numbers] = _numbers(rows, column, time_column)
+        if column.slots:
+            codes[:, slot : slot + column.slots] = _codes(rows.column(column.name), column, first_code)
+        at, slot, first_code = at + column.numbers, slot + column.slots, first_code + column.num_codes
+    return Encoded(numbers, codes)
+
+
+def _numbers(rows: pa.Table, column: ColumnFeature, time_column: str | None) -> NDArray[np.float32]:
+    if column.stype is Stype.NUMERICAL:
+        values = rows.column(column.name).to_numpy().astype(np.float64)
+        return _scaled(values, column)
+    if column.stype is Stype.EMBEDDING:
+        return _embeddings(rows.column(column.name), column.width)
+    days = days_of(rows, column.name, time_column if column.relative else None)
+    since_epoch = days_of(rows, column.name, None) if column.relative else days
+    scaled = _scaled(days, column)
+    if column.name == time_column:
+        # How long ago a row happened is told by the model's clock; its date alone would be new at every prediction.
+        scaled[:, 0] = 0.0
+    return np.hstack([scaled, _cycles(since_epoch)])
+
+
+def _scaled(values: NDArray[np.float64], column: ColumnFeature) -> NDArray[np.float32]:
+    """Return ``asinh((x - center) / scale)`` (linear near 0, logarithmic in the tails) and a missing flag."""
+    missing = ~np.isfinite(values)
+    with np.errstate(invalid="ignore", over="ignore"):
+        scaled = np.arcsinh((np.where(missing, column.center, values) - column.center) / column.scale)
+    return np.stack([scaled, missing], axis=1).astype(np.float32)
+
+
+def _cycles(days: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return sine and cosine of the time of day, of the week and of the year; zero where missing."""
+    periods = np.array([1.0, 7.0, 365.2425])
+    with np.errstate(invalid="ignore"):
+        angle = np.nan_to_num((days[:, None] / periods) % 1.0) * (2 * np.pi)
+    waves = np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
+    return np.where(np.isfinite(days)[:, None], waves, 0.0).astype(np.float32)
+
+
+def _embeddings(column: pa.ChunkedArray, width: int) -> NDArray[np.float32]:
+    out = np.zeros((len(column), width), np.float32)
+    lists = column.combine_chunks()
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    usable = lengths == width
+    if width and usable.any():
+        flat = pc.list_flatten(lists.filter(pa.array(usable))).to_numpy(zero_copy_only=False)
+        out[usable] = np.nan_to_num(flat.reshape(-1, width), posinf=0.0, neginf=0.0)
+    return out
+
+
+def _codes(values: pa.ChunkedArray, column: ColumnFeature, first_code: int) -> NDArray[np.int32]:
+    if column.stype is Stype.TEXT:
+        return _text_codes(values, column.slots, first_code)
+    if column.stype is Stype.MULTICATEGORICAL:
+        lists = values.combine_chunks()
+        flat = first_code + _looked_up(pc.list_flatten(lists), column.vocabulary)
+        return _padded(flat, pc.fill_null(pc.list_value_length(lists), 0).to_numpy(), column.slots)
+    texts = values.cast(pa.string()) if column.stype is Stype.BOOLEAN else values
+    return (first_code + _looked_up(texts, column.vocabulary))[:, None]
+
+
+def _looked_up(values: Any, vocabulary: tuple[str, ...]) -> NDArray[np.int32]:
+    """Return 0 for missing, 1 for a value without a code, 2 and up for the vocabulary."""
+    found = pc.index_in(values, value_set=pa.array(vocabulary, pa.string()))
+    codes = pc.fill_null(found, _UNKNOWN - RESERVED_CODES).to_numpy(zero_copy_only=False).astype(np.int32)
+    codes += RESERVED_CODES
+    codes[values.is_null().to_numpy(zero_copy_only=False) if isinstance(values, pa.Array) else values.is_null().to_numpy()] = _MISSING
+    return codes
+
+
+def _text_codes(values: pa.ChunkedArray, slots: int, first_code: int) -> NDArray[np.int32]:
+    """Return a code per word by hashing; words beyond the slots are left out."""
+    words = pc.split_pattern_regex(pc.utf8_lower(values.combine_chunks()), r"[^\p{L}\p{N}]+")
+    flat = pc.list_flatten(words)
+    distinct = flat.dictionary_encode()
+    hashed = np.array([_bucket(w) for w in distinct.dictionary.to_pylist()], np.int32)
+    codes = hashed[distinct.indices.to_numpy()] if len(flat) else np.empty(0, np.int32)
+    padded = _padded(first_code + RESERVED_CODES + codes, pc.fill_null(pc.list_value_length(words), 0).to_numpy(), slots)
+    padded[values.is_null().to_numpy(), 0] = first_code + _MISSING
+    return padded
+
+
+@lru_cache(maxsize=1 << 16)
+def _bucket(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=4).digest(), "big") % TEXT_BUCKETS
+
+
+def _padded(flat: NDArray[np.int32], lengths: NDArray[Any], slots: int) -> NDArray[np.int32]:
+    """Lay lists of codes out in rows of ``slots``; 0 ("nothing here") fills what is left."""
+    out = np.zeros((len(lengths), slots), np.int32)
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]) if len(lengths) else np.empty(0, np.int64)
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    place = np.arange(len(flat)) - np.repeat(starts, lengths)
+    fits = place < slots
+    out[row[fits], place[fits]] = flat[fits]
+    return out

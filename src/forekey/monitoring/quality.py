@@ -1,0 +1,60 @@
+"""What became of predictions: labels that the query itself produces once the window has passed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+
+from forekey.graph import Snapshot
+from forekey.registry import ModelVersion
+from forekey.source import Source
+from forekey.store import LoggedBatch, PredictionLog
+from forekey.task import Metrics, Task, TaskType, compute_metrics
+
+
+@dataclass(frozen=True, slots=True)
+class RealizedQuality:
+    """How good the predictions made at one time proved. ``expected`` are the test metrics of the same version."""
+
+    task: str
+    as_of: str
+    model_version: str
+    examples: int
+    metrics: Metrics
+    expected: Metrics
+
+
+def realized_quality(
+    task: Task, source: Source, snapshot: Snapshot, log: PredictionLog, versions: dict[str, ModelVersion]
+) -> list[RealizedQuality]:
+    """Score every logged batch whose window ``(as_of, as_of + horizon]`` the snapshot covers, oldest first."""
+    found = []
+    for batch in log.batches(task.name):
+        anchor = datetime.fromisoformat(batch.as_of)
+        end = task.horizon_end(anchor)
+        if end is None or end == anchor or end > snapshot.as_of or batch.model_version not in versions:
+            continue
+        scored = _score(task, source, batch, anchor, versions[batch.model_version])
+        if scored is not None:
+            found.append(scored)
+    return found
+
+
+def _score(
+    task: Task, source: Source, batch: LoggedBatch, anchor: datetime, version: ModelVersion
+) -> RealizedQuality | None:
+    examples = task.labels_at(source, [anchor])
+    if task.task_type is TaskType.MULTICLASS_CLASSIFICATION or len(examples) == 0:
+        return None
+    order = pa.array(np.arange(len(examples)))
+    labelled = pa.table({"entity": examples.keys, "label": examples.target, "order": order})
+    joined = labelled.join(batch.rows.select(["entity", "prediction"]), "entity", join_type="inner").sort_by("order")
+    if len(joined) == 0:
+        return None
+    target, predicted = joined.column("label").to_numpy(), joined.column("prediction").to_numpy()
+    metrics = compute_metrics(task.task_type, target, predicted, train_std=version.manifest["train_std"])
+    expected = version.manifest["metrics"]["test"]
+    return RealizedQuality(task.name, batch.as_of, batch.model_version, len(joined), metrics, expected)

@@ -1,0 +1,94 @@
+"""One pass of the monitors, as one value."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from forekey.graph import Snapshot, SnapshotStore, to_micros, utc_now
+from forekey.monitoring.drift import ColumnDrift, column_drift, prediction_drift
+from forekey.monitoring.graph import EdgeStatistics, TableStatistics, graph_statistics
+from forekey.monitoring.quality import RealizedQuality, realized_quality
+from forekey.registry import ModelVersion, Registry
+from forekey.source import Source
+from forekey.store import PredictionLog
+from forekey.task import Task, TaskType
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorReport:
+    """What the monitors saw.
+
+    ``drift`` compares per task the rows since the champion's snapshot with those before; ``prediction_drift`` is the
+    population stability index between a task's last two batches; ``latency`` holds milliseconds per route as the
+    service last wrote them.
+    """
+
+    at: str
+    snapshot: str
+    as_of: str
+    tables: list[TableStatistics]
+    edges: list[EdgeStatistics]
+    drift: dict[str, list[ColumnDrift]]
+    prediction_drift: dict[str, float]
+    quality: list[RealizedQuality]
+    latency: dict[str, dict[str, float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form of ``forekey monitor --json``."""
+        return asdict(self)
+
+
+def observe(
+    snapshot: Snapshot,
+    snapshots: SnapshotStore,
+    models: Registry,
+    tasks: dict[str, Task],
+    source: Source,
+    log: PredictionLog,
+    serving: Path,
+) -> MonitorReport:
+    """Look at everything once. Reads only."""
+    tables, edges = graph_statistics(snapshot, snapshots)
+    drift: dict[str, list[ColumnDrift]] = {}
+    moved: dict[str, float] = {}
+    quality: list[RealizedQuality] = []
+    for name, task in tasks.items():
+        champion = models.champion_or_none(name)
+        if champion is None:
+            continue
+        drift[name] = column_drift(snapshot, _trained_until(champion))
+        quality += realized_quality(task, source, snapshot, log, {v.version: v for v in models.versions(name)})
+        shift = _prediction_shift(task, log)
+        if shift is not None:
+            moved[name] = round(shift, 4)
+    return MonitorReport(
+        utc_now().isoformat(), snapshot.id, snapshot.as_of.isoformat(), tables, edges, drift, moved, quality,
+        read_latency(serving),
+    )  # fmt: skip
+
+
+def read_latency(serving: Path) -> dict[str, dict[str, float]]:
+    """Return the latencies that the service last wrote: requests and milliseconds per route."""
+    path = serving / "latency.json"
+    try:
+        data: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return data
+
+
+def _trained_until(model: ModelVersion) -> int:
+    from datetime import datetime
+
+    return to_micros(datetime.fromisoformat(model.manifest["snapshot_as_of"]))
+
+
+def _prediction_shift(task: Task, log: PredictionLog) -> float | None:
+    batches = log.batches(task.name)
+    if len(batches) < 2 or task.task_type is TaskType.MULTICLASS_CLASSIFICATION:
+        return None
+    before, now = (b.rows.column("prediction").to_numpy() for b in batches[-2:])
+    return prediction_drift(before, now) if len(before) and len(now) else None

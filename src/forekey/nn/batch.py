@@ -1,0 +1,47 @@
+"""What a model is fed: a sampled subgraph as tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBatch:
+    """The nodes of one type. Each distinct row is encoded once, however often it was sampled.
+
+    ``numbers [distinct, numbers] float32`` and ``codes [distinct, slots] int64`` are the distinct rows, ``place [n]
+    int64`` says which of them each node is, ``age [n] float32`` how many days before its seed time the row happened
+    (None for a table without times), and ``depths[h]`` how many of the nodes lie within ``h`` hops.
+    """
+
+    numbers: Tensor
+    codes: Tensor
+    place: Tensor
+    age: Tensor | None
+    depths: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RelationBatch:
+    """The sampled edges of one relation, nearest hop first: positions among the nodes of its two types.
+
+    ``parent [m] int64``, ``child [m] int64``, ``rank [m] int64``, ``degrees [expanded] float32``; ``depths`` as in
+    :class:`forekey.sampling.Edges`.
+    """
+
+    parent: Tensor
+    child: Tensor
+    rank: Tensor
+    degrees: Tensor
+    depths: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphBatch:
+    """One batch; the seeds are the first ``num_seeds`` nodes of the entity's type."""
+
+    num_seeds: int
+    nodes: dict[str, NodeBatch]
+    relations: dict[str, RelationBatch]

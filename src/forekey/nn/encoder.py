@@ -1,0 +1,49 @@
+"""From encoded columns and the age of a row to a vector."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+AGE_SCALES_DAYS = (1.0, 7.0, 30.0, 90.0, 365.0, 1825.0)
+"""Time scales on which recency is told apart: a day to five years."""
+
+
+class TableEncoder(nn.Module):
+    """Encodes the rows of one table: a linear map of the numbers plus an embedding per code, then a residual block."""
+
+    def __init__(self, numbers: int, num_codes: int, channels: int) -> None:
+        super().__init__()
+        self.numbers = nn.Linear(numbers, channels) if numbers else None
+        # Code 0 is "nothing here" and adds nothing.
+        self.codes = nn.EmbeddingBag(num_codes, channels, mode="sum", padding_idx=0) if num_codes > 1 else None
+        if self.codes is not None:
+            nn.init.normal_(self.codes.weight, std=0.1)
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.norm = nn.LayerNorm(channels)
+        self.block = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels))
+
+    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """``[rows, numbers] float32`` and ``[rows, slots] int64`` to ``[rows, channels] float32``."""
+        out = self.bias.expand(len(numbers), -1)
+        if self.numbers is not None:
+            out = out + self.numbers(numbers)
+        if self.codes is not None and codes.shape[1]:
+            out = out + self.codes(codes)
+        return out + self.block(self.norm(out))  # type: ignore[no-any-return]
+
+
+class AgeEncoder(nn.Module):
+    """Encodes how long before the seed time a row happened, as decays on several time scales and a logarithm."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scales: Tensor
+        self.register_buffer("scales", torch.tensor(AGE_SCALES_DAYS), persistent=False)
+        self.linear = nn.Linear(len(AGE_SCALES_DAYS) + 1, channels)
+
+    def forward(self, age: Tensor) -> Tensor:
+        """``[n] float32`` days (0 or more) to ``[n, channels] float32``."""
+        age = age.clamp(min=0.0)[:, None]
+        waves = torch.cat([torch.exp(-age / self.scales), torch.log1p(age) / 8.0], dim=1)
+        return self.linear(waves)  # type: ignore[no-any-return]

@@ -1,0 +1,299 @@
+"""The whole story, a function a step. Everything here calls rooms and returns values; nothing prints.
+
+    init ─► snapshot ─► train ─► embed ─► (store, serve)
+                ▲         ▲                     │
+                └─────────┴──── retrain ◄── monitor
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forekey.errors import ProjectError, TaskError
+from forekey.project import CONFIG_NAME, Config, PQLTask, Project, TaskConfig, render_config, write_atomically
+from forekey.schema import Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from forekey.graph import Integrity, Snapshot, SnapshotStore
+    from forekey.inference import BatchPredictions
+    from forekey.monitoring import MonitorReport
+    from forekey.registry import ModelVersion, Registry
+    from forekey.retraining import Challenge
+    from forekey.source import Inference, Source
+    from forekey.store import PredictionLog
+    from forekey.task import Metrics, Task
+    from forekey.training import TrainConfig, TrainReport
+
+AD_HOC = "query"
+"""The name of a task that was given as a query on the spot."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears of progress: ``step`` gets a line, ``epoch`` a :class:`forekey.training.loop.Epoch`."""
+
+    step: Callable[[str], None] = lambda _: None
+    epoch: Callable[[Any], None] = lambda _: None
+
+
+SILENT = Listener()
+
+
+@dataclass(frozen=True)
+class Initialized:
+    """A new project and what was inferred for it."""
+
+    project: Project
+    url: str
+    inference: Inference
+    tasks: tuple[str, ...]
+
+
+def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, force: bool = False) -> Initialized:
+    """Introspect a source and write forekey.yaml, with what was guessed marked by comments."""
+    from forekey.source import infer_schema, normalize_url, open_source, relbench_project
+
+    path = root / CONFIG_NAME
+    if path.exists() and not force:
+        raise ProjectError(f"'{path}' exists already. Edit it, or write it anew with --force.")
+    own_url = normalize_url(url, Path.cwd(), root)
+    with open_source(own_url, root) as source:
+        inference = infer_schema(source)
+    official, as_of = relbench_project(own_url, root)
+    config = Config(source=own_url, as_of=as_of, tables=inference.tables(), tasks={**official, **(tasks or {})})
+    header = "Written by `forekey init`; edit freely. Comments say what was guessed, and why."
+    write_atomically(path, render_config(config, inference.comments(), header))
+    return Initialized(Project.open(root), own_url, inference, tuple(config.tasks))
+
+
+def snapshot(
+    project: Project, *, full: bool = False, as_of: datetime | None = None, listener: Listener = SILENT
+) -> Snapshot:
+    """Build or update the graph, and publish it."""
+    from forekey.graph import build_snapshot
+
+    with _source(project) as source:
+        schema = _schema(project, source)
+        moment = as_of or project.config.as_of
+        return build_snapshot(source, schema, snapshots(project), as_of=moment, full=full, progress=listener.step)
+
+
+def check(project: Project) -> Integrity:
+    """Judge keys, foreign keys and times from the newest snapshot, built if there is none."""
+    from forekey.graph import check_integrity
+
+    current = snapshots(project).current_or_none() or snapshot(project)
+    current.verify()
+    return check_integrity(current)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The labels of a task: its type and why, the SQL, anchors, statistics, and the table itself."""
+
+    task: Task
+    sql: str | None
+    anchors: dict[str, list[str]]
+    statistics: dict[str, dict[str, Any]]
+    dropped: dict[str, int]
+    table: pa.Table
+
+
+def labels(project: Project, name_or_pql: str) -> Labelled:
+    """Make the label table of a task, or of a query given on the spot."""
+    with _source(project) as source:
+        current = snapshots(project).current()
+        task = find_task(project, current.schema, name_or_pql)
+        made = task.labels(source, current)
+        statement, plan = task.label_statement(current), task.plan(current)
+        sql = statement.sql(dialect=source.dialect, pretty=True) if statement is not None else None
+    anchors = {s: [a.isoformat() for a in getattr(plan, s)] for s in ("train", "val", "test")} if plan else {}
+    return Labelled(task, sql, anchors, made.statistics(), made.dropped, made.table)
+
+
+def train(
+    project: Project, name: str, *, preset: str = "normal", seed: int = 0, listener: Listener = SILENT
+) -> TrainReport:
+    """Train a task on the newest snapshot; the first model of a task becomes its champion."""
+    from forekey.training import train_task
+
+    current = snapshots(project).current_or_none() or snapshot(project, listener=listener)
+    with _source(project) as source:
+        task = find_task(project, current.schema, name)
+        config = train_config(preset, seed)
+        version, report = train_task(
+            task, current, source, registry(project), config, progress=listener.step, on_epoch=listener.epoch
+        )
+    if registry(project).champion_or_none(task.name) is None:
+        registry(project).promote(task.name, version.version, "the first model of the task")
+    return report
+
+
+def evaluate(
+    project: Project, name: str, *, split: str = "test", at: datetime | None = None, version: str | None = None
+) -> tuple[ModelVersion, Metrics, int]:
+    """Score a version (default: the champion) on a split, or on all labels at one anchor time."""
+    from forekey.inference import load_predictor
+    from forekey.training import evaluate_examples, resolve_examples
+
+    current = snapshots(project).current()
+    with _source(project) as source:
+        task = find_task(project, current.schema, name)
+        chosen = registry(project).get(name, version) if version else registry(project).champion(name)
+        examples = task.labels_at(source, [at]) if at else task.labels(source, current).split(split)
+    resolved = resolve_examples(current, task, examples)
+    if len(resolved) == 0:
+        raise TaskError(f"Task '{name}' has no labels {f'at {at}' if at else f'in the {split} split'}.")
+    predictor = load_predictor(chosen, current)
+    return chosen, evaluate_examples(predictor, task, resolved, chosen.manifest["train_std"]), len(resolved)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What one pass of embedding wrote; ``eligible`` counts the entities that the task speaks of now."""
+
+    task: str
+    version: str
+    model_version: str
+    as_of: str
+    entities: int
+    eligible: int
+    seconds: float
+
+
+def embed(project: Project, name: str, *, listener: Listener = SILENT) -> Embedded:
+    """Embed and predict every entity as of the newest snapshot; write them to the store and to the log."""
+    from forekey.store import EmbeddingStore, LoggedBatch, open_store
+
+    started = time.perf_counter()
+    listener.step(f"embedding every entity of {name}")
+    batch = predict(project, name)
+    version = batch.embedding_version()
+    with open_store(project) as store:
+        EmbeddingStore(store).publish(version, batch.keys, batch.predictions, batch.embeddings, batch.eligible)
+    logged = LoggedBatch(version.as_of, version.model_version, batch.table().select(["entity", "prediction"]))
+    prediction_log(project).append(name, logged)
+    return Embedded(
+        name,
+        version.version,
+        version.model_version,
+        version.as_of,
+        len(batch.keys),
+        int(batch.eligible.sum()),
+        round(time.perf_counter() - started, 3),
+    )
+
+
+def predict(project: Project, name: str, *, as_of: datetime | None = None) -> BatchPredictions:
+    """Predict every entity visible at a time (default: the snapshot's), layer by layer over the whole graph."""
+    from forekey.graph import in_utc
+    from forekey.inference import load_predictor, predict_everyone
+
+    current = snapshots(project).current()
+    model = registry(project).champion(name)
+    moment = in_utc(as_of) if as_of is not None else current.as_of
+    task = find_task(project, current.schema, name)
+    with _source(project) as source:
+        population = task.population(source, moment)
+    return predict_everyone(load_predictor(model, current), model, task, population, moment, project.place("scratch"))
+
+
+def monitor(project: Project) -> MonitorReport:
+    """Look once: drift, graph statistics, freshness, latency, and the quality of predictions whose time has come."""
+    from forekey.monitoring import observe
+
+    current, models = snapshots(project).current(), registry(project)
+    tasks = {t: find_task(project, current.schema, t) for t in models.tasks() if t in project.config.tasks}
+    with _source(project) as source:
+        report = observe(
+            current, snapshots(project), models, tasks, source, prediction_log(project), project.place("serving")
+        )
+    write_atomically(project.place("reports") / "monitor.json", json.dumps(report.to_dict(), indent=1))
+    return report
+
+
+def retrain(
+    project: Project, name: str, *, preset: str = "normal", seed: int = 0, listener: Listener = SILENT
+) -> Challenge:
+    """Train a challenger, hold it against the champion on the newest window, promote or keep, refresh embeddings."""
+    from forekey.inference import load_predictor
+    from forekey.retraining import Challenge, judge
+    from forekey.training import evaluate_examples, resolve_examples, train_task
+
+    current, models = snapshots(project).current(), registry(project)
+    champion, task = models.champion(name), find_task(project, current.schema, name)
+    with _source(project) as source:
+        challenger, report = train_task(
+            task, current, source, models, train_config(preset, seed), progress=listener.step, on_epoch=listener.epoch
+        )
+        newest = resolve_examples(current, task, task.labels(source, current).split("test"))
+    predictor = load_predictor(champion, current)
+    scores = evaluate_examples(predictor, task, newest, challenger.manifest["train_std"])
+    verdict = judge(task.task_type, scores, report.metrics["test"], project.config.retrain.min_gain)
+    if verdict.promote:
+        models.promote(name, challenger.version, verdict.reason)
+    embedded = embed(project, name, listener=listener)
+    return Challenge(
+        name, champion.version, challenger.version, scores, report.metrics["test"], len(newest), verdict, embedded.version
+    )
+
+
+def find_task(project: Project, schema: Schema, name_or_pql: str) -> Task:
+    """Return a task of forekey.yaml by name, or the task that a query states."""
+    from forekey.task import define_task
+
+    if name_or_pql.lstrip()[:7].lower() == "predict":
+        return define_task(AD_HOC, project, schema, PQLTask(query=name_or_pql))
+    return define_task(name_or_pql, project, schema)
+
+
+def train_config(preset: str, seed: int) -> TrainConfig:
+    """Return the settings of a preset."""
+    from forekey.training import PRESETS, TrainConfig
+
+    if preset not in PRESETS:
+        raise TaskError(f"There is no preset '{preset}'. Use one of: {', '.join(PRESETS)}.")
+    return TrainConfig(preset=preset, seed=seed, **PRESETS[preset])
+
+
+def snapshots(project: Project) -> SnapshotStore:
+    """Return the project's snapshots."""
+    from forekey.graph import SnapshotStore
+
+    return SnapshotStore(project.place("snapshots"))
+
+
+def registry(project: Project) -> Registry:
+    """Return the project's model versions."""
+    from forekey.registry import Registry
+
+    return Registry(project.place("models"))
+
+
+def prediction_log(project: Project) -> PredictionLog:
+    """Return the log of the project's predictions."""
+    from forekey.store import PredictionLog
+
+    return PredictionLog(project.place("predictions"))
+
+
+def _source(project: Project) -> Source:
+    from forekey.source import open_source
+
+    return open_source(project.config.source, project.root)
+
+
+def _schema(project: Project, source: Source) -> Schema:
+    from forekey.source import configured_schema
+
+    if not project.config.tables:
+        raise ProjectError(f"{CONFIG_NAME} lists no tables. Name those to use under tables:, or run `forekey init`.")
+    return configured_schema(source, project.config)

@@ -1,0 +1,257 @@
+"""A project: a folder with a forekey.yaml that people edit, and a .forekey/ that the machine writes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from forekey.errors import ProjectError, UnknownTask
+from forekey.schema import Stype, did_you_mean
+
+CONFIG_NAME = "forekey.yaml"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TableConfig(_Strict):
+    """How one table is read: keys, time, and column meanings (the rest is as the database says)."""
+
+    primary_key: str | None = None
+    time_column: str | None = None
+    foreign_keys: dict[str, str] = Field(default_factory=dict)
+    columns: dict[str, Stype] = Field(default_factory=dict)
+
+
+class EntityRef(_Strict):
+    """The column of a label table that names the entity, and the primary key it holds."""
+
+    column: str
+    key: str
+
+    @field_validator("key")
+    @classmethod
+    def _names_table_and_column(cls, value: str) -> str:
+        if value.count(".") < 1:
+            raise ValueError("must be table.primary_key, for example customers.customer_id")
+        return value
+
+
+class LabelTask(_Strict):
+    """A task whose labels already exist: one Parquet file, or one file per split."""
+
+    labels: str | dict[Literal["train", "val", "test"], str]
+    entity: EntityRef
+    time: str
+    target: str
+    split: str | None = None
+    horizon_days: float | None = None
+    task_type: Literal["binary_classification", "multiclass_classification", "regression", "link_prediction"]
+
+
+class PQLTask(_Strict):
+    """A task stated in the predictive query language, with settings that the language leaves open."""
+
+    query: str
+    max_anchors: int | None = Field(default=None, ge=3)
+
+
+TaskConfig = PQLTask | LabelTask
+
+
+class RetrainConfig(_Strict):
+    """When to train a challenger, and how much better it must be."""
+
+    schedule: str | None = None
+    on_drift: float | None = Field(default=None, gt=0)
+    on_quality_drop: float | None = Field(default=None, gt=0)
+    min_gain: float = Field(default=0.0, ge=0)
+
+
+class Config(_Strict):
+    """The contents of forekey.yaml."""
+
+    source: str
+    as_of: datetime | None = None
+    tables: dict[str, TableConfig] = Field(default_factory=dict)
+    tasks: dict[str, TaskConfig] = Field(default_factory=dict)
+    store: str = "lmdb"
+    retrain: RetrainConfig = RetrainConfig()
+
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _bare_tables(cls, value: Any) -> Any:
+        return {k: {} if v is None else v for k, v in value.items()} if isinstance(value, Mapping) else value
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _plain_queries(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {k: {"query": v} if isinstance(v, str) else v for k, v in value.items()}
+
+    @field_validator("tasks")
+    @classmethod
+    def _names_fit_in_a_path(cls, value: dict[str, TaskConfig]) -> dict[str, TaskConfig]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+                raise ValueError(f"task name {name!r} must be 1 to 64 letters, digits, '_', '-' or '.'")
+        return value
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder and its validated configuration."""
+
+    root: Path
+    config: Config
+
+    @classmethod
+    def open(cls, root: str | Path) -> Project:
+        """Read and validate ``root/forekey.yaml``; :class:`ProjectError` names the line that is wrong."""
+        root = Path(root)
+        path = root / CONFIG_NAME
+        if not path.is_file():
+            raise ProjectError(
+                f"'{root}' is not a Forekey project: it has no {CONFIG_NAME}. "
+                "Run `forekey init URL` there, or name another folder with --project."
+            )
+        return cls(root, parse_config(path.read_text(encoding="utf-8"), str(path)))
+
+    @property
+    def machine(self) -> Path:
+        """Everything that Forekey writes; safe to delete and rebuild."""
+        return self.root / ".forekey"
+
+    def place(self, name: str) -> Path:
+        """Return a folder inside .forekey/, made if it is not there."""
+        path = self.machine / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def task(self, name: str) -> TaskConfig:
+        """Return the configuration of a task; :class:`UnknownTask` with the nearest name if there is none."""
+        if name not in self.config.tasks:
+            hint = did_you_mean(name, self.config.tasks) or " (there are none yet)"
+            raise UnknownTask(f"There is no task '{name}' in {CONFIG_NAME}{hint}. Add it under tasks:.")
+        return self.config.tasks[name]
+
+    def resolve(self, path: str) -> Path:
+        """Return a path of the configuration, relative ones from the project folder."""
+        return (self.root / path).resolve()
+
+
+def parse_config(text: str, where: str) -> Config:
+    """Parse YAML text into a :class:`Config`; ``${NAME}`` in a value stands for an environment variable."""
+    try:
+        data = YAML(typ="safe").load(StringIO(text))
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f" line {mark.line + 1}" if mark is not None else ""
+        raise ProjectError(f"{where}{at} is not valid YAML: {getattr(error, 'problem', error)}.") from error
+    if not isinstance(data, dict):
+        raise ProjectError(f"{where} must hold settings by name (source:, tables:, tasks:), not {type(data).__name__}.")
+    try:
+        return Config.model_validate(_substitute(data, where))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"] if part not in {"PQLTask", "LabelTask"})
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise ProjectError(f"{where}: {place or 'the file'}: {first['msg']}{more}.") from error
+
+
+def _substitute(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        return {k: _substitute(v, where) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_substitute(v, where) for v in value]
+    if not isinstance(value, str):
+        return value
+
+    def variable(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise ProjectError(f"{where} uses ${{{match[1]}}}, but that environment variable is not set.")
+        return os.environ[match[1]]
+
+    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", variable, value)
+
+
+def render_config(config: Config, comments: Mapping[tuple[str, ...], str], header: str) -> str:
+    """Return forekey.yaml as text; ``comments`` says why, per path such as ``("tables", "orders", "time_column")``."""
+    yaml = YAML()
+    yaml.width = 120
+    yaml.default_flow_style = False
+    tables = CommentedMap()
+    for name, table in config.tables.items():
+        tables[name] = _render_table(name, table, comments)
+    data = CommentedMap({"source": config.source})
+    if config.as_of is not None:
+        data["as_of"] = config.as_of.isoformat()
+        data.yaml_add_eol_comment(comments.get(("as_of",), "rows after this moment are not read"), "as_of")
+    data["tables"] = tables
+    data["tasks"] = CommentedMap({name: _render_task(task) for name, task in config.tasks.items()})
+    data["store"] = config.store
+    out = StringIO()
+    yaml.dump(data, out)
+    return f"# {header}\n{out.getvalue()}"
+
+
+def _render_table(name: str, table: TableConfig, comments: Mapping[tuple[str, ...], str]) -> CommentedMap:
+    entry = CommentedMap()
+    for role in ("primary_key", "time_column"):
+        value = getattr(table, role)
+        if value is not None:
+            entry[role] = value
+            _comment(entry, role, comments.get(("tables", name, role)))
+    for part in ("foreign_keys", "columns"):
+        values = CommentedMap({k: str(v) for k, v in getattr(table, part).items()})
+        if values:
+            entry[part] = values
+            for key in values:
+                _comment(values, key, comments.get(("tables", name, part, key)))
+    return entry
+
+
+def _comment(entry: CommentedMap, key: str, text: str | None) -> None:
+    if text is not None:
+        entry.yaml_add_eol_comment(text.replace("\n", " "), key)
+
+
+def _render_task(task: TaskConfig) -> Any:
+    if isinstance(task, PQLTask) and task.max_anchors is None:
+        return task.query
+    return task.model_dump(mode="json", exclude_none=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that readers see the old contents or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.replace(path)
+
+
+def process_alive(pid: int) -> bool:
+    """Whether a process of this number runs on this machine: a draft of one that does not is abandoned."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,23 @@
+"""The predictive query language: text to tree to typed query to SQL."""
+
+from forekey.query.binder import bind
+from forekey.query.bound import BoundColumn, BoundQuery, TaskType
+from forekey.query.calendar import shift
+from forekey.query.parser import parse
+from forekey.query.sql import dropped_sql, label_sql, population_sql
+from forekey.query.tree import Query, Unit, Window
+
+__all__ = [
+    "BoundColumn",
+    "BoundQuery",
+    "Query",
+    "TaskType",
+    "Unit",
+    "Window",
+    "bind",
+    "dropped_sql",
+    "label_sql",
+    "parse",
+    "population_sql",
+    "shift",
+]

@@ -1,0 +1,94 @@
+"""A query that fits a schema: every name resolved, every type checked, the join paths known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from forekey.query.calendar import shift
+from forekey.query.tree import Aggregation, Column, Query, Window
+from forekey.schema import ColumnSchema, EdgeType, Schema, TableSchema
+
+
+class TaskType(StrEnum):
+    """What is predicted, and with that which loss, metrics and baselines apply."""
+
+    BINARY_CLASSIFICATION = "binary_classification"
+    MULTICLASS_CLASSIFICATION = "multiclass_classification"
+    MULTILABEL_CLASSIFICATION = "multilabel_classification"
+    REGRESSION = "regression"
+    LINK_PREDICTION = "link_prediction"
+    FORECASTING = "forecasting"
+
+
+@dataclass(frozen=True, slots=True)
+class BoundColumn:
+    """A column reached from some row by following foreign keys upwards; an empty path is the row itself."""
+
+    column: ColumnSchema
+    table: TableSchema
+    path: tuple[EdgeType, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundAggregation:
+    """An aggregation over the rows of ``table`` that reach the entity through ``path`` (child first).
+
+    ``value`` is None for ``COUNT(table.*)``. ``filters`` resolves each column in the aggregation's own WHERE.
+    """
+
+    aggregation: Aggregation
+    table: TableSchema
+    value: ColumnSchema | None
+    path: tuple[EdgeType, ...]
+    window: Window | None
+    filters: dict[Column, BoundColumn]
+
+
+@dataclass(frozen=True)
+class BoundQuery:
+    """A query with its task type and the meaning of each operand.
+
+    ``target_window`` spans every window of the target (None for a static target): a label at anchor time ``t``
+    covers events in ``(t + start, t + end]``.
+    """
+
+    query: Query
+    schema: Schema
+    entity: TableSchema
+    task_type: TaskType
+    reason: str
+    target_window: Window | None
+    aggregations: dict[Aggregation, BoundAggregation]
+    columns: dict[Column, BoundColumn]
+
+    @property
+    def entity_key(self) -> ColumnSchema:
+        """The primary key of the entity table."""
+        return self.entity.column(self.entity.primary_key or "")
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the target has no window: it predicts missing cells rather than the future."""
+        return self.target_window is None
+
+    def horizon_end(self, anchor: datetime) -> datetime:
+        """Return the last moment that the label at this anchor time covers (inclusive)."""
+        return shift(anchor, self.target_window.end, self.target_window.unit) if self.target_window else anchor
+
+    def previous_anchor(self, anchor: datetime, steps: int = 1) -> datetime:
+        """Return the anchor ``steps`` target windows earlier."""
+        window = self.target_window
+        if window is None:
+            return anchor
+        return shift(anchor, -steps * (window.end - (window.start or 0)), window.unit)
+
+    @property
+    def target_columns(self) -> tuple[tuple[str, str], ...]:
+        """``(table, column)`` pairs that a static target reads: they must not be features."""
+        if not self.is_static:
+            return ()
+        from forekey.query.tree import columns
+
+        return tuple((c.table, c.name) for c in columns(self.query.target))

@@ -1,0 +1,141 @@
+"""Model versions as plain folders with their lineage; one of them per task is the champion.
+
+    models/<task>/v3/manifest.json     what it is, from what, how good: snapshot, query, config, code version, metrics
+    models/<task>/v3/weights.pt        the parameters
+    models/<task>/v3/features.json     the column statistics it was trained with
+    models/<task>/champion.json        the version in use, and the promotions that led there
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forekey.errors import ModelError
+from forekey.graph import utc_now
+from forekey.project import process_alive, write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One trained model on disk."""
+
+    task: str
+    version: str
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Return ``task/version``."""
+        return f"{self.task}/{self.version}"
+
+    @property
+    def weights(self) -> Path:
+        """Where the parameters lie."""
+        return self.folder / "weights.pt"
+
+    def features(self) -> dict[str, Any]:
+        """Read the column statistics."""
+        data: dict[str, Any] = json.loads((self.folder / "features.json").read_text(encoding="utf-8"))
+        return data
+
+
+class Registry:
+    """The model versions of a project."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def register(
+        self, task: str, manifest: dict[str, Any], features: dict[str, Any], save_weights: Callable[[Path], None]
+    ) -> ModelVersion:
+        """Write a new version; it appears whole, under the next free number, or not at all."""
+        home = self._folder / task
+        home.mkdir(parents=True, exist_ok=True)
+        self._sweep(home)
+        draft = home / f".draft-{os.getpid()}-{os.urandom(4).hex()}"
+        draft.mkdir()
+        save_weights(draft / "weights.pt")
+        (draft / "features.json").write_text(json.dumps(features), encoding="utf-8")
+        number = max((int(v.version[1:]) for v in self.versions(task)), default=0)
+        while True:
+            number += 1
+            full = {**manifest, "task": task, "version": f"v{number}", "created_at": utc_now().isoformat()}
+            write_atomically(draft / "manifest.json", json.dumps(full, indent=1))
+            try:
+                draft.rename(home / f"v{number}")
+            except OSError:
+                if (home / f"v{number}").exists():
+                    continue
+                raise
+            return self.get(task, f"v{number}")
+
+    def versions(self, task: str) -> list[ModelVersion]:
+        """Return all versions of a task, oldest first."""
+        home = self._folder / task
+        names = [p.name for p in home.glob("v*") if p.name[1:].isdigit()] if home.is_dir() else []
+        return [self.get(task, name) for name in sorted(names, key=lambda n: int(n[1:]))]
+
+    def tasks(self) -> list[str]:
+        """Return the tasks that have a model."""
+        return sorted(p.name for p in self._folder.glob("*") if p.is_dir() and any(p.glob("v*")))
+
+    def get(self, task: str, version: str) -> ModelVersion:
+        """Open one version; :class:`ModelError` if it is not there or damaged."""
+        folder = self._folder / task / version
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ModelError(f"There is no model '{task}/{version}'. `forekey models` lists those there are.") from None
+        except json.JSONDecodeError as error:
+            raise ModelError(f"'{folder / 'manifest.json'}' is damaged. Train the task again.") from error
+        return ModelVersion(task, version, folder, manifest)
+
+    def champion(self, task: str) -> ModelVersion:
+        """Return the version in use; :class:`ModelError` if the task was never trained."""
+        found = self.champion_or_none(task)
+        if found is None:
+            raise ModelError(f"Task '{task}' has no model yet. Run `forekey train {task}`.")
+        return found
+
+    def champion_or_none(self, task: str) -> ModelVersion | None:
+        """Return the version in use, or None."""
+        history = self.history(task)
+        return self.get(task, history[-1]["version"]) if history else None
+
+    def history(self, task: str) -> list[dict[str, str]]:
+        """Return the promotions of a task, oldest first: version, time, reason."""
+        path = self._folder / task / "champion.json"
+        try:
+            data: list[dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        except json.JSONDecodeError as error:
+            raise ModelError(f"'{path}' is damaged. Promote a version again with `forekey models`.") from error
+        return data
+
+    def promote(self, task: str, version: str, reason: str) -> None:
+        """Make a version the champion, in one step."""
+        chosen = self.get(task, version)
+        entry = {"version": chosen.version, "at": utc_now().isoformat(), "reason": reason}
+        write_atomically(self._folder / task / "champion.json", json.dumps([*self.history(task), entry], indent=1))
+
+    def rollback(self, task: str) -> ModelVersion:
+        """Make the champion before this one the champion again."""
+        history = self.history(task)
+        current = history[-1]["version"] if history else None
+        earlier = next((h["version"] for h in reversed(history) if h["version"] != current), None)
+        if earlier is None:
+            raise ModelError(f"Task '{task}' has no earlier champion to go back to.")
+        self.promote(task, earlier, f"rolled back from {current}")
+        return self.get(task, earlier)
+
+    def _sweep(self, home: Path) -> None:
+        """Remove drafts that killed processes left."""
+        for draft in home.glob(".draft-*"):
+            if not process_alive(int(draft.name.split("-")[1])):
+                shutil.rmtree(draft, ignore_errors=True)

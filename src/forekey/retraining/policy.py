@@ -1,0 +1,82 @@
+"""When to train a challenger, and when it becomes the champion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from forekey.monitoring import MonitorReport
+from forekey.project import RetrainConfig
+from forekey.task import Metrics, TaskType, default_metric
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a task should be trained again, and every reason for it."""
+
+    retrain: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the challenger takes over, and why."""
+
+    promote: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A challenger held against the champion on the same rows: the newest window."""
+
+    task: str
+    champion: str
+    challenger: str
+    champion_metrics: Metrics
+    challenger_metrics: Metrics
+    examples: int
+    verdict: Verdict
+    embedding_version: str
+
+
+def should_retrain(task: str, report: MonitorReport, config: RetrainConfig) -> Decision:
+    """Decide from one pass of the monitors: has any column drifted, or quality dropped, further than allowed?"""
+    reasons = []
+    worst = max(report.drift.get(task, []), key=lambda d: d.psi, default=None)
+    if config.on_drift is not None and worst is not None and worst.psi > config.on_drift:
+        reasons.append(f"{worst.table}.{worst.column} drifted by {worst.psi:.3g}, more than {config.on_drift:g}")
+    newest = next((q for q in reversed(report.quality) if q.task == task), None)
+    if config.on_quality_drop is not None and newest is not None:
+        metric, higher = _metric_of(newest.expected)
+        expected, seen = newest.expected.get(metric), newest.metrics.get(metric)
+        if expected is not None and seen is not None:
+            # Errors are compared as shares of what was expected, scores as differences.
+            drop = expected - seen if higher else (seen - expected) / expected if expected else 0.0
+            if drop > config.on_quality_drop:
+                reasons.append(f"{metric} is {seen:.4g} where {expected:.4g} was expected")
+    return Decision(bool(reasons), tuple(reasons))
+
+
+def judge(task_type: TaskType, champion: Metrics, challenger: Metrics, min_gain: float) -> Verdict:
+    """Promote the challenger if it beats the champion on the default metric by more than ``min_gain``.
+
+    ``min_gain`` is a difference where higher is better, and a share of the champion's error where lower is.
+    """
+    metric, higher = default_metric(task_type)
+    ours, theirs = challenger.get(metric), champion.get(metric)
+    if ours is None:
+        return Verdict(False, f"the challenger's {metric} is undefined on the newest window")
+    if theirs is None:
+        return Verdict(True, f"the champion's {metric} is undefined on the newest window")
+    gain = ours - theirs if higher else (theirs - ours) / theirs if theirs else 0.0
+    compared = f"{metric} {ours:.4g} against {theirs:.4g} on the newest window"
+    if gain > min_gain:
+        return Verdict(True, f"the challenger is better: {compared}")
+    needed = f" (a gain above {min_gain:g} is needed)" if min_gain else ""
+    return Verdict(False, f"the champion stays: {compared}{needed}")
+
+
+def _metric_of(metrics: Metrics) -> tuple[str, bool]:
+    """Return the default metric that these metrics were made for: the first, by construction."""
+    name = next(iter(metrics))
+    return name, name not in {"mae"}

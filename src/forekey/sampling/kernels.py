@@ -1,0 +1,180 @@
+"""The compiled heart of the sampler. No allocation per node; the interpreter's lock is released throughout.
+
+Randomness is counter-based (splitmix64, Steele et al. 2014): each node's stream follows from its seed's number and
+its place in the tree alone, so a seed's sample does not depend on what else is in the batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_A = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_B = np.uint64(0x94D049BB133111EB)
+
+
+@njit(cache=True, nogil=True)
+def mix(state: np.uint64) -> np.uint64:
+    """Return the next well-mixed 64 bits after ``state``."""
+    z = state + _GOLDEN
+    z = (z ^ (z >> np.uint64(30))) * _MIX_A
+    z = (z ^ (z >> np.uint64(27))) * _MIX_B
+    return z ^ (z >> np.uint64(31))
+
+
+@njit(cache=True, nogil=True)
+def root_streams(number: np.uint64, rows: NDArray[np.int32], times: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return each seed's stream: a function of the sampler's number, the seed's row and its time."""
+    out = np.empty(rows.shape[0], np.uint64)
+    for i in range(rows.shape[0]):
+        out[i] = mix(mix(number ^ np.uint64(times[i])) ^ np.uint64(rows[i]))
+    return out
+
+
+@njit(cache=True, nogil=True)
+def visible_degrees(
+    nodes: NDArray[np.int32],
+    seeds: NDArray[np.int32],
+    bounds: NDArray[np.int64],
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+) -> NDArray[np.int32]:
+    """Return how many children of each node are visible to its seed (have a row number below the seed's bound)."""
+    out = np.empty(nodes.shape[0], np.int32)
+    for i in range(nodes.shape[0]):
+        start, high = indptr[nodes[i]], indptr[nodes[i] + 1]
+        bound = bounds[seeds[i]]
+        if high > start and indices[high - 1] < bound:
+            out[i] = high - start
+            continue
+        low = start
+        while low < high:
+            middle = (low + high) // 2
+            if indices[middle] < bound:
+                low = middle + 1
+            else:
+                high = middle
+        out[i] = low - start
+    return out
+
+
+@njit(cache=True, nogil=True)
+def sample_children(
+    nodes: NDArray[np.int32],
+    seeds: NDArray[np.int32],
+    streams: NDArray[np.uint64],
+    degrees: NDArray[np.int32],
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    budget: int,
+    uniform: bool,
+    relation: np.uint64,
+) -> tuple[
+    NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint64]
+]:
+    """Take up to ``budget`` visible children of each node, without replacement.
+
+    Most recent first, or (``uniform``) in random order by Floyd's algorithm (Bentley & Floyd 1987). Returns, per
+    child: its parent's position in ``nodes``, its row, its seed, its rank among its siblings, and its stream.
+    """
+    total = 0
+    for i in range(nodes.shape[0]):
+        total += min(budget, degrees[i])
+    parent = np.empty(total, np.int32)
+    child = np.empty(total, np.int32)
+    seed = np.empty(total, np.int32)
+    rank = np.empty(total, np.int32)
+    stream = np.empty(total, np.uint64)
+    at = 0
+    for i in range(nodes.shape[0]):
+        start, degree = indptr[nodes[i]], degrees[i]
+        taken = min(budget, degree)
+        state = mix(streams[i] ^ relation)
+        if uniform:
+            _floyd(child[at : at + taken], degree, state)
+        for j in range(taken):
+            place = child[at + j] if uniform else degree - 1 - j
+            child[at + j] = indices[start + place]
+            parent[at + j] = i
+            seed[at + j] = seeds[i]
+            rank[at + j] = j
+            stream[at + j] = mix(state ^ np.uint64(j + 1))
+        at += taken
+    return parent, child, seed, rank, stream
+
+
+@njit(cache=True, nogil=True)
+def _floyd(out: NDArray[np.int32], population: int, state: np.uint64) -> None:
+    """Fill ``out`` with distinct numbers below ``population`` in random order."""
+    size = out.shape[0]
+    for j in range(size):
+        top = population - size + j
+        state = mix(state)
+        pick = np.int64(state % np.uint64(top + 1))
+        for seen in range(j):
+            if out[seen] == pick:
+                pick = top
+                break
+        out[j] = pick
+    for j in range(size - 1, 0, -1):
+        state = mix(state)
+        other = np.int64(state % np.uint64(j + 1))
+        out[j], out[other] = out[other], out[j]
+
+
+@njit(cache=True, nogil=True)
+def sample_parent(
+    nodes: NDArray[np.int32],
+    seeds: NDArray[np.int32],
+    streams: NDArray[np.uint64],
+    bounds: NDArray[np.int64],
+    parents: NDArray[np.int32],
+    relation: np.uint64,
+) -> tuple[
+    NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint64], NDArray[np.int32]
+]:
+    """Take the parent of each node where it has one that its seed can see; as :func:`sample_children`, and degrees."""
+    degrees = np.zeros(nodes.shape[0], np.int32)
+    total = 0
+    for i in range(nodes.shape[0]):
+        p = parents[nodes[i]]
+        if p >= 0 and p < bounds[seeds[i]]:
+            degrees[i] = 1
+            total += 1
+    parent = np.empty(total, np.int32)
+    child = np.empty(total, np.int32)
+    seed = np.empty(total, np.int32)
+    stream = np.empty(total, np.uint64)
+    at = 0
+    for i in range(nodes.shape[0]):
+        if degrees[i]:
+            parent[at] = i
+            child[at] = parents[nodes[i]]
+            seed[at] = seeds[i]
+            stream[at] = mix(mix(streams[i] ^ relation) ^ np.uint64(1))
+            at += 1
+    return parent, child, seed, np.zeros(total, np.int32), stream, degrees
+
+
+@njit(cache=True, nogil=True)
+def distinct(rows: NDArray[np.int32], scratch: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the distinct rows in order of first sight, and for each row its place among them.
+
+    ``scratch`` holds -1 for every row of the table, before and after.
+    """
+    inverse = np.empty(rows.shape[0], np.int32)
+    unique = np.empty(rows.shape[0], np.int32)
+    count = 0
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        if scratch[row] < 0:
+            scratch[row] = count
+            unique[count] = row
+            count += 1
+        inverse[i] = scratch[row]
+    unique = unique[:count].copy()
+    for row in unique:
+        scratch[row] = -1
+    return unique, inverse

@@ -1,0 +1,186 @@
+"""From seeds to subgraphs: a tree of visible neighbours per seed, laid out for a model that works type by type.
+
+Each seed's neighbourhood is its own (disjoint), so no seed sees through another's later time. A node that is reached
+twice stands twice: the tree is exactly what layer-wise inference over the whole graph would unfold for that seed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forekey.graph import Micros, Snapshot
+from forekey.sampling.plan import NeighborPlan, Relation, relations_of
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """The nodes of one type, nearest hop first.
+
+    ``rows [n] int32`` numbers in the table, ``seeds [n] int32`` the seed each belongs to; ``depths[h]`` counts the
+    nodes within ``h`` hops, so ``rows[:depths[h]]`` are those.
+    """
+
+    rows: NDArray[np.int32]
+    seeds: NDArray[np.int32]
+    depths: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The sampled edges of one relation, nearest hop first.
+
+    ``parent [m] int32`` and ``child [m] int32`` are positions in the :class:`Nodes` of the two types, ``rank [m]
+    int32`` is the child's place among its siblings. ``depths[h]`` counts the edges whose expanded node is within
+    ``h`` hops. ``degrees [expanded] int32`` is how many neighbours each expanded node could have had.
+    """
+
+    parent: NDArray[np.int32]
+    child: NDArray[np.int32]
+    rank: NDArray[np.int32]
+    degrees: NDArray[np.int32]
+    depths: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subgraph:
+    """The neighbourhoods of a batch of seeds. The first nodes of type ``entity`` are the seeds, in order."""
+
+    entity: str
+    seed_times: Micros
+    nodes: dict[str, Nodes]
+    edges: dict[Relation, Edges]
+
+
+@dataclass(slots=True)
+class _Frontier:
+    rows: NDArray[np.int32]
+    seeds: NDArray[np.int32]
+    streams: NDArray[np.uint64]
+    offset: int  # position of the first of them among all nodes of the type
+
+
+class NeighborSampler:
+    """Samples neighbourhoods from one snapshot by one plan. Safe to share between threads."""
+
+    def __init__(self, snapshot: Snapshot, plan: NeighborPlan) -> None:
+        self._snapshot = snapshot
+        self._plan = plan
+        self._relations: dict[str, list[tuple[int, Relation]]] = defaultdict(list)
+        for number, relation in enumerate(relations_of(snapshot.schema)):
+            self._relations[relation.source].append((number, relation))
+
+    def sample(self, entity: str, rows: NDArray[np.int32], seed_times: Micros, number: int = 0) -> Subgraph:
+        """Sample around ``rows [n] int32`` of a table as seen at ``seed_times [n] int64`` (microseconds).
+
+        No sampled node but the seed itself is newer than its seed time. ``number`` picks the random stream of
+        uniform sampling; equal numbers give equal samples.
+        """
+        return _Growth(self._snapshot, self._plan, self._relations, entity, rows, seed_times, number).grow()
+
+
+class _Growth:
+    """One call of :meth:`NeighborSampler.sample`: the trees as they grow, hop by hop."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        plan: NeighborPlan,
+        relations: dict[str, list[tuple[int, Relation]]],
+        entity: str,
+        rows: NDArray[np.int32],
+        seed_times: Micros,
+        number: int,
+    ) -> None:
+        from forekey.sampling import kernels
+
+        self._kernels = kernels
+        self._snapshot, self._plan, self._relations = snapshot, plan, relations
+        self._entity, self._seed_times = entity, np.ascontiguousarray(seed_times, np.int64)
+        seeds = np.arange(len(rows), dtype=np.int32)
+        own = np.ascontiguousarray(rows, np.int32)
+        # Cutting the future off never renumbers a row, so streams may follow from row numbers.
+        streams = kernels.root_streams(np.uint64(number), own, self._seed_times)
+        self._nodes: dict[str, list[_Frontier]] = defaultdict(list, {entity: [_Frontier(own, seeds, streams, 0)]})
+        self._frontier: dict[str, list[_Frontier]] = dict(self._nodes)
+        self._counts: dict[str, int] = defaultdict(int, {entity: len(own)})
+        self._depths: dict[str, list[int]] = {}
+        self._edges: dict[Relation, list[tuple[NDArray[np.int32], ...]]] = defaultdict(list)
+        self._edge_depths: dict[Relation, list[int]] = defaultdict(list)
+        self._bounds: dict[str, NDArray[np.int64]] = {}
+
+    def grow(self) -> Subgraph:
+        self._note_depth(0)
+        for hop in range(self._plan.hops):
+            grown: dict[str, list[_Frontier]] = defaultdict(list)
+            for source, parts in self._frontier.items():
+                for number, relation in self._relations[source]:
+                    for part in parts:
+                        self._expand(number, relation, part, hop, grown)
+                    self._edge_depths[relation] += [0] * (hop + 1 - len(self._edge_depths[relation]))
+                    self._edge_depths[relation][hop] = sum(len(e[0]) for e in self._edges[relation])
+            self._frontier = {t: parts for t, parts in grown.items()}
+            self._note_depth(hop + 1)
+        return self._assemble()
+
+    def _expand(
+        self, number: int, relation: Relation, part: _Frontier, hop: int, grown: dict[str, list[_Frontier]]
+    ) -> None:
+        budget = self._plan.budget(relation, hop)
+        stream = np.uint64((number + 1) * 0xD1342543DE82EF95 & 0xFFFFFFFFFFFFFFFF)
+        bounds = self._bounds_of(relation.neighbor)
+        kernels = self._kernels
+        if relation.up:
+            parents = self._snapshot.parents(relation.edge)
+            if budget == 0:
+                bounds = np.zeros_like(bounds)
+            parent, child, seed, rank, streams, degrees = kernels.sample_parent(
+                part.rows, part.seeds, part.streams, bounds, parents, stream
+            )
+        else:
+            indptr, indices = self._snapshot.children(relation.edge)
+            degrees = kernels.visible_degrees(part.rows, part.seeds, bounds, indptr, indices)
+            uniform = self._plan.strategy == "uniform"
+            parent, child, seed, rank, streams = kernels.sample_children(
+                part.rows, part.seeds, part.streams, degrees, indptr, indices, budget, uniform, stream
+            )
+        offset = self._counts[relation.neighbor]
+        positions = np.arange(offset, offset + len(child), dtype=np.int32)
+        self._edges[relation].append((parent + np.int32(part.offset), positions, rank, degrees))
+        if len(child):
+            new = _Frontier(child, seed, streams, offset)
+            grown[relation.neighbor].append(new)
+            self._nodes[relation.neighbor].append(new)
+            self._counts[relation.neighbor] = offset + len(child)
+
+    def _bounds_of(self, table: str) -> NDArray[np.int64]:
+        if table not in self._bounds:
+            self._bounds[table] = self._snapshot.visible(table, self._seed_times)
+        return self._bounds[table]
+
+    def _note_depth(self, depth: int) -> None:
+        for table, count in self._counts.items():
+            known = self._depths.setdefault(table, [])
+            known += [0] * (depth - len(known))
+            known.append(count)
+
+    def _assemble(self) -> Subgraph:
+        nodes = {
+            table: Nodes(
+                np.concatenate([p.rows for p in parts]),
+                np.concatenate([p.seeds for p in parts]),
+                tuple(self._depths[table]),
+            )
+            for table, parts in self._nodes.items()
+        }
+        edges = {}
+        for relation, parts in self._edges.items():
+            columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+            depths = self._edge_depths[relation]
+            filled = [max(depths[: h + 1]) for h in range(len(depths))]
+            filled += [filled[-1]] * (self._plan.hops - len(filled))
+            edges[relation] = Edges(columns[0], columns[1], columns[2], columns[3], tuple(filled))
+        return Subgraph(self._entity, self._seed_times, nodes, edges)

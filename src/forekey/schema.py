@@ -1,0 +1,184 @@
+"""The shape of a database without its rows: tables, columns, keys, and what each column means."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Any
+
+from forekey.errors import SchemaError
+
+
+class Stype(StrEnum):
+    """What a column means to a model (its *semantic type*), as opposed to how it is stored."""
+
+    NUMERICAL = "numerical"
+    CATEGORICAL = "categorical"
+    MULTICATEGORICAL = "multicategorical"
+    TIMESTAMP = "timestamp"
+    TEXT = "text"
+    ID = "id"
+    BOOLEAN = "boolean"
+    EMBEDDING = "embedding"
+    IGNORE = "ignore"
+
+
+class DType(StrEnum):
+    """How a column is stored, as a family that every database has."""
+
+    INTEGER = "integer"
+    FLOAT = "float"
+    TEXT = "text"
+    BOOLEAN = "boolean"
+    TIMESTAMP = "timestamp"
+    UUID = "uuid"
+    BYTES = "bytes"
+    LIST = "list"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSchema:
+    """One column: its name, storage family and meaning."""
+
+    name: str
+    dtype: DType
+    stype: Stype
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """``column`` of the table it stands in holds the primary key of ``parent``."""
+
+    column: str
+    parent: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """One table: its columns and the roles that some of them play."""
+
+    name: str
+    columns: tuple[ColumnSchema, ...]
+    primary_key: str | None = None
+    time_column: str | None = None
+    foreign_keys: tuple[ForeignKey, ...] = ()
+
+    def __post_init__(self) -> None:
+        for role, name in (("primary key", self.primary_key), ("time column", self.time_column)):
+            if name is not None and name not in self.column_names:
+                raise SchemaError(
+                    f"Table '{self.name}' has no column '{name}' to be its {role}"
+                    f"{did_you_mean(name, self.column_names)}."
+                )
+        for fk in self.foreign_keys:
+            self.column(fk.column)
+        if self.time_column is not None and self.column(self.time_column).dtype is not DType.TIMESTAMP:
+            raise SchemaError(
+                f"The time column '{self.name}.{self.time_column}' is stored as "
+                f"{self.column(self.time_column).dtype}; a time column must be a date or a timestamp. "
+                "Remove time_column from forekey.yaml, or convert the column in a view."
+            )
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names in the database's order."""
+        return tuple(c.name for c in self.columns)
+
+    def column(self, name: str) -> ColumnSchema:
+        """Return the column of this name; :class:`SchemaError` with the nearest name if there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise SchemaError(f"Table '{self.name}' has no column '{name}'{did_you_mean(name, self.column_names)}.")
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Primary and foreign key columns: structure, never features."""
+        own = {self.primary_key} if self.primary_key else set()
+        return frozenset(own | {fk.column for fk in self.foreign_keys})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EdgeType:
+    """Rows of ``child`` point through ``column`` at rows of ``parent``."""
+
+    child: str
+    column: str
+    parent: str
+
+    def __str__(self) -> str:
+        return f"{self.child}.{self.column}->{self.parent}"
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """All tables of a database. Equal schemas have equal :attr:`digest`."""
+
+    tables: tuple[TableSchema, ...]
+    _by_name: dict[str, TableSchema] = field(init=False, repr=False, compare=False, hash=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {t.name: t for t in self.tables})
+        for table in self.tables:
+            for fk in table.foreign_keys:
+                if self.table(fk.parent).primary_key is None:
+                    raise SchemaError(
+                        f"Foreign key {table.name}.{fk.column} points at table '{fk.parent}', which has no primary "
+                        f"key. Set primary_key of '{fk.parent}' in forekey.yaml, or remove the foreign key."
+                    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Table names, in order."""
+        return tuple(self._by_name)
+
+    def table(self, name: str) -> TableSchema:
+        """Return the table of this name; :class:`SchemaError` with the nearest name if there is none."""
+        if name not in self._by_name:
+            raise SchemaError(f"There is no table '{name}'{did_you_mean(name, self._by_name)}.")
+        return self._by_name[name]
+
+    @property
+    def edge_types(self) -> tuple[EdgeType, ...]:
+        """Every foreign key as an edge type, tables and keys in order."""
+        return tuple(EdgeType(t.name, fk.column, fk.parent) for t in self.tables for fk in t.foreign_keys)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; :meth:`from_dict` reads it back to an equal schema."""
+        return {"tables": [asdict(t) for t in self.tables]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Schema:
+        """Read what :meth:`to_dict` wrote."""
+        return cls(tuple(_table_from_dict(t) for t in data["tables"]))
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal hash of the whole shape, 16 characters."""
+        return hashlib.blake2b(json.dumps(self.to_dict(), sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _table_from_dict(data: dict[str, Any]) -> TableSchema:
+    return TableSchema(
+        name=data["name"],
+        columns=tuple(ColumnSchema(c["name"], DType(c["dtype"]), Stype(c["stype"])) for c in data["columns"]),
+        primary_key=data["primary_key"],
+        time_column=data["time_column"],
+        foreign_keys=tuple(ForeignKey(f["column"], f["parent"]) for f in data["foreign_keys"]),
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for a near miss, else the names there are (the first ten)."""
+    names = list(known)
+    lowered = {n.lower(): n for n in names}
+    near = get_close_matches(name.lower(), lowered, n=1, cutoff=0.7)
+    if near:
+        return f" (did you mean '{lowered[near[0]]}'?)"
+    listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    return f" (there are: {listed})" if names else ""

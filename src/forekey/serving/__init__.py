@@ -1,0 +1,6 @@
+"""HTTP: stored and online predictions, embeddings, neighbours, status."""
+
+from forekey.serving.app import create_app
+from forekey.serving.run import serve
+
+__all__ = ["create_app", "serve"]

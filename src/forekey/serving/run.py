@@ -1,0 +1,61 @@
+"""Starting the service."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+
+from forekey.errors import ServeError
+from forekey.project import Project
+from forekey.store import open_store
+
+KEYS_VARIABLE = "FOREKEY_API_KEYS"
+
+
+def api_keys() -> tuple[str, ...]:
+    """Return the keys in the environment variable ``FOREKEY_API_KEYS``, separated by commas."""
+    return tuple(k.strip() for k in os.environ.get(KEYS_VARIABLE, "").split(",") if k.strip())
+
+
+def serve(project: Project, host: str = "127.0.0.1", port: int = 8000, *, insecure: bool = False) -> None:
+    """Serve until interrupted. Refuses an address that others can reach unless a key is set or ``insecure``."""
+    import uvicorn
+
+    from forekey.serving.app import create_app
+
+    keys = api_keys()
+    if not keys and not insecure and not _is_loopback(host):
+        raise ServeError(
+            f"Others could reach {host} and no API key is set. Set {KEYS_VARIABLE}, or use --insecure to serve without."
+        )
+    listener = listen(host, port)
+    try:
+        with open_store(project) as store:
+            config = uvicorn.Config(create_app(project, store, keys), log_level="warning", access_log=False)
+            uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        listener.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port now, so that a busy one is reported before anything is loaded."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise ServeError(
+            f"Port {port} on {host} cannot be used: {error.strerror}. Choose another with --port."
+        ) from error
+    return listener
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

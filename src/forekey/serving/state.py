@@ -1,0 +1,174 @@
+"""What the service holds open: the store, and models bound to the newest snapshot. Reloads itself when they change."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forekey.errors import ModelError, UnknownEntity, UnknownTask
+from forekey.graph import Snapshot, SnapshotStore, to_micros
+from forekey.inference import Predictor, load_predictor
+from forekey.project import Project
+from forekey.registry import Registry
+from forekey.schema import DType, did_you_mean
+from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore
+from forekey.task import Task, TaskType, define_task
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The prediction for one entity; ``mode`` says whether it was looked up or computed now."""
+
+    entity_id: Any
+    prediction: float | str
+    probabilities: dict[str, float] | None
+    eligible: bool | None
+    model_version: str
+    as_of: str
+    mode: str
+
+
+class ServingState:
+    """Answers requests. Safe to use from several threads."""
+
+    def __init__(self, project: Project, store: KeyValueStore) -> None:
+        self.project = project
+        self.registry = Registry(project.place("models"))
+        self.snapshots = SnapshotStore(project.place("snapshots"))
+        self.embeddings = EmbeddingStore(store)
+        self._lock = threading.Lock()
+        self._snapshot: Snapshot | None = None
+        self._predictors: dict[tuple[str, str, str], Predictor] = {}
+        self._matrices: dict[str, tuple[str, list[str], NDArray[np.float32]]] = {}
+
+    def snapshot(self) -> Snapshot:
+        """Return the newest snapshot, opened once."""
+        pointer = (self.snapshots.folder / "current")
+        newest = pointer.read_text().strip() if pointer.is_file() else ""
+        with self._lock:
+            if self._snapshot is None or self._snapshot.id != newest:
+                self._snapshot = self.snapshots.current()
+                self._predictors.clear()
+            return self._snapshot
+
+    def task(self, name: str) -> Task:
+        """Return a task of the project; :class:`UnknownTask` if there is none."""
+        if name not in self.project.config.tasks:
+            raise UnknownTask(f"There is no task '{name}'{did_you_mean(name, self.project.config.tasks)}.")
+        return define_task(name, self.project, self.snapshot().schema)
+
+    def version(self, task: str) -> EmbeddingVersion:
+        """Return what is stored for a task now; :class:`ModelError` if it was never embedded."""
+        self.task(task)
+        version = self.embeddings.current(task)
+        if version is None:
+            raise ModelError(f"Task '{task}' has no embeddings yet. Run `forekey train {task}` and `forekey embed {task}`.")
+        return version
+
+    def predict(self, task: str, entity_ids: Sequence[Any], mode: str) -> list[Answer | None]:
+        """Answer for each entity; None for one that does not exist. ``auto`` computes what is not stored."""
+        if mode == "online":
+            return self._online(task, entity_ids)
+        answers = self._stored(task, entity_ids)
+        missing = [i for i, a in enumerate(answers) if a is None]
+        if mode == "auto" and missing:
+            for i, answer in zip(missing, self._online(task, [entity_ids[i] for i in missing]), strict=True):
+                answers[i] = answer
+        return answers
+
+    def embedding(self, task: str, entity_id: Any) -> tuple[EmbeddingVersion, NDArray[np.float32]]:
+        """Return the stored vector of an entity."""
+        version = self.version(task)
+        record = self.embeddings.get_many(version, [entity_id])[0]
+        if record is None:
+            raise UnknownEntity(f"No entity '{entity_id}' is stored for task '{task}'.")
+        return version, record.embedding
+
+    def similar(self, task: str, entity_id: Any, k: int) -> tuple[EmbeddingVersion, list[tuple[str, float]]]:
+        """Return the ``k`` entities with the most similar embeddings (cosine), nearest first, exactly."""
+        version, own = self.embedding(task, entity_id)
+        keys, matrix = self._matrix(version)
+        scores = matrix @ (own / max(float(np.linalg.norm(own)), 1e-12))
+        order = [i for i in np.argsort(-scores, kind="stable")[: k + 1] if keys[i] != str(entity_id)][:k]
+        return version, [(keys[i], float(scores[i])) for i in order]
+
+    def typed(self, task: str, entity_id: Any) -> Any:
+        """Return an id as its key's type: a number for integer keys, else text."""
+        entity = self.task(task).entity
+        integer = entity.column(entity.primary_key or "").dtype is DType.INTEGER
+        text = str(entity_id)
+        return int(text) if integer and text.lstrip("-").isdigit() else text
+
+    def _stored(self, task: str, entity_ids: Sequence[Any]) -> list[Answer | None]:
+        version = self.version(task)
+        records = self.embeddings.get_many(version, entity_ids)
+        return [
+            None
+            if record is None
+            else _answer(
+                self.typed(task, i), record.prediction, version.task_type, version.classes, record.eligible,
+                version.model_version, version.as_of, "stored",
+            )
+            for i, record in zip(entity_ids, records, strict=True)
+        ]  # fmt: skip
+
+    def _online(self, task: str, entity_ids: Sequence[Any]) -> list[Answer | None]:
+        snapshot, entity = self.snapshot(), self.task(task).entity.name
+        predictor, model_version = self._predictor(task)
+        now = to_micros(snapshot.as_of)
+        rows = snapshot.lookup(entity, entity_ids)
+        born = int(snapshot.visible(entity, np.array([now]))[0])
+        known = (rows >= 0) & (rows < born)
+        # Torch modules are shared between requests; evaluation mode has no state, but feature tables load lazily.
+        with self._lock:
+            predictions, _ = predictor.predict(rows[known], np.full(int(known.sum()), now))
+        answers: list[Answer | None] = [None] * len(entity_ids)
+        for i, prediction in zip(np.flatnonzero(known), predictions, strict=True):
+            answers[i] = _answer(
+                self.typed(task, entity_ids[i]), np.atleast_1d(prediction), str(predictor.transform.task_type),
+                predictor.transform.classes, None, model_version, snapshot.as_of.isoformat(), "online",
+            )  # fmt: skip
+        return answers
+
+    def _predictor(self, task: str) -> tuple[Predictor, str]:
+        snapshot, champion = self.snapshot(), self.registry.champion(task)
+        key = (task, champion.version, snapshot.id)
+        with self._lock:
+            if key not in self._predictors:
+                self._predictors = {k: p for k, p in self._predictors.items() if k[0] != task}
+                self._predictors[key] = load_predictor(champion, snapshot)
+            return self._predictors[key], champion.version
+
+    def _matrix(self, version: EmbeddingVersion) -> tuple[list[str], NDArray[np.float32]]:
+        """Return all keys and unit vectors of a version, read once."""
+        with self._lock:
+            held = self._matrices.get(version.task)
+            if held is None or held[0] != version.version:
+                pairs = list(self.embeddings.scan(version))
+                matrix = np.stack([r.embedding for _, r in pairs])
+                matrix = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
+                held = (version.version, [k for k, _ in pairs], matrix)
+                self._matrices[version.task] = held
+            return held[1], held[2]
+
+
+def _answer(
+    entity_id: Any,
+    prediction: NDArray[np.float64],
+    task_type: str,
+    classes: tuple[str, ...],
+    eligible: bool | None,
+    model_version: str,
+    as_of: str,
+    mode: str,
+) -> Answer:
+    if task_type == TaskType.MULTICLASS_CLASSIFICATION:
+        shares = {name: float(p) for name, p in zip(classes, prediction, strict=True)}
+        likeliest = classes[int(np.argmax(prediction))]
+        return Answer(entity_id, likeliest, shares, eligible, model_version, as_of, mode)
+    return Answer(entity_id, float(prediction[0]), None, eligible, model_version, as_of, mode)

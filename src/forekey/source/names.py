@@ -1,0 +1,62 @@
+"""What the names of tables and columns suggest about keys and times."""
+
+from __future__ import annotations
+
+import re
+
+_KEY_WORDS = ("id", "key", "pk", "uuid", "guid", "code", "upc", "sku", "isbn", "number", "no", "num")
+_EVENT_WORDS = ("created", "placed", "ordered", "occurred", "happened", "event", "purchase", "transaction", "posted")
+_TIME_WORDS = ("timestamp", "datetime", "date", "time", "at", "on", "ts", "start", "started", "signup", "registered")
+_NOT_EVENT_WORDS = (
+    "birth", "birthday", "dob", "born", "end", "ended", "expiry", "expires", "expired", "expiration", "due", "updated",
+    "modified", "deleted", "cancelled", "canceled", "closed", "last",
+)  # fmt: skip
+
+
+def words(name: str) -> list[str]:
+    """Split a name at underscores, blanks and capitals: ``customerId`` gives customer, id."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return [w.lower() for w in re.split(r"[^A-Za-z0-9]+", spaced) if w]
+
+
+def singular(name: str) -> str:
+    """Return the singular of an English table name, in lower case and without separators."""
+    joined = "".join(words(name))
+    if joined.endswith("ies"):
+        return joined[:-3] + "y"
+    if joined.endswith(("sses", "xes", "ches", "shes")):
+        return joined[:-2]
+    return joined[:-1] if joined.endswith("s") and not joined.endswith("ss") else joined
+
+
+def key_name_score(table: str, column: str) -> float:
+    """Score from 0 to 1: how much the column is named like the table's own key."""
+    parts = words(column)
+    if not parts or parts[-1] not in _KEY_WORDS:
+        return 0.0
+    stem = singular("_".join(parts[:-1]))
+    own = singular(table)
+    if stem in {"", own}:
+        return 1.0
+    return 0.6 if own.endswith(stem) or stem.endswith(own) or own.startswith(stem) or stem.startswith(own) else 0.2
+
+
+def names_parent(column: str, parent: str, key: str) -> bool:
+    """Whether the column's name refers to the parent's key: the same name, or ending with it, or with the table."""
+    own, theirs = "".join(words(column)), "".join(words(key))
+    if theirs not in _KEY_WORDS and (own == theirs or own.endswith(theirs)):
+        return True
+    stem = "".join(words(column)[:-1]) if words(column) and words(column)[-1] in _KEY_WORDS else own
+    return bool(stem) and (stem.endswith(singular(parent)) or stem == "".join(words(parent)))
+
+
+def time_name_score(table: str, column: str) -> float:
+    """Score how much a timestamp column is named like the moment its row came to be; below 0, it is not."""
+    parts = words(column)
+    if any(w in _NOT_EVENT_WORDS for w in parts):
+        return -1.0
+    return (
+        (1.0 if any(w in _EVENT_WORDS for w in parts) else 0.0)
+        + (0.5 if any(w in _TIME_WORDS for w in parts) else 0.0)
+        + (0.5 if table in "".join(parts) else 0.0)
+    )

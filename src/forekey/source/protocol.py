@@ -1,0 +1,66 @@
+"""What Forekey needs of a database: its tables, answers to SQL as Arrow batches, and a way to write one table back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+import pyarrow as pa
+from sqlglot import exp
+
+from forekey.schema import DType
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnInfo:
+    """One column as the database declares it; ``sql_type`` is the database's own word for its type."""
+
+    name: str
+    dtype: DType
+    sql_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """One table or view as the database declares it.
+
+    ``foreign_keys`` holds ``(column, parent table, parent column)`` for keys of one column. A composite primary key
+    is in ``primary_key`` with all its columns.
+    """
+
+    name: str
+    columns: tuple[ColumnInfo, ...]
+    rows: int
+    primary_key: tuple[str, ...] = ()
+    foreign_keys: tuple[tuple[str, str, str], ...] = ()
+    time_column: str | None = None
+
+
+class Source(Protocol):
+    """A connected database. A context manager; closing it twice is fine."""
+
+    url: str
+    dialect: str
+
+    def tables(self) -> list[TableInfo]:
+        """Return all tables and views, by name, with what is declared about them."""
+        ...
+
+    def query(self, statement: exp.Expression, batch_rows: int = 65_536) -> pa.RecordBatchReader:
+        """Run one SELECT, compiled for this database's dialect, and stream its rows."""
+        ...
+
+    def write_table(self, name: str, rows: pa.Table) -> None:
+        """Create or replace a table with these rows, all at once."""
+        ...
+
+    def close(self) -> None:
+        """Let the database go."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

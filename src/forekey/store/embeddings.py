@@ -1,0 +1,146 @@
+"""Embeddings and predictions of every entity of a task, in versions; readers see one whole version at a time.
+
+A version is written under keys of its own, then one pointer is switched to it. The version before stays until the
+next switch, for readers that hold its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from forekey.errors import StoreError
+from forekey.store.protocol import KeyValueStore
+
+_LONGEST_KEY = 256
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingVersion:
+    """What one version holds: whose, from which model, as of when (ISO, UTC), and the shape of a record."""
+
+    task: str
+    version: str
+    model_version: str
+    as_of: str
+    created_at: str
+    entities: int
+    channels: int
+    outputs: int
+    task_type: str
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One entity: ``prediction [outputs] float64``, ``embedding [channels] float32``.
+
+    ``eligible`` says whether the task speaks of this entity at that time (it passed WHERE).
+    """
+
+    prediction: NDArray[np.float64]
+    embedding: NDArray[np.float32]
+    eligible: bool
+
+
+class EmbeddingStore:
+    """Typed access to the embeddings in a key-value store."""
+
+    def __init__(self, store: KeyValueStore) -> None:
+        self._store = store
+
+    def publish(
+        self,
+        version: EmbeddingVersion,
+        keys: Sequence[Any],
+        predictions: NDArray[np.float64],
+        embeddings: NDArray[np.float32],
+        eligible: NDArray[np.bool_],
+    ) -> None:
+        """Write all records of a version, then make it the current one; then drop what nobody reads any more."""
+        before = self.current(version.task)
+        matrix = predictions.reshape(len(keys), version.outputs)
+        self._store.put_many(_records(version, keys, matrix, embeddings, eligible))
+        self._store.put_many([(_meta_key(version.task, version.version), orjson.dumps(asdict(version)))])
+        self._store.put_many([(_pointer_key(version.task), version.version.encode())])
+        self._drop_others(version.task, {version.version, before.version if before else ""})
+
+    def current(self, task: str) -> EmbeddingVersion | None:
+        """Return the version that readers should take, or None if the task was never embedded."""
+        pointer = self._store.get(_pointer_key(task))
+        meta = self._store.get(_meta_key(task, pointer.decode())) if pointer is not None else None
+        if meta is None:
+            return None
+        try:
+            data = orjson.loads(meta)
+            return EmbeddingVersion(**{**data, "classes": tuple(data["classes"])})
+        except (orjson.JSONDecodeError, TypeError, KeyError) as error:
+            raise StoreError(f"The store's entry for '{task}' is damaged. Run `forekey embed {task}`.") from error
+
+    def get_many(self, version: EmbeddingVersion, keys: Sequence[Any]) -> list[Record | None]:
+        """Return the record of each entity, or None for one that was not there."""
+        found = self._store.get_many([_record_key(version, k) for k in keys])
+        return [None if value is None else _unpack(value, version) for value in found]
+
+    def scan(self, version: EmbeddingVersion) -> Iterator[tuple[str, Record]]:
+        """Return every entity's key (as text) and record. Keys longer than 256 bytes come as their hash."""
+        prefix = _record_prefix(version.task, version.version)
+        for key, value in self._store.scan(prefix):
+            yield key[len(prefix) :].decode(), _unpack(value, version)
+
+    def _drop_others(self, task: str, keep: set[str]) -> None:
+        prefix = _meta_key(task, "")
+        for name in [key[len(prefix) :].decode() for key, _ in self._store.scan(prefix)]:
+            if name not in keep:
+                self._store.delete_prefix(_record_prefix(task, name))
+                self._store.delete_prefix(_meta_key(task, name))
+
+
+def new_version_name(model_version: str) -> str:
+    """Return a name for a new embedding version of a model version."""
+    return f"{model_version}-{os.urandom(4).hex()}"
+
+
+def _records(
+    version: EmbeddingVersion,
+    keys: Sequence[Any],
+    predictions: NDArray[np.float64],
+    embeddings: NDArray[np.float32],
+    eligible: NDArray[np.bool_],
+) -> Iterable[tuple[bytes, bytes]]:
+    for i, key in enumerate(keys):
+        flag = b"\x01" if eligible[i] else b"\x00"
+        yield _record_key(version, key), flag + predictions[i].tobytes() + embeddings[i].tobytes()
+
+
+def _unpack(value: bytes, version: EmbeddingVersion) -> Record:
+    split = 1 + 8 * version.outputs
+    return Record(
+        np.frombuffer(value[1:split], np.float64), np.frombuffer(value[split:], np.float32), value[:1] == b"\x01"
+    )
+
+
+def _record_key(version: EmbeddingVersion, key: Any) -> bytes:
+    name = str(key).encode()
+    if len(name) > _LONGEST_KEY:
+        name = b"#" + hashlib.blake2b(name, digest_size=32).hexdigest().encode()
+    return _record_prefix(version.task, version.version) + name
+
+
+def _record_prefix(task: str, version: str) -> bytes:
+    return f"record/{task}/{version}/".encode()
+
+
+def _meta_key(task: str, version: str) -> bytes:
+    return f"meta/{task}/{version}".encode()
+
+
+def _pointer_key(task: str) -> bytes:
+    return f"current/{task}".encode()

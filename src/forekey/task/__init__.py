@@ -1,0 +1,23 @@
+"""Tasks: what is predicted, for whom, when; labels, temporal splits and metrics."""
+
+from forekey.query import TaskType
+from forekey.task.labels import SPLITS, Examples, LabelTable
+from forekey.task.metrics import Metrics, better, compute_metrics, default_metric
+from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
+from forekey.task.task import Task, define_task
+
+__all__ = [
+    "SPLITS",
+    "AnchorPlan",
+    "Examples",
+    "LabelTable",
+    "Metrics",
+    "Task",
+    "TaskType",
+    "better",
+    "compute_metrics",
+    "default_metric",
+    "define_task",
+    "plan_anchors",
+    "split_by_time",
+]

@@ -1,0 +1,103 @@
+"""The metrics of each task type; the first is the default, by which models are selected and compared."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forekey.errors import TaskError
+from forekey.query import TaskType
+
+Metrics = dict[str, float | None]
+"""Name to value; None where the metric is undefined, such as AUROC with one class only."""
+
+_DEFAULTS = {
+    TaskType.BINARY_CLASSIFICATION: ("auroc", True),
+    TaskType.MULTICLASS_CLASSIFICATION: ("accuracy", True),
+    TaskType.REGRESSION: ("mae", False),
+}
+
+
+def default_metric(task_type: TaskType) -> tuple[str, bool]:
+    """Return the metric that a task type is judged by, and whether higher is better."""
+    if task_type not in _DEFAULTS:
+        raise TaskError(f"Tasks of type {task_type} cannot be trained by this version; their labels can be made.")
+    return _DEFAULTS[task_type]
+
+
+def better(task_type: TaskType, a: float | None, b: float | None) -> bool:
+    """Whether score ``a`` beats ``b``; anything beats None."""
+    if a is None or b is None:
+        return a is not None
+    return a > b if default_metric(task_type)[1] else a < b
+
+
+def compute_metrics(
+    task_type: TaskType,
+    target: NDArray[Any],
+    predicted: NDArray[np.float64],
+    *,
+    classes: tuple[str, ...] = (),
+    train_std: float | None = None,
+) -> Metrics:
+    """Score predictions (probabilities, numbers, or class probabilities) against labels."""
+    if len(target) == 0:
+        return {default_metric(task_type)[0]: None}
+    if task_type is TaskType.BINARY_CLASSIFICATION:
+        found = _binary(target, predicted)
+    elif task_type is TaskType.REGRESSION:
+        found = _regression(target, predicted, train_std)
+    else:
+        found = _multiclass(target, predicted, classes)
+    return {name: None if value is None or not math.isfinite(value) else float(value) for name, value in found.items()}
+
+
+def _binary(target: NDArray[Any], predicted: NDArray[np.float64]) -> dict[str, float | None]:
+    from sklearn import metrics
+
+    both = 0 < target.sum() < len(target)
+    decided = predicted >= 0.5
+    return {
+        "auroc": metrics.roc_auc_score(target, predicted) if both else None,
+        "auprc": metrics.average_precision_score(target, predicted) if target.any() else None,
+        "accuracy": float((decided == target).mean()),
+        "f1": metrics.f1_score(target, decided, zero_division=0.0),
+        "log_loss": metrics.log_loss(target, predicted, labels=[0, 1]),
+        "ece": expected_calibration_error(target, predicted),
+    }
+
+
+def _regression(target: NDArray[Any], predicted: NDArray[np.float64], train_std: float | None) -> dict[str, float | None]:
+    error = predicted - target
+    spread = float(((target - target.mean()) ** 2).sum())
+    mae = float(np.abs(error).mean())
+    return {
+        "mae": mae,
+        "rmse": float(np.sqrt((error**2).mean())),
+        "r2": 1.0 - float((error**2).sum()) / spread if spread > 0 else None,
+        "nmae": mae / train_std if train_std else None,
+    }
+
+
+def _multiclass(target: NDArray[Any], predicted: NDArray[np.float64], classes: tuple[str, ...]) -> dict[str, float | None]:
+    from sklearn import metrics
+
+    decided = np.array(classes, dtype=object)[predicted.argmax(axis=1)]
+    place = {name: i for i, name in enumerate(classes)}
+    own = np.array([predicted[i, place[t]] if t in place else 0.0 for i, t in enumerate(target)])
+    return {
+        "accuracy": float((decided == target).mean()),
+        "macro_f1": metrics.f1_score(list(target), list(decided), average="macro", zero_division=0.0),
+        "log_loss": float(-np.log(np.clip(own, 1e-15, 1.0)).mean()),
+    }
+
+
+def expected_calibration_error(target: NDArray[Any], predicted: NDArray[np.float64], bins: int = 15) -> float:
+    """Return the mean gap between confidence and frequency over equal-width bins (Guo et al. 2017)."""
+    place = np.minimum((predicted * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    gap = np.abs(np.bincount(place, predicted - target, minlength=bins))
+    return float(gap.sum() / count.sum())

@@ -1,0 +1,247 @@
+"""A task of a project, ready to make its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from sqlglot import exp
+
+from forekey.errors import SchemaError, TaskError
+from forekey.graph import Micros, Snapshot, from_micros, to_micros
+from forekey.project import LabelTask, Project, TaskConfig
+from forekey.query import BoundQuery, TaskType, bind, dropped_sql, label_sql, parse, population_sql, shift
+from forekey.schema import DType, Schema, TableSchema
+from forekey.source import Source
+from forekey.task.labels import SPLITS, Examples, LabelTable, micros_of, target_array
+from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
+
+
+@dataclass(frozen=True)
+class Task:
+    """One prediction task: a query bound to the schema, or a ready-made label table.
+
+    ``hidden`` names ``(table, column)`` pairs that must not be features.
+    """
+
+    name: str
+    task_type: TaskType
+    reason: str
+    entity: TableSchema
+    config: TaskConfig
+    bound: BoundQuery | None
+    hidden: tuple[tuple[str, str], ...]
+    project: Project
+
+    def horizon_end(self, anchor: datetime) -> datetime | None:
+        """Return the last moment (inclusive) that a label at this anchor covers; None if the task does not say."""
+        if self.bound is not None:
+            return self.bound.horizon_end(anchor)
+        days = self.config.horizon_days if isinstance(self.config, LabelTask) else None
+        return anchor + timedelta(days=days) if days is not None else None
+
+    def plan(self, snapshot: Snapshot) -> AnchorPlan | None:
+        """Return the anchors of a temporal query; None for static targets and ready-made labels."""
+        if self.bound is None or self.bound.is_static:
+            return None
+        settings = self.config
+        limit = None if isinstance(settings, LabelTask) else settings.max_anchors
+        return plan_anchors(self.bound, self._oldest(snapshot), snapshot.as_of, limit)
+
+    def label_statement(self, snapshot: Snapshot) -> exp.Expression | None:
+        """Return the SQL that makes the labels; None for ready-made ones."""
+        if self.bound is None:
+            return None
+        plan = self.plan(snapshot)
+        return label_sql(self.bound, plan.kept if plan else [snapshot.as_of])
+
+    def labels(self, source: Source, snapshot: Snapshot) -> LabelTable:
+        """Make or read the labels. Nothing later than the snapshot's as-of time enters a label that is made."""
+        if self.bound is None:
+            return self._read_labels()
+        plan = self.plan(snapshot)
+        anchors = plan.kept if plan else (snapshot.as_of,)
+        raw = source.query(label_sql(self.bound, anchors)).read_all()
+        counts = source.query(dropped_sql(self.bound, anchors)).read_all().to_pylist()[0]
+        dropped = {
+            "left out by WHERE or ASSUMING": int(counts["filtered"] or 0),
+            "label undefined": int(counts["undefined"] or 0),
+        }
+        table = raw.rename_columns(["entity", "time", "target"])
+        splits = self._splits(table, plan)
+        if plan is not None and plan.dropped:
+            dropped["anchor too close to the next split"] = len(plan.dropped)
+        return _finish(table, splits, self.task_type, dropped)
+
+    def labels_at(self, source: Source, anchors: Sequence[datetime], *, filtered: bool = True) -> Examples:
+        """Make the labels at given anchors, whatever split they would belong to."""
+        if self.bound is None:
+            found = self._read_labels().table
+            wanted = pa.array([to_micros(a) for a in anchors], pa.int64()).cast(pa.timestamp("us"))
+            found = found.filter(pc.is_in(found.column("time"), value_set=wanted))
+        else:
+            raw = source.query(label_sql(self.bound, anchors, filtered=filtered)).read_all()
+            found = raw.rename_columns(["entity", "time", "target"]).sort_by([("time", "ascending"), ("entity", "ascending")])
+        return Examples(found.column("entity"), micros_of(found.column("time")), target_array(found, self.task_type))
+
+    def population(self, source: Source, anchor: datetime) -> pa.ChunkedArray | None:
+        """Return the keys of the entities that the task speaks of at a time; None if that is everyone."""
+        if self.bound is None or self.bound.query.where is None:
+            return None
+        return source.query(population_sql(self.bound, anchor)).read_all().column("entity")
+
+    def previous_values(self, source: Source, examples: Examples, known_until: int) -> NDArray[np.float64]:
+        """Return, per example, the same target one window earlier (for numbers and yes/no); NaN where unknown.
+
+        The earlier label's window ends at or before the example's anchor time, and at or before ``known_until``
+        (microseconds): it was known.
+        """
+        if self.bound is None:
+            return self._previous_ready_made(examples, known_until)
+        window = self.bound.target_window
+        if window is None:
+            return np.full(len(examples), np.nan)
+        anchors = [from_micros(t) for t in np.unique(examples.times)]
+        earlier = {shift(a, -window.end, window.unit): a for a in anchors}
+        past = self.labels_at(source, sorted(earlier), filtered=False)
+        moved = np.array([to_micros(earlier[from_micros(t)]) for t in past.times], np.int64)
+        return _joined(examples, past.keys, moved, past.target)
+
+    def _previous_ready_made(self, examples: Examples, known_until: int) -> NDArray[np.float64]:
+        horizon = self.horizon_end(datetime(2000, 1, 1))
+        if horizon is None:
+            return np.full(len(examples), np.nan)
+        length = to_micros(horizon) - to_micros(datetime(2000, 1, 1))
+        table = self._read_labels().table
+        keys, times, target = table.column("entity"), micros_of(table.column("time")), target_array(table, self.task_type)
+        known = times + length <= known_until
+        return _latest(examples, keys.filter(pa.array(known)), times[known] + length, target[known])
+
+    def _oldest(self, snapshot: Snapshot) -> datetime:
+        assert self.bound is not None
+        tables = {a.table.name for a in self.bound.aggregations.values() if a.table.time_column is not None}
+        first = [int(t[0]) for name in tables if (t := snapshot.times(name)) is not None and len(t)]
+        if not first:
+            raise TaskError(
+                f"Task '{self.name}' has no labels: {', '.join(sorted(tables)) or 'its table'} has no rows with a time "
+                "in the snapshot. Load data and run `forekey snapshot`."
+            )
+        return from_micros(min(first))
+
+    def _splits(self, table: pa.Table, plan: AnchorPlan | None) -> NDArray[np.str_]:
+        times = micros_of(table.column("time"))
+        if plan is None:
+            distinct = len(np.unique(times))
+            if distinct >= 3:
+                return split_by_time(times, lambda t: t)
+            return _split_by_hash(table.column("entity"))
+        names = {to_micros(a): split for split in SPLITS for a in getattr(plan, split)}
+        distinct_times, place = np.unique(times, return_inverse=True)
+        return np.array([names[int(t)] for t in distinct_times], dtype="<U5")[place]
+
+    def _read_labels(self) -> LabelTable:
+        config = self.config
+        assert isinstance(config, LabelTask)
+        files = config.labels if isinstance(config.labels, dict) else {"": config.labels}
+        parts, splits = [], []
+        for split, path in files.items():
+            part = self._read_file(path, config)
+            parts.append(part.select(["entity", "time", "target"]))
+            named = config.split is not None and not split
+            splits.append(part.column("split").to_numpy(zero_copy_only=False) if named else np.full(len(part), split or "?"))
+        table, names = pa.concat_tables(parts), np.concatenate(splits).astype("<U5")
+        if (names == "?").any():
+            names = split_by_time(micros_of(table.column("time")), lambda t: self._label_end(t))
+        return _finish(table, names, self.task_type, {})
+
+    def _label_end(self, micros: int) -> int:
+        end = self.horizon_end(from_micros(micros))
+        return to_micros(end) if end is not None else micros
+
+    def _read_file(self, path: str, config: LabelTask) -> pa.Table:
+        place = self.project.resolve(path)
+        try:
+            table = pq.read_table(place)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise TaskError(f"The labels of task '{self.name}' cannot be read: '{place}' is not a Parquet file.") from error
+        names = {"entity": config.entity.column, "time": config.time, "target": config.target}
+        if config.split is not None and not isinstance(config.labels, dict):
+            names["split"] = config.split
+        missing = [c for c in names.values() if c not in table.column_names]
+        if missing:
+            raise TaskError(f"The labels of task '{self.name}' lack the column '{missing[0]}' in '{place}'.")
+        integer = self.entity.column(self.entity.primary_key or "").dtype is DType.INTEGER
+        key = table.column(names["entity"]).cast(pa.int64() if integer else pa.string())
+        out = {"entity": key, "time": table.column(names["time"]).cast(pa.timestamp("us")), "target": table.column(names["target"])}
+        if "split" in names:
+            out["split"] = table.column(names["split"]).cast(pa.string())
+        return pa.table(out)
+
+
+def define_task(name: str, project: Project, schema: Schema, config: TaskConfig | None = None) -> Task:
+    """Resolve a task of forekey.yaml (or the given configuration) against the schema."""
+    config = config or project.task(name)
+    if isinstance(config, LabelTask):
+        return _ready_made(name, project, schema, config)
+    bound = bind(parse(config.query), schema)
+    return Task(name, bound.task_type, bound.reason, bound.entity, config, bound, bound.target_columns, project)
+
+
+def _ready_made(name: str, project: Project, schema: Schema, config: LabelTask) -> Task:
+    table, _, column = config.entity.key.rpartition(".")
+    try:
+        entity = schema.table(table)
+    except SchemaError as error:
+        raise TaskError(f"Task '{name}' cannot be made: {error}") from error
+    if entity.primary_key != column:
+        raise TaskError(
+            f"Task '{name}': entity key '{config.entity.key}' must be the primary key of its table"
+            + (f", {table}.{entity.primary_key}." if entity.primary_key else f", but '{table}' has none.")
+        )
+    return Task(name, TaskType(config.task_type), "labels are ready-made", entity, config, None, (), project)
+
+
+def _finish(table: pa.Table, splits: NDArray[np.str_], task_type: TaskType, dropped: dict[str, int]) -> LabelTable:
+    """Sort the examples into a fixed order, leaving out those that belong to no split."""
+    table = table.append_column("split", pa.array(splits.tolist(), pa.string()))
+    known = pc.is_in(table.column("split"), value_set=pa.array(SPLITS))
+    usable = pc.and_(known, pc.is_valid(table.column("target")))
+    lost = len(table) - int(pc.sum(usable).as_py() or 0)
+    if lost:
+        dropped = {**dropped, "no label or no split": lost}
+    ordered = table.filter(usable).sort_by([("time", "ascending"), ("entity", "ascending")])
+    return LabelTable(ordered, task_type, dropped)
+
+
+def _split_by_hash(keys: pa.ChunkedArray) -> NDArray[np.str_]:
+    from hashlib import blake2b
+
+    digits = np.array([blake2b(str(k).encode(), digest_size=1).digest()[0] % 10 for k in keys.to_pylist()], np.int64)
+    return np.where(digits == 0, "test", np.where(digits == 1, "val", "train")).astype("<U5")
+
+
+def _joined(examples: Examples, keys: pa.ChunkedArray, times: Micros, target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the target at exactly each example's entity and time; NaN where there is none."""
+    left = pa.table({"entity": examples.keys, "time": examples.times, "order": np.arange(len(examples))})
+    right = pa.table({"entity": keys, "time": times, "value": target.astype(np.float64)})
+    joined = left.join(right, ["entity", "time"], join_type="left outer").sort_by("order")
+    return pc.fill_null(joined.column("value"), float("nan")).to_numpy()  # type: ignore[no-any-return]
+
+
+def _latest(examples: Examples, keys: pa.ChunkedArray, times: Micros, target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the newest target at or before each example's time; NaN where there is none."""
+    names = pa.chunked_array([*examples.keys.chunks, *keys.chunks]).dictionary_encode().combine_chunks()
+    codes = (names.indices if isinstance(names, pa.DictionaryArray) else names.chunk(0).indices).to_numpy()
+    mine, theirs = codes[: len(examples)], codes[len(examples) :]
+    order = np.lexsort((times, theirs))
+    stacked = np.rec.fromarrays([theirs[order], times[order]], names="who,when")
+    wanted = np.rec.fromarrays([mine, examples.times], names="who,when")
+    at = np.searchsorted(stacked, wanted, side="right") - 1
+    hit = (at >= 0) & (theirs[order][np.maximum(at, 0)] == mine)
+    return np.where(hit, target[order][np.maximum(at, 0)], np.nan) if len(target) else np.full(len(examples), np.nan)

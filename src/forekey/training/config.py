@@ -1,0 +1,48 @@
+"""The settings of a training run, and three presets that need no tuning."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from forekey.sampling import NeighborPlan
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that a run depends on beside the data.
+
+    ``max_batches`` bounds the batches of an epoch; ``patience`` is how many epochs may pass without a better
+    validation score before training stops; ``max_seconds`` bounds the whole loop (checked after each batch).
+    """
+
+    preset: str = "normal"
+    seed: int = 0
+    channels: int = 64
+    neighbors: NeighborPlan = field(default_factory=lambda: NeighborPlan((24, 12)))
+    batch_size: int = 512
+    learning_rate: float = 0.004
+    weight_decay: float = 1e-4
+    dropout: float = 0.1
+    max_epochs: int = 20
+    max_batches: int = 200
+    patience: int = 4
+    max_seconds: float = 240.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {**asdict(self), "neighbors": self.neighbors.to_dict()}
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {"neighbors": NeighborPlan((16, 8)), "max_epochs": 8, "max_batches": 60, "patience": 2, "max_seconds": 40.0},
+    "normal": {},
+    "best": {
+        "channels": 128,
+        "neighbors": NeighborPlan((32, 16)),
+        "max_epochs": 60,
+        "max_batches": 400,
+        "patience": 8,
+        "max_seconds": 1800.0,
+    },
+}

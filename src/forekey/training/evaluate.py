@@ -1,0 +1,52 @@
+"""Labels held against predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from forekey.graph import Micros, Snapshot
+from forekey.inference import Predictor
+from forekey.task import Examples, Metrics, Task, TaskType, compute_metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Examples whose entity is in the snapshot: ``rows [n] int32``, ``times [n] int64``, labels, and their keys."""
+
+    rows: NDArray[np.int32]
+    times: Micros
+    target: NDArray[Any]
+    examples: Examples
+    unknown: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def resolve_examples(snapshot: Snapshot, task: Task, examples: Examples) -> Resolved:
+    """Find each example's row; those whose entity the snapshot does not have are counted and left out."""
+    rows = snapshot.lookup_keys(task.entity.name, examples.keys)
+    known = rows >= 0
+    kept = Examples(examples.keys.filter(pa.array(known)), examples.times[known], examples.target[known])
+    return Resolved(rows[known], kept.times, kept.target, kept, int((~known).sum()))
+
+
+def evaluate_examples(predictor: Predictor, task: Task, resolved: Resolved, train_std: float | None = None) -> Metrics:
+    """Predict each example at its own time and score the predictions."""
+    predicted, _ = predictor.predict(resolved.rows, resolved.times)
+    classes = predictor.transform.classes
+    return compute_metrics(task.task_type, resolved.target, predicted, classes=classes, train_std=train_std)
+
+
+def as_numbers(task_type: TaskType, target: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return labels as numbers: classes by their position, -1 for one that training did not see."""
+    if task_type is not TaskType.MULTICLASS_CLASSIFICATION:
+        return target.astype(np.float64)
+    place = {name: i for i, name in enumerate(classes)}
+    return np.array([place.get(t, -1) for t in target], np.float64)
+

@@ -1,0 +1,193 @@
+"""The training loop: batches sampled ahead of the trainer, early stopping on the validation score."""
+
+from __future__ import annotations
+
+import copy
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from forekey.errors import ModelError
+from forekey.features import FeatureStore
+from forekey.inference import Assembler, OutputTransform, Predictor
+from forekey.nn import GraphBatch, GraphModel
+from forekey.sampling import NeighborSampler
+from forekey.task import Task, TaskType, better, default_metric
+from forekey.training.config import TrainConfig
+from forekey.training.evaluate import Resolved, as_numbers, evaluate_examples
+
+_AHEAD = 3
+_MAX_VALIDATION = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One pass: mean training loss, validation score, whether it is the best so far, seconds since the start."""
+
+    number: int
+    of: int
+    loss: float
+    metric: str
+    score: float | None
+    best: bool
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self)
+
+
+def fit(
+    model: GraphModel,
+    features: FeatureStore,
+    task: Task,
+    splits: dict[str, Resolved],
+    transform: OutputTransform,
+    config: TrainConfig,
+    on_epoch: Callable[[Epoch], None],
+) -> list[Epoch]:
+    """Train ``model`` in place and leave it with the parameters of its best epoch on validation."""
+    started = time.perf_counter()
+    target = _targets(task.task_type, splits["train"], transform)
+    val = _subset(splits["val"], _MAX_VALIDATION)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    predictor = Predictor(model, features, config.neighbors, transform)
+    metric = default_metric(task.task_type)[0]
+    history: list[Epoch] = []
+    best: tuple[float | None, dict[str, Any]] = (None, copy.deepcopy(model.state_dict()))
+    since_best = 0
+    for number in range(1, config.max_epochs + 1):
+        deadline = started + config.max_seconds
+        loss = _one_epoch(model, features, task, splits["train"], target, optimizer, config, number, deadline)
+        score = evaluate_examples(predictor, task, val)[metric]
+        improved = better(task.task_type, score, best[0]) or number == 1
+        since_best = 0 if improved else since_best + 1
+        if improved:
+            best = (score, copy.deepcopy(model.state_dict()))
+        history.append(
+            Epoch(number, config.max_epochs, loss, metric, score, improved, round(time.perf_counter() - started, 2))
+        )
+        on_epoch(history[-1])
+        if since_best >= config.patience or time.perf_counter() > deadline:
+            break
+    model.load_state_dict(best[1])
+    model.eval()
+    return history
+
+
+def _one_epoch(
+    model: GraphModel,
+    features: FeatureStore,
+    task: Task,
+    train: Resolved,
+    target: Tensor,
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+    epoch: int,
+    deadline: float,
+) -> float:
+    model.train()
+    total, count = 0.0, 0
+    for batch, chosen in _batches(model, features, train, config, epoch):
+        _, output = model(batch)
+        loss = _loss(task.task_type, output, target[chosen])
+        if not math.isfinite(loss.item()):
+            raise ModelError("The training loss is not finite. Check the target for infinite or absurd values.")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        total, count = total + loss.item() * len(chosen), count + len(chosen)
+        if time.perf_counter() > deadline:
+            break
+    model.eval()
+    return total / max(count, 1)
+
+
+def _batches(
+    model: GraphModel, features: FeatureStore, train: Resolved, config: TrainConfig, epoch: int
+) -> Iterator[tuple[GraphBatch, Tensor]]:
+    """Sample batches in a thread of their own (the sampler releases the interpreter's lock), a few ahead."""
+    order = np.random.default_rng((config.seed, epoch)).permutation(len(train))
+    parts = [order[i : i + config.batch_size] for i in range(0, len(order), config.batch_size)][: config.max_batches]
+    sampler, assemble = NeighborSampler(features.snapshot, config.neighbors), Assembler(features)
+    tables = model.config.types_at(0)
+
+    def make(part: NDArray[np.int64]) -> tuple[GraphBatch, Tensor]:
+        number = (config.seed << 20) + epoch
+        subgraph = sampler.sample(model.config.entity, train.rows[part], train.times[part], number)
+        return assemble(subgraph, tables), torch.from_numpy(part)
+
+    yield from _ahead(make, parts)
+
+
+def _ahead(
+    make: Callable[[NDArray[np.int64]], tuple[GraphBatch, Tensor]], parts: list[NDArray[np.int64]]
+) -> Iterator[tuple[GraphBatch, Tensor]]:
+    ready: queue.Queue[tuple[GraphBatch, Tensor] | Exception | None] = queue.Queue(_AHEAD)
+    stop = threading.Event()
+
+    def put(item: tuple[GraphBatch, Tensor] | Exception | None) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for part in parts:
+                if stop.is_set():
+                    return
+                put(make(part))
+            put(None)
+        except Exception as error:  # noqa: BLE001 - handed to the trainer, which raises it
+            put(error)
+
+    worker = threading.Thread(target=work, daemon=True, name="forekey-sampler")
+    worker.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        worker.join()
+
+
+def _targets(task_type: TaskType, train: Resolved, transform: OutputTransform) -> Tensor:
+    numbers = as_numbers(task_type, train.target, transform.classes)
+    if task_type is TaskType.MULTICLASS_CLASSIFICATION:
+        return torch.from_numpy(numbers.astype(np.int64))
+    return torch.from_numpy(((numbers - transform.center) / transform.scale).astype(np.float32))
+
+
+def _loss(task_type: TaskType, output: Tensor, target: Tensor) -> Tensor:
+    match task_type:
+        case TaskType.BINARY_CLASSIFICATION:
+            return functional.binary_cross_entropy_with_logits(output[:, 0], target)
+        case TaskType.MULTICLASS_CLASSIFICATION:
+            return functional.cross_entropy(output, target)
+        case _:
+            # The default metric is the mean absolute error, so that is what is learnt.
+            return functional.l1_loss(output[:, 0], target)
+
+
+def _subset(resolved: Resolved, most: int) -> Resolved:
+    if len(resolved) <= most:
+        return resolved
+    chosen = np.sort(np.random.default_rng(0).permutation(len(resolved))[:most])
+    return Resolved(
+        resolved.rows[chosen], resolved.times[chosen], resolved.target[chosen], resolved.examples, resolved.unknown
+    )

@@ -1,0 +1,77 @@
+"""What a training run found, for people and for machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from forekey.registry import ModelVersion
+from forekey.task import Metrics, TaskType, better
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReport:
+    """Metrics of a version beside those of the baselines, on the same rows."""
+
+    task: str
+    task_type: TaskType
+    model_version: str
+    snapshot: str
+    default_metric: str
+    metrics: dict[str, Metrics]
+    baselines: dict[str, dict[str, Metrics]]
+    seconds: float
+
+    @classmethod
+    def from_version(cls, version: ModelVersion) -> TrainReport:
+        """Read the report of a registered version."""
+        facts = version.manifest
+        return cls(
+            version.task,
+            TaskType(facts["task_type"]),
+            version.version,
+            facts["snapshot"],
+            facts["default_metric"],
+            facts["metrics"],
+            facts["baselines"],
+            facts["seconds"],
+        )
+
+    @property
+    def best_baseline(self) -> str | None:
+        """Return the baseline with the best test score, or None if there is none."""
+        best: str | None = None
+        for name in self.baselines:
+            score = self._test(self.baselines[name])
+            if best is None or better(self.task_type, score, self._test(self.baselines[best])):
+                best = name
+        return best
+
+    @property
+    def verdict(self) -> str:
+        """Say plainly whether the model beats every baseline on the test set."""
+        best = self.best_baseline
+        if best is None:
+            return "There is no baseline to compare with."
+        mine, theirs = self._test(self.metrics), self._test(self.baselines[best])
+        if mine is None or theirs is None:
+            return "The test set is too small, or has one class only, to tell the model from the baselines."
+        if better(self.task_type, mine, theirs):
+            return f"The model beats every baseline; the best is {best} ({theirs:.4g} against {mine:.4g})."
+        return f"The model does not beat {best} ({theirs:.4g} against {mine:.4g}): use with care."
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form of ``forekey train --json``."""
+        return {
+            "task": self.task,
+            "task_type": str(self.task_type),
+            "model_version": self.model_version,
+            "snapshot": self.snapshot,
+            "metrics": self.metrics,
+            "baselines": self.baselines,
+            "seconds": self.seconds,
+            "verdict": self.verdict,
+        }
+
+    def _test(self, metrics: dict[str, Metrics]) -> float | None:
+        return metrics.get("test", {}).get(self.default_metric)
