@@ -1,11 +1,11 @@
 """The Python verbs: thin objects over the pipeline.
 
-    project = fk.init("duckdb:///shop.duckdb")
-    task = project.task("churn")
-    model = task.train()
-    model.metrics["test"]["auroc"]
-    task.embed()
-    task.predict(as_of="2026-01-01")
+project = fk.init("duckdb:///shop.duckdb")
+task = project.task("churn")
+model = task.train()
+model.metrics["test"]["auroc"]
+task.embed()
+task.predict(as_of="2026-01-01")
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def init(url: str, root: str | Path = ".", *, force: bool = False) -> Project:
     return Project(pipeline.init(url, Path(root), force=force).project)
 
 
-def open(root: str | Path = ".") -> Project:  # noqa: A001 - fk.open is the public name
+def open(root: str | Path = ".") -> Project:
     """Open a project folder."""
     return Project(_Project.open(root))
 

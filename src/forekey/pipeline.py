@@ -1,8 +1,8 @@
 """The whole story, a function a step. Everything here calls rooms and returns values; nothing prints.
 
-    init ─► snapshot ─► train ─► embed ─► (store, serve)
-                ▲         ▲                     │
-                └─────────┴──── retrain ◄── monitor
+init ─► snapshot ─► train ─► embed ─► (store, serve)
+            ▲         ▲                     │
+            └─────────┴──── retrain ◄── monitor
 """
 
 from __future__ import annotations
@@ -242,7 +242,14 @@ def retrain(
         models.promote(name, challenger.version, verdict.reason)
     embedded = embed(project, name, listener=listener)
     return Challenge(
-        name, champion.version, challenger.version, scores, report.metrics["test"], len(newest), verdict, embedded.version
+        name,
+        champion.version,
+        challenger.version,
+        scores,
+        report.metrics["test"],
+        len(newest),
+        verdict,
+        embedded.version,
     )
 
 

@@ -1,9 +1,9 @@
 """Model versions as plain folders with their lineage; one of them per task is the champion.
 
-    models/<task>/v3/manifest.json     what it is, from what, how good: snapshot, query, config, code version, metrics
-    models/<task>/v3/weights.pt        the parameters
-    models/<task>/v3/features.json     the column statistics it was trained with
-    models/<task>/champion.json        the version in use, and the promotions that led there
+models/<task>/v3/manifest.json     what it is, from what, how good: snapshot, query, config, code version, metrics
+models/<task>/v3/weights.pt        the parameters
+models/<task>/v3/features.json     the column statistics it was trained with
+models/<task>/champion.json        the version in use, and the promotions that led there
 """
 
 from __future__ import annotations

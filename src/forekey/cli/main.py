@@ -30,6 +30,8 @@ def main() -> None:
     except Exception as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:
             raise
-        click.echo(f"forekey: unexpected {type(error).__name__}: {error}. Run again with -v for the traceback.", err=True)
+        click.echo(
+            f"forekey: unexpected {type(error).__name__}: {error}. Run again with -v for the traceback.", err=True
+        )
         code = 2
     sys.exit(code or 0)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from forekey.project import Project
     from forekey.registry import ModelVersion, Registry
     from forekey.retraining import Challenge
+    from forekey.schema import TableSchema
     from forekey.task import Metrics
     from forekey.training import TrainReport
 
@@ -65,13 +66,14 @@ def listening(as_json: bool) -> Iterator[Listener]:
         yield Listener(lambda step: errors.print(f"  {step}"), lambda e: errors.print(f"  {_epoch(e)}"))
         return
     with errors.status("starting") as status:
-        yield Listener(status.update, lambda e: (errors.print(f"  {_epoch(e)}"), status.update("training"))[0])
+        yield Listener(status.update, lambda e: errors.print(f"  {_epoch(e)}"))
 
 
 def _epoch(epoch: Any) -> str:
     score = "–" if epoch.score is None else f"{epoch.score:.4f}"
     star = "  best" if epoch.best else ""
-    return f"epoch {epoch.number:>2}/{epoch.of}  loss {epoch.loss:.4f}  val {epoch.metric} {score}  {epoch.seconds:.0f} s{star}"
+    figures = f"loss {epoch.loss:.4f}  val {epoch.metric} {score}  {epoch.seconds:.0f} s"
+    return f"epoch {epoch.number:>2}/{epoch.of}  {figures}{star}"
 
 
 def initialized(done: Initialized) -> Shown:
@@ -80,8 +82,9 @@ def initialized(done: Initialized) -> Shown:
     table = _table("table", "rows", "primary key", "time", "foreign keys", "columns", right=("rows",))
     for t in schema.tables:
         keys = ", ".join(f"{fk.column} → {fk.parent}" for fk in t.foreign_keys)
-        columns = ", ".join(f"{c.name} {c.stype}" for c in t.columns if c.name not in t.keys)
-        table.add_row(t.name, f"{rows[t.name]:,}", t.primary_key or "–", t.time_column or "–", keys or "–", columns)
+        table.add_row(
+            t.name, f"{rows[t.name]:,}", t.primary_key or "–", t.time_column or "–", keys or "–", _by_stype(t)
+        )
     structure = [g for g in done.inference.guesses if g.what != "stype"]
     guessed = _table("guessed", "what", "why")
     for g in structure:
@@ -105,6 +108,15 @@ def initialized(done: Initialized) -> Shown:
     return Shown(data, Group(table, *([guessed] if structure else []), end))
 
 
+def _by_stype(table: TableSchema) -> str:
+    """List columns under what they mean: ``numerical items, total; timestamp placed_at``."""
+    groups: dict[str, list[str]] = {}
+    for column in table.columns:
+        if column.name not in table.keys:
+            groups.setdefault(str(column.stype), []).append(column.name)
+    return "; ".join(f"{stype} {', '.join(names)}" for stype, names in groups.items()) or "–"
+
+
 def snapshot(built: Snapshot) -> Shown:
     """Show nodes, edges, and what was left out."""
     facts = built.manifest
@@ -112,7 +124,9 @@ def snapshot(built: Snapshot) -> Shown:
     for name, t in facts["tables"].items():
         left_out = ", ".join(f"{n:,} {reason}" for reason, n in t["quarantined"].items()) or "0"
         nodes.add_row(name, f"{t['nodes']:,}", left_out, _moment(t["newest"]), facts["read"][name])
-    edges = _table("edge type", "edges", "NULL", "orphans", "mean degree", right=("edges", "NULL", "orphans", "mean degree"))
+    edges = _table(
+        "edge type", "edges", "NULL", "orphans", "mean degree", right=("edges", "NULL", "orphans", "mean degree")
+    )
     for name, e in facts["edges"].items():
         edges.add_row(name, f"{e['edges']:,}", f"{e['null_keys']:,}", f"{e['orphans']:,}", f"{e['degree']['mean']:.2f}")
     data = {
@@ -126,7 +140,9 @@ def snapshot(built: Snapshot) -> Shown:
         "seconds": facts["seconds"],
     }
     total = sum(data["nodes"].values()), sum(data["edges"].values())
-    end = Text(f"Snapshot {built.id} as of {built.as_of}: {total[0]:,} nodes, {total[1]:,} edges, {facts['seconds']:.1f} s.")
+    end = Text(
+        f"Snapshot {built.id} as of {built.as_of}: {total[0]:,} nodes, {total[1]:,} edges, {facts['seconds']:.1f} s."
+    )
     return Shown(data, Group(nodes, edges, end))
 
 
@@ -194,7 +210,10 @@ def embedded(done: Embedded) -> Shown:
         f"{done.task}: {done.entities:,} embeddings and predictions as of {done.as_of} "
         f"({done.eligible:,} eligible) as version {done.version}, {done.seconds:.1f} s."
     )
-    return Shown({k: data[k] for k in ("task", "version", "model_version", "as_of", "entities", "eligible", "seconds")}, Text(line))
+    return Shown(
+        {k: data[k] for k in ("task", "version", "model_version", "as_of", "entities", "eligible", "seconds")},
+        Text(line),
+    )
 
 
 def exported(task: str, batch: BatchPredictions, rows: int, out: Path) -> Shown:
@@ -228,23 +247,40 @@ def monitored(found: MonitorReport) -> Shown:
     for q in found.quality:
         metric = next(iter(q.metrics))
         quality.add_row(
-            q.task, q.as_of, q.model_version, f"{q.examples:,}", metric, _number(q.metrics[metric]), _number(q.expected.get(metric))
+            q.task,
+            q.as_of,
+            q.model_version,
+            f"{q.examples:,}",
+            metric,
+            _number(q.metrics[metric]),
+            _number(q.expected.get(metric)),
         )
     parts.append(quality if quality.row_count else Text("Quality: no prediction's window has passed yet."))
     graph = _table("graph", "nodes", "growth", "newest row", "age (days)", right=("nodes", "growth", "age (days)"))
     for t in found.tables:
         growth = "–" if t.growth is None else f"{t.growth:+,}"
-        graph.add_row(t.table, f"{t.nodes:,}", growth, t.newest or "–", "–" if t.age_days is None else f"{t.age_days:.1f}")
+        graph.add_row(
+            t.table, f"{t.nodes:,}", growth, t.newest or "–", "–" if t.age_days is None else f"{t.age_days:.1f}"
+        )
     parts.append(graph)
-    edges = _table("edges", "count", "mean degree", "max", "isolated", "orphan rate", right=("count", "mean degree", "max"))
+    edges = _table(
+        "edges", "count", "mean degree", "max", "isolated", "orphan rate", right=("count", "mean degree", "max")
+    )
     for e in found.edges:
         edges.add_row(
-            e.edge_type, f"{e.edges:,}", f"{e.mean_degree:.2f}", f"{e.max_degree:,}", f"{e.isolated:,}", f"{e.orphan_rate:.2%}"
+            e.edge_type,
+            f"{e.edges:,}",
+            f"{e.mean_degree:.2f}",
+            f"{e.max_degree:,}",
+            f"{e.isolated:,}",
+            f"{e.orphan_rate:.2%}",
         )
     parts.append(edges)
-    latency = _table("latency", "requests", "p50 ms", "p95 ms", "p99 ms", right=("requests", "p50 ms", "p95 ms", "p99 ms"))
-    for route, q in found.latency.items():
-        latency.add_row(route, f"{q['requests']:,}", *(f"{q[k]:.2f}" for k in ("p50_ms", "p95_ms", "p99_ms")))
+    latency = _table(
+        "latency", "requests", "p50 ms", "p95 ms", "p99 ms", right=("requests", "p50 ms", "p95 ms", "p99 ms")
+    )
+    for route, took in found.latency.items():
+        latency.add_row(route, f"{took['requests']:,}", *(f"{took[k]:.2f}" for k in ("p50_ms", "p95_ms", "p99_ms")))
     if latency.row_count:
         parts.append(latency)
     return Shown(found.to_dict(), Group(*parts))
@@ -276,7 +312,16 @@ def versions(registry: Registry, tasks: Sequence[str]) -> Shown:
                 task, v.version, m["created_at"], m["snapshot"], m["snapshot_as_of"], metric,
                 _number(m["metrics"]["test"].get(metric)), mark,
             )  # fmt: skip
-            shown = ("task_type", "created_at", "snapshot", "snapshot_as_of", "task_config", "config", "code_version", "metrics")
+            shown = (
+                "task_type",
+                "created_at",
+                "snapshot",
+                "snapshot_as_of",
+                "task_config",
+                "config",
+                "code_version",
+                "metrics",
+            )
             listed.append({"task": task, "version": v.version, "champion": bool(mark), **{k: m[k] for k in shown}})
     return Shown({"models": listed}, table if listed else Text("There are no models yet."))
 

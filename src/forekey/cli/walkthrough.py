@@ -13,8 +13,8 @@ from typing import Any
 
 from rich.text import Text
 
-from forekey import pipeline
 from forekey import demo as data
+from forekey import pipeline
 from forekey.cli import render
 from forekey.errors import ProjectError
 from forekey.project import PQLTask, Project, TaskConfig
@@ -86,7 +86,7 @@ class _Story:
         self._say(f"  curl {url}/predict/churn/{first}")
         self._say(
             f"  curl {url}/predict/spend -H 'content-type: application/json' "
-            f"-d '{{\"entity_ids\": [{first}, 1001, 2000], \"mode\": \"online\"}}'"
+            f'-d \'{{"entity_ids": [{first}, 1001, 2000], "mode": "online"}}\''
         )
         self._say(f"  curl '{url}/similar/churn/{first}?k=5'")
         serve(project, "127.0.0.1", port)
@@ -147,7 +147,9 @@ class _Story:
         self._step += 1
         if not self.as_json:
             seconds = time.perf_counter() - self._started
-            render.console().print(Text(f"\n{self._step}. {text}", style="bold"), Text(f"[{seconds:.0f} s]", style="dim"))
+            render.console().print(
+                Text(f"\n{self._step}. {text}", style="bold"), Text(f"[{seconds:.0f} s]", style="dim")
+            )
 
     def _say(self, text: str) -> None:
         if not self.as_json:

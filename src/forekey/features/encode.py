@@ -127,11 +127,10 @@ def _codes(values: pa.ChunkedArray, column: ColumnFeature, first_code: int) -> N
 
 def _looked_up(values: Any, vocabulary: tuple[str, ...]) -> NDArray[np.int32]:
     """Return 0 for missing, 1 for a value without a code, 2 and up for the vocabulary."""
-    found = pc.index_in(values, value_set=pa.array(vocabulary, pa.string()))
-    codes = pc.fill_null(found, _UNKNOWN - RESERVED_CODES).to_numpy(zero_copy_only=False).astype(np.int32)
-    codes += RESERVED_CODES
-    codes[values.is_null().to_numpy(zero_copy_only=False) if isinstance(values, pa.Array) else values.is_null().to_numpy()] = _MISSING
-    return codes
+    found = pc.add(pc.index_in(values, value_set=pa.array(vocabulary, pa.string())), RESERVED_CODES)
+    codes = pc.if_else(pc.is_null(values), _MISSING, pc.fill_null(found, _UNKNOWN))
+    numbers: NDArray[np.int32] = np.asarray(codes).astype(np.int32)
+    return numbers
 
 
 def _text_codes(values: pa.ChunkedArray, slots: int, first_code: int) -> NDArray[np.int32]:
@@ -141,7 +140,9 @@ def _text_codes(values: pa.ChunkedArray, slots: int, first_code: int) -> NDArray
     distinct = flat.dictionary_encode()
     hashed = np.array([_bucket(w) for w in distinct.dictionary.to_pylist()], np.int32)
     codes = hashed[distinct.indices.to_numpy()] if len(flat) else np.empty(0, np.int32)
-    padded = _padded(first_code + RESERVED_CODES + codes, pc.fill_null(pc.list_value_length(words), 0).to_numpy(), slots)
+    padded = _padded(
+        first_code + RESERVED_CODES + codes, pc.fill_null(pc.list_value_length(words), 0).to_numpy(), slots
+    )
     padded[values.is_null().to_numpy(), 0] = first_code + _MISSING
     return padded
 

@@ -120,9 +120,7 @@ class FeatureSpec:
                 TableFeatures(
                     t["table"],
                     tuple(
-                        ColumnFeature(
-                            **{**c, "stype": Stype(c["stype"]), "vocabulary": tuple(c["vocabulary"])}
-                        )
+                        ColumnFeature(**{**c, "stype": Stype(c["stype"]), "vocabulary": tuple(c["vocabulary"])})
                         for c in t["columns"]
                     ),
                 )
@@ -198,7 +196,7 @@ def days_of(rows: pa.Table, column: str, since: str | None) -> np.ndarray[Any, A
 
 
 def _micros(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
-    values = pc.fill_null(column.cast(pa.int64()), 0).to_numpy().astype(np.float64)
+    values: np.ndarray[Any, Any] = pc.fill_null(column.cast(pa.int64()), 0).to_numpy().astype(np.float64)
     if column.null_count:
         values[column.is_null().to_numpy()] = np.nan
     return values

@@ -55,9 +55,7 @@ def build_index(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[
     return sorted_numbers, order
 
 
-def find(
-    sorted_numbers: NDArray[np.int64], rows: NDArray[np.int32], wanted: NDArray[np.int64]
-) -> NDArray[np.int32]:
+def find(sorted_numbers: NDArray[np.int64], rows: NDArray[np.int32], wanted: NDArray[np.int64]) -> NDArray[np.int32]:
     """Return the row of each wanted number, -1 where there is none."""
     if len(sorted_numbers) == 0:
         return np.full(len(wanted), -1, np.int32)

@@ -116,4 +116,3 @@ def _damaged(path: Path) -> str:
         f"The snapshot is damaged: '{path}' is missing, cut short or changed. "
         "Run `forekey snapshot --full` to build it again from the source."
     )
-

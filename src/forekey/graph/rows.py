@@ -31,9 +31,7 @@ class Rows:
     quarantined: dict[str, int]
 
 
-def read_rows(
-    source: Source, schema: Schema, name: str, as_of: str | None, after: str | None, workspace: Path
-) -> Rows:
+def read_rows(source: Source, schema: Schema, name: str, as_of: str | None, after: str | None, workspace: Path) -> Rows:
     """Read a table's rows with ``after < time <= as_of`` (ISO timestamps in UTC; None leaves a side open).
 
     Rows without a time are read too, and quarantined: they cannot be placed in time. Tables without a time column
@@ -142,7 +140,7 @@ def _period(table: TableSchema, as_of: str | None, after: str | None) -> list[ex
     if table.time_column is None:
         return []
     time = exp.cast(exp.column(table.time_column, quoted=True), "TIMESTAMP")
-    conditions = [time > _timestamp(after)] if after is not None else []
+    conditions: list[exp.Expression] = [time > _timestamp(after)] if after is not None else []
     if as_of is not None:
         undated = exp.column(table.time_column, quoted=True).is_(exp.null())
         conditions.append(exp.paren(exp.or_(undated, time.copy() <= _timestamp(as_of))))
@@ -163,7 +161,7 @@ def _quarantine(engine: Any, table: TableSchema) -> dict[str, int]:
 
 
 def _drop_duplicates(engine: Any, table: TableSchema) -> int:
-    key = exp.column(table.primary_key, quoted=True)
+    key = exp.column(table.primary_key or "", quoted=True)
     rows, keys = engine.execute(
         exp.select(exp.Count(this=exp.Star()), exp.Count(this=exp.Distinct(expressions=[key])))
         .from_("staged")
@@ -171,9 +169,7 @@ def _drop_duplicates(engine: Any, table: TableSchema) -> int:
     ).fetchall()[0]
     if rows == keys:
         return 0
-    rank = exp.Window(
-        this=exp.RowNumber(), partition_by=[key.copy()], order=exp.Order(expressions=_order(table))
-    )
+    rank = exp.Window(this=exp.RowNumber(), partition_by=[key.copy()], order=exp.Order(expressions=_order(table)))
     first = exp.select("*").from_("staged").qualify(exp.EQ(this=rank, expression=exp.Literal.number(1)))
     engine.execute(f"CREATE OR REPLACE TABLE staged AS {first.sql(dialect='duckdb')}")
     return int(rows - keys)

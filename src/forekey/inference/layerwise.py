@@ -36,9 +36,7 @@ def embed_all(model: GraphModel, features: FeatureStore, as_of: int, workspace: 
     workspace.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=workspace, prefix="layers-") as folder:
         scratch = _Scratch(Path(folder), model.config.channels)
-        states: States = {
-            t: _encode(model, features, t, visible[t], as_of, scratch) for t in model.config.types_at(0)
-        }
+        states: States = {t: _encode(model, features, t, visible[t], as_of, scratch) for t in model.config.types_at(0)}
         for layer in range(model.config.layers):
             states = {
                 t: _update(model, features, layer, t, states, visible, scratch)

@@ -33,9 +33,7 @@ class EdgeStatistics:
     orphan_rate: float
 
 
-def graph_statistics(
-    snapshot: Snapshot, store: SnapshotStore
-) -> tuple[list[TableStatistics], list[EdgeStatistics]]:
+def graph_statistics(snapshot: Snapshot, store: SnapshotStore) -> tuple[list[TableStatistics], list[EdgeStatistics]]:
     """Read the statistics that the build left in the manifest."""
     parent = _parent(snapshot, store)
     return [_table(snapshot, parent, t) for t in snapshot.schema.names], [

@@ -22,7 +22,9 @@ class HeteroConv(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, own: Tensor, means: dict[str, Tensor], degrees: dict[str, Tensor], budgets: dict[str, int]) -> Tensor:
+    def forward(
+        self, own: Tensor, means: dict[str, Tensor], degrees: dict[str, Tensor], budgets: dict[str, int]
+    ) -> Tensor:
         """Update ``own [n, channels]`` by ``means[relation] [n, channels]`` and ``degrees[relation] [n]``."""
         out = self.own(own)
         for relation, linear in zip(self._relations, self.messages, strict=True):

@@ -139,7 +139,9 @@ class _Binder:
         kind = aggregation.aggregator
         if value is None:
             if kind is not Aggregator.COUNT:
-                raise self._error(f"'*' can only be counted: {kind} needs a column of '{table.name}'.", aggregation.column)
+                raise self._error(
+                    f"'*' can only be counted: {kind} needs a column of '{table.name}'.", aggregation.column
+                )
             return
         name = f"{table.name}.{value.name}"
         if kind in {Aggregator.SUM, Aggregator.AVG}:
@@ -152,7 +154,9 @@ class _Binder:
         if kind in {Aggregator.FIRST, Aggregator.LAST} and table.time_column is None:
             raise self._error(f"{kind} needs a time column, but table '{table.name}' has none.", aggregation.column)
         if kind is Aggregator.LIST_DISTINCT and value.stype not in {Stype.ID, Stype.CATEGORICAL}:
-            raise self._error(f"LIST_DISTINCT needs a foreign key or a categorical column; {name} is neither.", aggregation)
+            raise self._error(
+                f"LIST_DISTINCT needs a foreign key or a categorical column; {name} is neither.", aggregation
+            )
 
     def _check_windows(self) -> None:
         target = aggregations(self._query.target)

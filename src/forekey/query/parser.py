@@ -65,7 +65,9 @@ def _parser() -> Lark:
 
 
 def _refuse(text: str, error: UnexpectedInput) -> NoReturn:
-    expected = _readable(set(getattr(error, "accepts", None) or getattr(error, "expected", None) or error.allowed or ()))  # type: ignore[attr-defined]
+    # Lark's three kinds of error each have a name of their own for what could have stood there.
+    allowed = (getattr(error, name, None) for name in ("accepts", "expected", "allowed"))
+    expected = _readable(set(next(filter(None, allowed), ())))
     hint = f"expected {expected}" if expected else "this cannot stand here"
     if isinstance(error, UnexpectedEOF) or (isinstance(error, UnexpectedToken) and error.token.type == "$END"):
         raise QueryError(f"The query ends too early: {hint}.", text, len(text)) from None

@@ -32,8 +32,7 @@ def join_path(schema: Schema, column: Column, goal: str, text: str) -> tuple[Edg
         ways = "; ".join(" then ".join(str(e) for e in path) for path in candidates)
         first = candidates[0][0].column
         raise QueryError(
-            f"Several ways lead from '{column.table}' to '{goal}': {ways}. "
-            f"Pick one, for example {column} VIA {first}.",
+            f"Several ways lead from '{column.table}' to '{goal}': {ways}. Pick one, for example {column} VIA {first}.",
             text,
             column.position,
         )

@@ -6,15 +6,14 @@ pairs, and one per aggregation; no event is read more than once per aggregation,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlglot import exp
 
-from forekey.query.bound import BoundAggregation, BoundColumn, BoundQuery, TaskType
+from forekey.query.bound import BoundAggregation, BoundQuery, TaskType
 from forekey.query.calendar import shift
 from forekey.query.tree import (
-    Aggregation,
     Aggregator,
     And,
     Column,
@@ -161,12 +160,12 @@ def _aggregation(bound: BoundQuery, aggregation: BoundAggregation) -> exp.Select
     statement = statement.where(key.is_(exp.null()).not_())
     statement = _join_anchors(statement, bound, aggregation)
     where = aggregation.aggregation.where
-    rendered: dict[Column, exp.Expression] = {}
+    rendered: dict[Operand, exp.Expression] = {}
     for i, (column, reached) in enumerate(aggregation.filters.items()):
         statement, alias = _join_up(statement, bound.schema, reached.path, "r", f"f{i}")
         rendered[column] = exp.column(column.name, table=alias, quoted=True)
     if where is not None:
-        statement = statement.where(_render(where, lambda o: rendered[o], bound))  # type: ignore[index]
+        statement = statement.where(_render(where, rendered.__getitem__, bound))
     anchor = exp.column("anchor_time", table="anchors")
     if aggregation.value is not None:
         value = exp.column(aggregation.value.name, table="r", quoted=True)
@@ -298,18 +297,17 @@ def _operand(bound: BoundQuery, operand: Operand) -> exp.Expression:
     return value
 
 
-def _render(condition: Condition, operand: object, bound: BoundQuery) -> exp.Expression:
+def _render(condition: Condition, operand: Callable[[Operand], exp.Expression], bound: BoundQuery) -> exp.Expression:
     """Write a condition; ``operand`` turns what is compared into SQL."""
     match condition:
         case Not(condition=inner):
             return exp.not_(exp.paren(_render(inner, operand, bound)))
         case And(conditions=parts):
-            return exp.and_(*(_render(p, operand, bound) for p in parts))
+            return exp.paren(exp.and_(*(_render(p, operand, bound) for p in parts)))
         case Or(conditions=parts):
             return exp.paren(exp.or_(*(_render(p, operand, bound) for p in parts)))
         case Comparison():
-            value = operand(condition.operand)  # type: ignore[operator]
-            return _comparison(condition, value, _operand_dtype(bound, condition.operand))
+            return _comparison(condition, operand(condition.operand), _operand_dtype(bound, condition.operand))
 
 
 def _operand_dtype(bound: BoundQuery, operand: Operand) -> DType:
@@ -357,7 +355,8 @@ def _text_comparison(operator: Operator, operand: exp.Expression, text: str) -> 
         case _:
             found = exp.StrPosition(this=operand, substr=literal)
             zero = exp.Literal.number(0)
-            return found > zero if operator is Operator.CONTAINS else exp.EQ(this=found, expression=zero)
+            compare = exp.GT if operator is Operator.CONTAINS else exp.EQ
+            return compare(this=found, expression=zero)
 
 
 def _literal(value: Constant, dtype: DType) -> exp.Expression:
@@ -390,11 +389,13 @@ def _moment(column: exp.Expression) -> exp.Expression:
 def _as_key(column: exp.Expression, own: ColumnSchema, target: ColumnSchema) -> exp.Expression:
     """Return a key in the form that keys of ``target`` have everywhere: a 64-bit integer, or text."""
     if target.dtype is DType.INTEGER:
-        return exp.cast(column, "BIGINT") if own.dtype is DType.INTEGER else exp.TryCast(this=column, to=exp.DataType.build("BIGINT"))
+        return (
+            exp.cast(column, "BIGINT")
+            if own.dtype is DType.INTEGER
+            else exp.TryCast(this=column, to=exp.DataType.build("BIGINT"))
+        )
     return exp.cast(column, "VARCHAR")
 
 
 def _table(name: str, alias: str) -> exp.Table:
-    return exp.Table(
-        this=exp.to_identifier(name, quoted=True), alias=exp.TableAlias(this=exp.to_identifier(alias))
-    )
+    return exp.Table(this=exp.to_identifier(name, quoted=True), alias=exp.TableAlias(this=exp.to_identifier(alias)))

@@ -40,7 +40,7 @@ class Challenge:
 
 
 def should_retrain(task: str, report: MonitorReport, config: RetrainConfig) -> Decision:
-    """Decide from one pass of the monitors: has any column drifted, or quality dropped, further than allowed?"""
+    """Decide from one pass of the monitors whether a column drifted, or quality dropped, further than allowed."""
     reasons = []
     worst = max(report.drift.get(task, []), key=lambda d: d.psi, default=None)
     if config.on_drift is not None and worst is not None and worst.psi > config.on_drift:

@@ -71,9 +71,7 @@ def sample_children(
     budget: int,
     uniform: bool,
     relation: np.uint64,
-) -> tuple[
-    NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint64]
-]:
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint64]]:
     """Take up to ``budget`` visible children of each node, without replacement.
 
     Most recent first, or (``uniform``) in random order by Floyd's algorithm (Bentley & Floyd 1987). Returns, per

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 from forekey.errors import ModelError
@@ -53,7 +54,7 @@ class NeighborPlan:
 
     def __post_init__(self) -> None:
         for name, numbers in [("num_neighbors", self.num_neighbors), *self.overrides.items()]:
-            grows = any(b > a for a, b in zip(numbers, numbers[1:], strict=False))
+            grows = any(b > a for a, b in pairwise(numbers))
             if not numbers or min(numbers) < 0 or grows or len(numbers) != len(self.num_neighbors):
                 raise ModelError(
                     f"{name} = {list(numbers)} must have one number a hop, none negative, none above the one before."

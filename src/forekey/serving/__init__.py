@@ -1,6 +1,6 @@
 """HTTP: stored and online predictions, embeddings, neighbours, status."""
 
 from forekey.serving.app import create_app
-from forekey.serving.run import serve
+from forekey.serving.run import listen, serve
 
-__all__ = ["create_app", "serve"]
+__all__ = ["create_app", "listen", "serve"]

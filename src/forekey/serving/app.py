@@ -114,7 +114,9 @@ def _add_status_routes(app: FastAPI, state: ServingState, telemetry: Telemetry) 
     @app.get("/models")
     def models() -> JSONResponse:
         """List all model versions with their lineage."""
-        return JSONResponse({"models": [_model_status(v) for t in state.registry.tasks() for v in state.registry.versions(t)]})
+        return JSONResponse(
+            {"models": [_model_status(v) for t in state.registry.tasks() for v in state.registry.versions(t)]}
+        )
 
     @app.get("/healthz")
     def healthz() -> JSONResponse:
@@ -206,5 +208,14 @@ def _task_status(state: ServingState, name: str) -> dict[str, Any]:
 
 
 def _model_status(version: Any) -> dict[str, Any]:
-    shown = ("created_at", "task_type", "snapshot", "snapshot_as_of", "code_version", "parameters", "metrics", "seconds")
+    shown = (
+        "created_at",
+        "task_type",
+        "snapshot",
+        "snapshot_as_of",
+        "code_version",
+        "parameters",
+        "metrics",
+        "seconds",
+    )
     return {"task": version.task, "version": version.version, **{k: version.manifest[k] for k in shown}}

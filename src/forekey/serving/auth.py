@@ -19,6 +19,7 @@ class BearerAuth:
         self._keys = [k.encode() for k in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request: hand it on, or refuse it with 401."""
         if scope["type"] != "http" or scope["path"] in _OPEN or self._allowed(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return

@@ -49,9 +49,7 @@ def _tasks(state: ServingState) -> str:
 
 
 def _graph(manifest: dict[str, Any]) -> str:
-    nodes = [
-        [name, f"{t['nodes']:,}", f"{sum(t['quarantined'].values()):,}"] for name, t in manifest["tables"].items()
-    ]
+    nodes = [[name, f"{t['nodes']:,}", f"{sum(t['quarantined'].values()):,}"] for name, t in manifest["tables"].items()]
     edges = [
         [name, f"{e['edges']:,}", f"{e['orphans']:,}", f"{e['degree']['mean']:.3g}", f"{e['degree']['max']:,}"]
         for name, e in manifest["edges"].items()
@@ -75,14 +73,17 @@ def _quality(report: dict[str, Any]) -> str:
     for q in report.get("quality", []):
         metric = next(iter(q["metrics"]))
         seen, expected = q["metrics"][metric], q["expected"].get(metric)
-        rows.append([q["task"], q["as_of"], q["model_version"], f"{q['examples']:,}", metric, _number(seen), _number(expected)])
+        rows.append(
+            [q["task"], q["as_of"], q["model_version"], f"{q['examples']:,}", metric, _number(seen), _number(expected)]
+        )
     head = ["task", "as of", "model", "examples", "metric", "realized", "expected"]
     return _table(head, rows) if rows else "<p>No prediction's window has passed yet.</p>"
 
 
 def _latency(report: dict[str, Any]) -> str:
     rows = [
-        [route, f"{q['requests']:,}", f"{q['p50_ms']}", f"{q['p99_ms']}"] for route, q in report.get("latency", {}).items()
+        [route, f"{q['requests']:,}", f"{q['p50_ms']}", f"{q['p99_ms']}"]
+        for route, q in report.get("latency", {}).items()
     ]
     return _table(["route", "requests", "p50 ms", "p99 ms"], rows) if rows else "<p>No requests measured yet.</p>"
 

@@ -48,7 +48,7 @@ class ServingState:
 
     def snapshot(self) -> Snapshot:
         """Return the newest snapshot, opened once."""
-        pointer = (self.snapshots.folder / "current")
+        pointer = self.snapshots.folder / "current"
         newest = pointer.read_text().strip() if pointer.is_file() else ""
         with self._lock:
             if self._snapshot is None or self._snapshot.id != newest:
@@ -67,7 +67,9 @@ class ServingState:
         self.task(task)
         version = self.embeddings.current(task)
         if version is None:
-            raise ModelError(f"Task '{task}' has no embeddings yet. Run `forekey train {task}` and `forekey embed {task}`.")
+            raise ModelError(
+                f"Task '{task}' has no embeddings yet. Run `forekey train {task}` and `forekey embed {task}`."
+            )
         return version
 
     def predict(self, task: str, entity_ids: Sequence[Any], mode: str) -> list[Answer | None]:
@@ -128,7 +130,7 @@ class ServingState:
         with self._lock:
             predictions, _ = predictor.predict(rows[known], np.full(int(known.sum()), now))
         answers: list[Answer | None] = [None] * len(entity_ids)
-        for i, prediction in zip(np.flatnonzero(known), predictions, strict=True):
+        for i, prediction in zip(np.flatnonzero(known).tolist(), predictions, strict=True):
             answers[i] = _answer(
                 self.typed(task, entity_ids[i]), np.atleast_1d(prediction), str(predictor.transform.task_type),
                 predictor.transform.classes, None, model_version, snapshot.as_of.isoformat(), "online",

@@ -28,9 +28,7 @@ class Telemetry:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "forekey_requests", "Requests answered.", ["route", "status"], registry=self._registry
-        )
+        self._requests = Counter("forekey_requests", "Requests answered.", ["route", "status"], registry=self._registry)
         self._seconds = Histogram(
             "forekey_request_seconds", "Time to answer.", ["route"], buckets=_BUCKETS, registry=self._registry
         )

@@ -1,10 +1,10 @@
 """From a URL to a connected source.
 
-    duckdb:///shop.duckdb      a DuckDB file, relative to the project folder (four slashes: absolute)
-    shop.duckdb                the same
-    relbench:///rel-f1         a RelBench v3 folder (manifest.yaml, db/*.parquet, tasks/*)
-    files:///exports           a folder of Parquet or CSV files, one table each
-    /data/exports              a folder: RelBench if it has a manifest.yaml, else files
+duckdb:///shop.duckdb      a DuckDB file, relative to the project folder (four slashes: absolute)
+shop.duckdb                the same
+relbench:///rel-f1         a RelBench v3 folder (manifest.yaml, db/*.parquet, tasks/*)
+files:///exports           a folder of Parquet or CSV files, one table each
+/data/exports              a folder: RelBench if it has a manifest.yaml, else files
 """
 
 from __future__ import annotations

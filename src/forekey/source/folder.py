@@ -31,7 +31,9 @@ class FolderSource(DuckDBSource):
 
     def write_table(self, name: str, rows: pa.Table) -> None:
         """Refuse: a folder of files is read-only."""
-        raise SourceError(f"'{self.url}' is a folder of files and cannot be written to. Use --out FILE.parquet instead.")
+        raise SourceError(
+            f"'{self.url}' is a folder of files and cannot be written to. Use --out FILE.parquet instead."
+        )
 
 
 def connect_views(url: str, files: Iterable[Path]) -> Any:

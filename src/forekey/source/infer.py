@@ -56,7 +56,11 @@ class Inference:
         """Return the reason of each guess by its place in forekey.yaml."""
         places = {"foreign_key": "foreign_keys", "stype": "columns"}
         return {
-            ("tables", g.table, *((places[g.what], g.column) if g.what in places else (g.what,))): f"guessed: {g.reason}"
+            (
+                "tables",
+                g.table,
+                *((places[g.what], g.column) if g.what in places else (g.what,)),
+            ): f"guessed: {g.reason}"
             for g in self.guesses
         }
 
@@ -163,7 +167,9 @@ def _time_column(table: TableInfo, profile: dict[str, ColumnProfile], guesses: l
     if table.time_column is not None:
         return table.time_column
     times = [c.name for c in table.columns if c.dtype is DType.TIMESTAMP and profile[c.name].non_null > 0]
-    scored = sorted(((time_name_score(singular(table.name), name), -i, name) for i, name in enumerate(times)), reverse=True)
+    scored = sorted(
+        ((time_name_score(singular(table.name), name), -i, name) for i, name in enumerate(times)), reverse=True
+    )
     if not scored or scored[0][0] < 0:
         return None
     name = scored[0][2]

@@ -53,7 +53,9 @@ class RelBenchSource(FolderSource):
         files = [path / "db" / f"{name}.parquet" for name in manifest.tables]
         for file in files:
             if not file.is_file():
-                raise SourceError(f"'{url}' cannot be opened: its manifest names '{file.stem}', but '{file}' is missing.")
+                raise SourceError(
+                    f"'{url}' cannot be opened: its manifest names '{file.stem}', but '{file}' is missing."
+                )
         source = cls(url, connect_views(url, files))
         source._manifest = manifest
         return source
@@ -100,7 +102,9 @@ def relbench_tasks(path: Path) -> dict[str, LabelTask]:
         if task_type is None:
             continue
         link = task_type == "link_prediction"
-        entity = (data["src_entity_table"], data["src_entity_col"]) if link else (data["entity_table"], data["entity_col"])
+        entity = (
+            (data["src_entity_table"], data["src_entity_col"]) if link else (data["entity_table"], data["entity_col"])
+        )
         tasks[manifest.parent.name] = LabelTask.model_validate(
             {
                 "labels": {s: str((manifest.parent / f"{s}.parquet").resolve()) for s in ("train", "val", "test")},

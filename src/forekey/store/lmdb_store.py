@@ -99,4 +99,6 @@ def _open(folder: Path) -> Any:
         folder.mkdir(parents=True, exist_ok=True)
         return lmdb.open(str(folder), map_size=_MAP_BYTES, max_readers=512)
     except (lmdb.Error, OSError) as error:
-        raise StoreError(f"The store in '{folder}' cannot be opened: {error}. Check the folder, or delete it.") from error
+        raise StoreError(
+            f"The store in '{folder}' cannot be opened: {error}. Check the folder, or delete it."
+        ) from error

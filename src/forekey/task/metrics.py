@@ -70,7 +70,9 @@ def _binary(target: NDArray[Any], predicted: NDArray[np.float64]) -> dict[str, f
     }
 
 
-def _regression(target: NDArray[Any], predicted: NDArray[np.float64], train_std: float | None) -> dict[str, float | None]:
+def _regression(
+    target: NDArray[Any], predicted: NDArray[np.float64], train_std: float | None
+) -> dict[str, float | None]:
     error = predicted - target
     spread = float(((target - target.mean()) ** 2).sum())
     mae = float(np.abs(error).mean())
@@ -82,7 +84,9 @@ def _regression(target: NDArray[Any], predicted: NDArray[np.float64], train_std:
     }
 
 
-def _multiclass(target: NDArray[Any], predicted: NDArray[np.float64], classes: tuple[str, ...]) -> dict[str, float | None]:
+def _multiclass(
+    target: NDArray[Any], predicted: NDArray[np.float64], classes: tuple[str, ...]
+) -> dict[str, float | None]:
     from sklearn import metrics
 
     decided = np.array(classes, dtype=object)[predicted.argmax(axis=1)]

@@ -51,8 +51,9 @@ def plan_anchors(bound: BoundQuery, oldest: datetime, as_of: datetime, max_ancho
     anchors.reverse()
     if len(anchors) < 3:
         raise SplitError(
-            f"Training, validation and test need at least 3 windows of {window.end - (window.start or 0)} {window.unit} "
-            f"after the first event, but the data from {oldest:%Y-%m-%d} to {as_of:%Y-%m-%d} has {len(anchors)}. "
+            f"Training, validation and test need at least 3 windows of {window.end - (window.start or 0)} "
+            f"{window.unit} after the first event, but the data from {oldest:%Y-%m-%d} to {as_of:%Y-%m-%d} "
+            f"has {len(anchors)}. "
             "Choose a shorter window, or wait for more data."
         )
     held_out = max(1, round(_SHARE * len(anchors)))

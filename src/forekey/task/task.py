@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -87,7 +88,9 @@ class Task:
             found = found.filter(pc.is_in(found.column("time"), value_set=wanted))
         else:
             raw = source.query(label_sql(self.bound, anchors, filtered=filtered)).read_all()
-            found = raw.rename_columns(["entity", "time", "target"]).sort_by([("time", "ascending"), ("entity", "ascending")])
+            found = raw.rename_columns(["entity", "time", "target"]).sort_by(
+                [("time", "ascending"), ("entity", "ascending")]
+            )
         return Examples(found.column("entity"), micros_of(found.column("time")), target_array(found, self.task_type))
 
     def population(self, source: Source, anchor: datetime) -> pa.ChunkedArray | None:
@@ -119,7 +122,11 @@ class Task:
             return np.full(len(examples), np.nan)
         length = to_micros(horizon) - to_micros(datetime(2000, 1, 1))
         table = self._read_labels().table
-        keys, times, target = table.column("entity"), micros_of(table.column("time")), target_array(table, self.task_type)
+        keys, times, target = (
+            table.column("entity"),
+            micros_of(table.column("time")),
+            target_array(table, self.task_type),
+        )
         known = times + length <= known_until
         return _latest(examples, keys.filter(pa.array(known)), times[known] + length, target[known])
 
@@ -154,7 +161,9 @@ class Task:
             part = self._read_file(path, config)
             parts.append(part.select(["entity", "time", "target"]))
             named = config.split is not None and not split
-            splits.append(part.column("split").to_numpy(zero_copy_only=False) if named else np.full(len(part), split or "?"))
+            splits.append(
+                part.column("split").to_numpy(zero_copy_only=False) if named else np.full(len(part), split or "?")
+            )
         table, names = pa.concat_tables(parts), np.concatenate(splits).astype("<U5")
         if (names == "?").any():
             names = split_by_time(micros_of(table.column("time")), lambda t: self._label_end(t))
@@ -169,7 +178,9 @@ class Task:
         try:
             table = pq.read_table(place)
         except (OSError, pa.ArrowInvalid) as error:
-            raise TaskError(f"The labels of task '{self.name}' cannot be read: '{place}' is not a Parquet file.") from error
+            raise TaskError(
+                f"The labels of task '{self.name}' cannot be read: '{place}' is not a Parquet file."
+            ) from error
         names = {"entity": config.entity.column, "time": config.time, "target": config.target}
         if config.split is not None and not isinstance(config.labels, dict):
             names["split"] = config.split
@@ -178,7 +189,11 @@ class Task:
             raise TaskError(f"The labels of task '{self.name}' lack the column '{missing[0]}' in '{place}'.")
         integer = self.entity.column(self.entity.primary_key or "").dtype is DType.INTEGER
         key = table.column(names["entity"]).cast(pa.int64() if integer else pa.string())
-        out = {"entity": key, "time": table.column(names["time"]).cast(pa.timestamp("us")), "target": table.column(names["target"])}
+        out = {
+            "entity": key,
+            "time": table.column(names["time"]).cast(pa.timestamp("us")),
+            "target": table.column(names["target"]),
+        }
         if "split" in names:
             out["split"] = table.column(names["split"]).cast(pa.string())
         return pa.table(out)
@@ -226,7 +241,9 @@ def _split_by_hash(keys: pa.ChunkedArray) -> NDArray[np.str_]:
     return np.where(digits == 0, "test", np.where(digits == 1, "val", "train")).astype("<U5")
 
 
-def _joined(examples: Examples, keys: pa.ChunkedArray, times: Micros, target: NDArray[np.float64]) -> NDArray[np.float64]:
+def _joined(
+    examples: Examples, keys: pa.ChunkedArray, times: Micros, target: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the target at exactly each example's entity and time; NaN where there is none."""
     left = pa.table({"entity": examples.keys, "time": examples.times, "order": np.arange(len(examples))})
     right = pa.table({"entity": keys, "time": times, "value": target.astype(np.float64)})
@@ -234,14 +251,17 @@ def _joined(examples: Examples, keys: pa.ChunkedArray, times: Micros, target: ND
     return pc.fill_null(joined.column("value"), float("nan")).to_numpy()  # type: ignore[no-any-return]
 
 
-def _latest(examples: Examples, keys: pa.ChunkedArray, times: Micros, target: NDArray[np.float64]) -> NDArray[np.float64]:
+def _latest(
+    examples: Examples, keys: pa.ChunkedArray, times: Micros, target: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the newest target at or before each example's time; NaN where there is none."""
-    names = pa.chunked_array([*examples.keys.chunks, *keys.chunks]).dictionary_encode().combine_chunks()
-    codes = (names.indices if isinstance(names, pa.DictionaryArray) else names.chunk(0).indices).to_numpy()
-    mine, theirs = codes[: len(examples)], codes[len(examples) :]
-    order = np.lexsort((times, theirs))
-    stacked = np.rec.fromarrays([theirs[order], times[order]], names="who,when")
-    wanted = np.rec.fromarrays([mine, examples.times], names="who,when")
-    at = np.searchsorted(stacked, wanted, side="right") - 1
-    hit = (at >= 0) & (theirs[order][np.maximum(at, 0)] == mine)
-    return np.where(hit, target[order][np.maximum(at, 0)], np.nan) if len(target) else np.full(len(examples), np.nan)
+    with duckdb.connect() as engine:
+        engine.register(
+            "wanted", pa.table({"entity": examples.keys, "time": examples.times, "place": range(len(examples))})
+        )
+        engine.register("known", pa.table({"entity": keys, "time": times, "value": target.astype(np.float64)}))
+        found = engine.sql(
+            "SELECT known.value FROM wanted ASOF LEFT JOIN known "
+            "ON wanted.entity = known.entity AND wanted.time >= known.time ORDER BY wanted.place"
+        ).to_arrow_table()
+    return pc.fill_null(found.column("value"), float("nan")).to_numpy()  # type: ignore[no-any-return]

@@ -86,7 +86,7 @@ def lightgbm(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
     rows = np.random.default_rng(0).permutation(len(target["train"]))[:_MAX_BOOST_ROWS]
     train = gbm.Dataset(blocks["train"][rows], target["train"][rows])
     val = gbm.Dataset(blocks["val"][known], target["val"][known], reference=train)
-    quiet = [gbm.early_stopping(25, verbose=False)] if known.any() else []
+    quiet: list[Callable[..., Any]] = [gbm.early_stopping(25, verbose=False)] if known.any() else []
     booster = gbm.train(_parameters(data), train, _BOOST_ROUNDS, valid_sets=[val] if quiet else None, callbacks=quiet)
     return {s: np.asarray(booster.predict(blocks[s]), np.float64) for s in ("val", "test")}
 
@@ -111,7 +111,14 @@ def _window_days(task: Task) -> float:
 
 
 def _parameters(data: BaselineData) -> dict[str, Any]:
-    shared = {"learning_rate": 0.05, "num_leaves": 31, "min_data_in_leaf": 20, "verbosity": -1, "seed": 0, "num_threads": 0}
+    shared = {
+        "learning_rate": 0.05,
+        "num_leaves": 31,
+        "min_data_in_leaf": 20,
+        "verbosity": -1,
+        "seed": 0,
+        "num_threads": 0,
+    }
     match data.task.task_type:
         case TaskType.BINARY_CLASSIFICATION:
             return {**shared, "objective": "binary", "metric": "auc"}

@@ -35,7 +35,13 @@ class TrainConfig:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"neighbors": NeighborPlan((16, 8)), "max_epochs": 8, "max_batches": 60, "patience": 2, "max_seconds": 40.0},
+    "fast": {
+        "neighbors": NeighborPlan((16, 8)),
+        "max_epochs": 8,
+        "max_batches": 60,
+        "patience": 2,
+        "max_seconds": 40.0,
+    },
     "normal": {},
     "best": {
         "channels": 128,

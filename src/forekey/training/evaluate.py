@@ -49,4 +49,3 @@ def as_numbers(task_type: TaskType, target: NDArray[Any], classes: tuple[str, ..
         return target.astype(np.float64)
     place = {name: i for i, name in enumerate(classes)}
     return np.array([place.get(t, -1) for t in target], np.float64)
-

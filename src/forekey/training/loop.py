@@ -104,7 +104,7 @@ def _one_epoch(
         if not math.isfinite(loss.item()):
             raise ModelError("The training loss is not finite. Check the target for infinite or absurd values.")
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         total, count = total + loss.item() * len(chosen), count + len(chosen)

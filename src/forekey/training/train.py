@@ -72,9 +72,7 @@ def train_task(
     manifest = _manifest(task, snapshot, data, model, config, metrics)
     manifest |= {"baselines": held_against, "history": [e.to_dict() for e in history]}
     manifest["seconds"] = round(time.perf_counter() - started, 2)
-    version = registry.register(
-        task.name, manifest, data.features.spec.to_dict(), lambda path: _save(model, path)
-    )
+    version = registry.register(task.name, manifest, data.features.spec.to_dict(), lambda path: _save(model, path))
     return version, TrainReport.from_version(version)
 
 
