@@ -22,7 +22,7 @@ from forekey.errors import SnapshotError
 from forekey.graph.clock import from_micros, in_utc, to_micros, utc_now
 from forekey.graph.keys import build_index, find, key_numbers
 from forekey.graph.pool import FileRef
-from forekey.graph.rows import Rows, canonical, count_rows, newest_time, read_rows
+from forekey.graph.rows import Rows, canonical, count_known, newest_time, read_rows
 from forekey.graph.snapshot import FORMAT, Snapshot, SnapshotStore
 from forekey.graph.statistics import column_statistics, degree_statistics
 from forekey.schema import EdgeType, Schema, TableSchema
@@ -100,7 +100,7 @@ def _read(
     table = schema.table(name)
     until = from_micros(as_of).isoformat(sep=" ")
     workspace = store.folder / "spill"
-    if previous is not None and table.time_column is not None and previous.num_nodes(name):
+    if previous is not None and previous.manifest["tables"][name]["watermark"] is not None:
         update = _read_new(source, schema, table, until, previous, store)
         if update is not None:
             return _Read(update, "new rows")
@@ -113,21 +113,21 @@ def _read(
 def _read_new(
     source: Source, schema: Schema, table: TableSchema, until: str, previous: Snapshot, store: SnapshotStore
 ) -> Rows | None:
-    """Read rows newer than the previous snapshot's newest; None if the source has changed in other ways too."""
+    """Read rows newer than any the previous snapshot read; None if counts show that older rows changed too."""
     entry = previous.manifest["tables"][table.name]
-    times = previous.times(table.name)
-    assert times is not None
-    after = from_micros(times[-1]).isoformat(sep=" ")
-    new = read_rows(source, schema, table.name, until, after, store.folder / "spill")
-    if entry["read"] + new.read != count_rows(source, table, until):
+    after = from_micros(entry["watermark"]).isoformat(sep=" ")
+    undated = entry["quarantined"].get("no time", 0)
+    if count_known(source, table, after) != (entry["read"] - undated, undated):
         return None
+    new = read_rows(source, schema, table.name, until, after, store.folder / "spill", undated=False)
     old = previous.rows(table.name)
     fresh, repeated = _without_known_keys(new.table, table, previous)
     quarantined = dict(entry["quarantined"])
     for reason, count in [*new.quarantined.items(), ("duplicate key", repeated)]:
         if count:
             quarantined[reason] = quarantined.get(reason, 0) + count
-    return Rows(canonical(pa.concat_tables([old, fresh])), entry["read"] + new.read, quarantined)
+    newest = new.newest if new.newest is not None else entry["watermark"]
+    return Rows(canonical(pa.concat_tables([old, fresh])), entry["read"] + new.read, quarantined, newest)
 
 
 def _without_known_keys(rows: pa.Table, table: TableSchema, previous: Snapshot) -> tuple[pa.Table, int]:
@@ -156,6 +156,7 @@ def _assemble(store: SnapshotStore, schema: Schema, rows: dict[str, Rows]) -> di
             "read": data.read,
             "nodes": len(data.table),
             "quarantined": data.quarantined,
+            "watermark": data.newest,
             "newest": int(arrays["times"][-1]) if len(arrays.get("times", ())) else None,
             "columns": column_statistics(data.table, table),
             "files": _to_json(files),

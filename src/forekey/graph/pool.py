@@ -43,7 +43,8 @@ class Pool:
     def put_array(self, array: NDArray[Any]) -> FileRef:
         """Store an array as a .npy file."""
         draft = self._draft()
-        np.save(draft.open("wb"), np.ascontiguousarray(array), allow_pickle=False)
+        with draft.open("wb") as handle:
+            np.save(handle, np.ascontiguousarray(array), allow_pickle=False)
         return self._keep(draft)
 
     def put_table(self, table: pa.Table, batch_rows: int) -> FileRef:

@@ -24,38 +24,47 @@ from forekey.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Canonical rows of one table. ``read`` counts source rows; ``read = len(table) + sum(quarantined)``."""
+    """Canonical rows of one table. ``read`` counts source rows; ``read = len(table) + sum(quarantined)``.
+
+    ``newest`` is the newest time (microseconds) of any row read, quarantined or not: an update starts after it.
+    """
 
     table: pa.Table
     read: int
     quarantined: dict[str, int]
+    newest: int | None
 
 
-def read_rows(source: Source, schema: Schema, name: str, as_of: str | None, after: str | None, workspace: Path) -> Rows:
-    """Read a table's rows with ``after < time <= as_of`` (ISO timestamps in UTC; None leaves a side open).
+def read_rows(
+    source: Source, schema: Schema, name: str, as_of: str, after: str | None, workspace: Path, *, undated: bool = True
+) -> Rows:
+    """Read a table's rows with ``after < time <= as_of`` (ISO timestamps in UTC; ``after`` None for all before).
 
-    Rows without a time are read too, and quarantined: they cannot be placed in time. Tables without a time column
-    are read whole.
+    Rows without a time are read too (unless ``undated`` is False), and quarantined: they cannot be placed in time.
+    Tables without a time column are read whole.
     """
     table = schema.table(name)
-    statement = _select(schema, table).where(*_period(table, as_of, after))
+    statement = _select(schema, table).where(*_period(table, as_of, after, undated))
     with _engine(workspace) as engine:
         engine.register("incoming", source.query(statement))
         engine.execute(f"CREATE TABLE staged AS {_typed(schema, table).from_('incoming').sql(dialect='duckdb')}")
         engine.unregister("incoming")
-        read = int(engine.execute("SELECT COUNT(*) FROM staged").fetchall()[0][0])
+        read, newest = _measure(engine, table)
         quarantined = _quarantine(engine, table)
         ordered = exp.select("*").from_("staged").order_by(*_order(table))
         rows = engine.sql(ordered.sql(dialect="duckdb")).to_arrow_table()
-    return Rows(canonical(rows), read, quarantined)
+    return Rows(canonical(rows), read, quarantined, newest)
 
 
-def count_rows(source: Source, table: TableSchema, as_of: str | None) -> int:
-    """Count what :func:`read_rows` would read."""
-    statement = (
-        exp.select(exp.Count(this=exp.Star()).as_("n")).from_(_quoted(table.name)).where(*_period(table, as_of, None))
-    )
-    return int(source.query(statement).read_all().column("n")[0].as_py())
+def count_known(source: Source, table: TableSchema, until: str) -> tuple[int, int]:
+    """Count the rows at or before a time, and those without any: what an update takes to be unchanged."""
+    assert table.time_column is not None
+    time = exp.cast(exp.column(table.time_column, quoted=True), "TIMESTAMP")
+    dated = exp.Count(this=exp.Case().when(time <= _timestamp(until), exp.Literal.number(1)))
+    undated = exp.Count(this=exp.Case().when(time.copy().is_(exp.null()), exp.Literal.number(1)))
+    statement = exp.select(dated.as_("dated"), undated.as_("undated")).from_(_quoted(table.name))
+    row = source.query(statement).read_all().to_pylist()[0]
+    return int(row["dated"]), int(row["undated"])
 
 
 def newest_time(source: Source, table: TableSchema, now: str) -> Any:
@@ -136,15 +145,22 @@ def _typed(schema: Schema, table: TableSchema) -> exp.Select:
     )
 
 
-def _period(table: TableSchema, as_of: str | None, after: str | None) -> list[exp.Expression]:
+def _period(table: TableSchema, as_of: str, after: str | None, undated: bool) -> list[exp.Expression]:
     if table.time_column is None:
         return []
     time = exp.cast(exp.column(table.time_column, quoted=True), "TIMESTAMP")
-    conditions: list[exp.Expression] = [time > _timestamp(after)] if after is not None else []
-    if as_of is not None:
-        undated = exp.column(table.time_column, quoted=True).is_(exp.null())
-        conditions.append(exp.paren(exp.or_(undated, time.copy() <= _timestamp(as_of))))
-    return conditions
+    bounds = [time <= _timestamp(as_of), *([time > _timestamp(after)] if after is not None else [])]
+    inside = exp.and_(*bounds)
+    return [exp.paren(exp.or_(time.is_(exp.null()), inside)) if undated else inside]
+
+
+def _measure(engine: Any, table: TableSchema) -> tuple[int, int | None]:
+    """Return the number of staged rows and their newest time in microseconds."""
+    time = exp.null() if table.time_column is None else exp.column(table.time_column, quoted=True)
+    newest = exp.func("epoch_us", exp.cast(exp.Max(this=time), "TIMESTAMP"))
+    statement = exp.select(exp.Count(this=exp.Star()), newest).from_("staged")
+    rows, micros = engine.execute(statement.sql(dialect="duckdb")).fetchall()[0]
+    return int(rows), int(micros) if micros is not None else None
 
 
 def _quarantine(engine: Any, table: TableSchema) -> dict[str, int]:

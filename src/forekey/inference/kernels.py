@@ -1,13 +1,17 @@
-"""The compiled loop of layer-wise inference: average the states of each node's neighbours."""
+"""The compiled loop of layer-wise inference: average the states of each node's neighbours.
+
+The kernels release the interpreter's lock and are run in threads of ours. Numba's own parallel loops would set the
+OpenMP thread count of the whole process, under torch's feet.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def mean_of_recent(
     first: int,
     last: int,
@@ -25,7 +29,7 @@ def mean_of_recent(
     channels = values.shape[1]
     means = np.zeros((last - first, channels), np.float32)
     degrees = np.zeros(last - first, np.float32)
-    for i in prange(last - first):
+    for i in range(last - first):
         start, high = indptr[first + i], indptr[first + i + 1]
         low = start
         while low < high:

@@ -7,6 +7,8 @@ memory is bounded by the chunk. Only the node types that the entity hears from, 
 from __future__ import annotations
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from forekey.features import FeatureStore
+from forekey.graph import Snapshot
 from forekey.inference.assemble import age_in_days
 from forekey.nn import GraphModel
-from forekey.sampling import relations_of
+from forekey.sampling import Relation, relations_of
 
 _CHUNK_ROWS = 65_536
 
@@ -85,30 +88,44 @@ def _update(
     visible: dict[str, int],
     scratch: _Scratch,
 ) -> NDArray[np.float32]:
-    from forekey.inference.kernels import mean_of_recent, state_of_parents
-
-    snapshot = features.snapshot
     hop = model.config.layers - 1 - layer
     budgets = {r.name: r.budgets[hop] for r in model.config.relations_into(table)}
+    heard = [r for r in relations_of(features.snapshot.schema) if r.source == table and str(r) in budgets]
     out = scratch.new(visible[table])
-    for first in range(0, visible[table], _CHUNK_ROWS):
-        last = min(first + _CHUNK_ROWS, visible[table])
-        means: dict[str, torch.Tensor] = {}
-        degrees: dict[str, torch.Tensor] = {}
-        for relation in relations_of(snapshot.schema):
-            name, neighbor = str(relation), relation.neighbor
-            if relation.source != table or name not in budgets:
-                continue
-            if relation.up:
-                bound = visible[neighbor] if budgets[name] else 0
-                parents = snapshot.parents(relation.edge)
-                mean, degree = state_of_parents(first, last, bound, parents, states[neighbor])
-            else:
-                indptr, indices = snapshot.children(relation.edge)
-                mean, degree = mean_of_recent(
-                    first, last, visible[neighbor], budgets[name], indptr, indices, states[neighbor]
-                )
-            means[name], degrees[name] = torch.from_numpy(mean), torch.from_numpy(degree)
-        own = torch.from_numpy(states[table][first:last])
-        out[first:last] = model.update(layer, table, own, means, degrees).numpy()
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for first in range(0, visible[table], _CHUNK_ROWS):
+            last = min(first + _CHUNK_ROWS, visible[table])
+            means: dict[str, torch.Tensor] = {}
+            degrees: dict[str, torch.Tensor] = {}
+            for relation in heard:
+                name = str(relation)
+                mean, degree = _average(pool, features.snapshot, relation, first, last, visible, budgets[name], states)
+                means[name], degrees[name] = torch.from_numpy(mean), torch.from_numpy(degree)
+            own = torch.from_numpy(states[table][first:last])
+            out[first:last] = model.update(layer, table, own, means, degrees).numpy()
     return out
+
+
+def _average(
+    pool: ThreadPoolExecutor,
+    snapshot: Snapshot,
+    relation: Relation,
+    first: int,
+    last: int,
+    visible: dict[str, int],
+    budget: int,
+    states: States,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Average the neighbours of the nodes ``first <= n < last`` along a relation, in parallel slices."""
+    from forekey.inference.kernels import mean_of_recent, state_of_parents
+
+    bound, values = visible[relation.neighbor], states[relation.neighbor]
+    if relation.up:
+        return state_of_parents(first, last, bound if budget else 0, snapshot.parents(relation.edge), values)
+    indptr, indices = snapshot.children(relation.edge)
+    edges = np.linspace(first, last, torch.get_num_threads() + 1).astype(int).tolist()
+    parts = pool.map(
+        lambda piece: mean_of_recent(piece[0], piece[1], bound, budget, indptr, indices, values), pairwise(edges)
+    )
+    means, degrees = zip(*parts, strict=True)
+    return np.concatenate(means), np.concatenate(degrees)

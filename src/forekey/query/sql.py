@@ -326,7 +326,7 @@ def _comparison(comparison: Comparison, operand: exp.Expression, dtype: DType) -
         absent = operand.is_(exp.null())
         return absent if operator in {Operator.IS_NULL, Operator.EQ} else absent.not_()
     literals = [_literal(v, dtype) for v in values]
-    simple = {
+    simple: dict[Operator, type[exp.Expression]] = {
         Operator.EQ: exp.EQ, Operator.NE: exp.NEQ, Operator.LT: exp.LT, Operator.LE: exp.LTE, Operator.GT: exp.GT,
         Operator.GE: exp.GTE, Operator.LIKE: exp.Like,
     }  # fmt: skip

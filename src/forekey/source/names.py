@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _KEY_WORDS = ("id", "key", "pk", "uuid", "guid", "code", "upc", "sku", "isbn", "number", "no", "num")
+_GENERIC_KEYS = frozenset({"id", "key", "pk", "uuid", "guid", "code", "number", "no", "num"})
 _EVENT_WORDS = ("created", "placed", "ordered", "occurred", "happened", "event", "purchase", "transaction", "posted")
 _TIME_WORDS = ("timestamp", "datetime", "date", "time", "at", "on", "ts", "start", "started", "signup", "registered")
 _NOT_EVENT_WORDS = (
@@ -44,7 +45,7 @@ def key_name_score(table: str, column: str) -> float:
 def names_parent(column: str, parent: str, key: str) -> bool:
     """Whether the column's name refers to the parent's key: the same name, or ending with it, or with the table."""
     own, theirs = "".join(words(column)), "".join(words(key))
-    if theirs not in _KEY_WORDS and (own == theirs or own.endswith(theirs)):
+    if theirs not in _GENERIC_KEYS and (own == theirs or own.endswith(theirs)):
         return True
     stem = "".join(words(column)[:-1]) if words(column) and words(column)[-1] in _KEY_WORDS else own
     return bool(stem) and (stem.endswith(singular(parent)) or stem == "".join(words(parent)))

@@ -46,7 +46,9 @@ def profile_table(source: Source, table: TableInfo) -> dict[str, ColumnProfile]:
     statement = exp.select(*(m.as_(f"m{i}") for i, m in enumerate(measures))).from_(sample)
     row = [values[0] or 0 for values in source.query(statement).read_all().to_pydict().values()]
     return {
-        column.name: ColumnProfile(int(row[0]), int(row[1 + 3 * i]), int(row[2 + 3 * i]), float(row[3 + 3 * i]))
+        column.name: ColumnProfile(
+            int(row[0]), int(row[1 + 3 * i]), min(int(row[2 + 3 * i]), int(row[1 + 3 * i])), float(row[3 + 3 * i])
+        )
         for i, column in enumerate(table.columns)
     }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from forekey.features import AggregatePlan, FeatureStore, windowed_aggregates
@@ -117,7 +118,7 @@ def _parameters(data: BaselineData) -> dict[str, Any]:
         "min_data_in_leaf": 20,
         "verbosity": -1,
         "seed": 0,
-        "num_threads": 0,
+        "num_threads": torch.get_num_threads(),
     }
     match data.task.task_type:
         case TaskType.BINARY_CLASSIFICATION:

@@ -28,6 +28,9 @@ from forekey.training.evaluate import Resolved, as_numbers, evaluate_examples
 
 _AHEAD = 3
 _MAX_VALIDATION = 20_000
+# Few examples are dealt out in smaller batches, so that an epoch still takes this many steps.
+_MIN_BATCHES = 16
+_MIN_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,8 @@ def _batches(
 ) -> Iterator[tuple[GraphBatch, Tensor]]:
     """Sample batches in a thread of their own (the sampler releases the interpreter's lock), a few ahead."""
     order = np.random.default_rng((config.seed, epoch)).permutation(len(train))
-    parts = [order[i : i + config.batch_size] for i in range(0, len(order), config.batch_size)][: config.max_batches]
+    size = min(config.batch_size, max(_MIN_BATCH, len(train) // _MIN_BATCHES))
+    parts = [order[i : i + size] for i in range(0, len(order), size)][: config.max_batches]
     sampler, assemble = NeighborSampler(features.snapshot, config.neighbors), Assembler(features)
     tables = model.config.types_at(0)
 

@@ -1,0 +1,77 @@
+"""Databases and projects that several rooms' tests share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from forekey import pipeline
+from forekey.project import PQLTask, Project
+from forekey.testing import SHOP_TASKS, write_shop
+
+settings.register_profile(
+    "forekey", deadline=None, max_examples=25, suppress_health_check=list(HealthCheck), print_blob=True
+)
+settings.load_profile("forekey")
+
+RELBENCH_F1 = Path(__file__).resolve().parents[2] / "shared" / "data" / "rel-f1"
+
+
+@pytest.fixture(scope="session")
+def relbench_f1() -> Path:
+    """The RelBench Formula 1 folder, where this machine has it."""
+    if not RELBENCH_F1.is_dir():
+        pytest.skip("the RelBench rel-f1 folder is not on this machine")
+    return RELBENCH_F1
+
+
+@pytest.fixture(scope="session")
+def shop_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated shop in a DuckDB file; read only."""
+    return write_shop(tmp_path_factory.mktemp("shop") / "shop.duckdb")
+
+
+@pytest.fixture(scope="session")
+def _built_shop(shop_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("built")
+    shutil.copy(shop_database, root / "shop.duckdb")
+    tasks = {name: PQLTask(query=pql) for name, pql in SHOP_TASKS.items()}
+    project = pipeline.init(str(root / "shop.duckdb"), root, tasks=tasks).project
+    pipeline.snapshot(project)
+    return root
+
+
+@pytest.fixture(scope="session")
+def shop_project(_built_shop: Path) -> Project:
+    """A project on the shop with a snapshot; shared, so only to be read."""
+    return Project.open(_built_shop)
+
+
+@pytest.fixture(scope="session")
+def _trained_shop(_built_shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("trained") / "project"
+    shutil.copytree(_built_shop, root)
+    project = Project.open(root)
+    for task in SHOP_TASKS:
+        pipeline.train(project, task, preset="fast")
+        pipeline.embed(project, task)
+    return root
+
+
+@pytest.fixture(scope="session")
+def trained_project(_trained_shop: Path) -> Project:
+    """A project whose tasks are trained and embedded; shared, so only to be read."""
+    return Project.open(_trained_shop)
+
+
+@pytest.fixture
+def own_project(_trained_shop: Path, tmp_path: Path) -> Project:
+    """A trained project that a test may change."""
+    shutil.copytree(_trained_shop, tmp_path / "project")
+    return Project.open(tmp_path / "project")

@@ -1,0 +1,149 @@
+"""Invariant 4: kill any step at any point; readers see the last complete version, and the next run completes."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from forekey import pipeline
+from forekey.graph import SnapshotStore
+from forekey.project import Project
+from forekey.store import EmbeddingStore, open_store
+from forekey.testing import append_rows, shop_tables
+
+# Kills its own process with SIGKILL when files are moved into place for the n-th time: the moments that matter, since
+# whatever is written before is a draft. `after` chooses whether the move itself still happens.
+KILLER = """
+import os, signal, sys
+from pathlib import Path
+count, limit, after = 0, int(sys.argv[1]), sys.argv[2] == "after"
+def deadly(original):
+    def move(self, target):
+        global count
+        count += 1
+        if count == limit and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = original(self, target)
+        if count == limit:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return move
+Path.replace, Path.rename = deadly(Path.replace), deadly(Path.rename)
+from forekey import pipeline
+from forekey.project import Project
+project = Project.open(sys.argv[3])
+STEP
+"""
+
+
+def run_and_kill(step: str, project: Project, move: int, when: str) -> bool:
+    """Run a step of the pipeline in a process that dies at its n-th move; return whether it did die."""
+    script = KILLER.replace("STEP", step)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(move), when, str(project.root)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode == -signal.SIGKILL
+
+
+def add_orders(project: Project) -> None:
+    """Let the shop's next weeks arrive."""
+    later = shop_tables(customers=200, days=420, seed=5)["orders"].to_pylist()
+    import pyarrow as pa
+
+    newest = pipeline.snapshots(project).current().as_of
+    fresh = [{**row, "order_id": row["order_id"] + 1_000_000} for row in later if row["placed_at"] > newest]
+    with duckdb.connect(str(project.root / "shop.duckdb")) as connection:
+        append_rows(connection, "orders", pa.Table.from_pylist(fresh))
+
+
+@pytest.mark.parametrize(
+    ("move", "when"), [(1, "before"), (9, "after"), (20, "before"), (22, "before"), (22, "after"), (23, "before")]
+)
+def test_a_killed_build_leaves_the_last_snapshot_and_the_next_build_completes(
+    shop_project: Project, tmp_path: Path, move: int, when: str
+) -> None:
+    shutil.copytree(shop_project.root, tmp_path / "p")
+    project = Project.open(tmp_path / "p")
+    before = pipeline.snapshots(project).current().id
+    add_orders(project)
+    run_and_kill("pipeline.snapshot(project)", project, move, when)
+    seen = pipeline.snapshots(project).current()
+    seen.verify()
+    finished = pipeline.snapshot(project)
+    assert finished.id != before
+    assert seen.id in {before, finished.id}
+    scratch = pipeline.snapshot(project, full=True)
+    assert scratch.id == finished.id
+    pipeline.snapshots(project).prune(set())
+    assert not list((project.machine / "snapshots" / "files").glob(".draft*"))
+
+
+def test_the_moves_of_a_build_are_as_many_as_the_kills_assume(shop_project: Project, tmp_path: Path) -> None:
+    """Guards the numbers above: a build of this shop moves 23 files, the last two being manifest and pointer."""
+    shutil.copytree(shop_project.root, tmp_path / "p")
+    project = Project.open(tmp_path / "p")
+    add_orders(project)
+    assert run_and_kill("pipeline.snapshot(project, full=True)", project, 23, "before")
+    assert not run_and_kill("pipeline.snapshot(project, full=True)", project, 24, "before")
+
+
+@pytest.mark.parametrize(("move", "when"), [(1, "before"), (2, "before"), (2, "after"), (3, "before")])
+def test_a_killed_training_leaves_the_champion_and_no_half_model(own_project: Project, move: int, when: str) -> None:
+    models = pipeline.registry(own_project)
+    before = models.champion("spend").version
+    step = "pipeline.train(project, 'spend', preset='fast')"
+    run_and_kill(step, own_project, move, when)
+    assert models.champion("spend").version == before
+    for version in models.versions("spend"):
+        assert version.weights.is_file()
+        assert version.manifest["metrics"]["test"]
+    pipeline.train(own_project, "spend", preset="fast")
+    assert not list((own_project.machine / "models" / "spend").glob(".draft*"))
+
+
+@pytest.mark.parametrize("write", [1, 2, 3])
+def test_a_killed_embedding_leaves_the_last_version_to_readers(own_project: Project, write: int) -> None:
+    with open_store(own_project) as store:
+        before = EmbeddingStore(store).current("churn")
+    kill_at_write = f"""
+from forekey.store.lmdb_store import LmdbStore
+original, writes = LmdbStore.put_many, 0
+def deadly(self, items):
+    global writes
+    writes += 1
+    if writes == {write}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    original(self, items)
+LmdbStore.put_many = deadly
+pipeline.embed(project, "churn")
+"""
+    assert run_and_kill(kill_at_write, own_project, 99, "before")
+    with open_store(own_project) as store:
+        embeddings = EmbeddingStore(store)
+        assert embeddings.current("churn") == before
+        assert before is not None
+        assert all(record is not None for record in embeddings.get_many(before, range(1, 201)))
+    done = pipeline.embed(own_project, "churn")
+    with open_store(own_project) as store:
+        current = EmbeddingStore(store).current("churn")
+        assert current is not None
+        assert current.version == done.version
+        assert len(list(EmbeddingStore(store).scan(current))) == 200
+
+
+def test_readers_never_see_a_snapshot_between_two(shop_project: Project, tmp_path: Path) -> None:
+    shutil.copytree(shop_project.root, tmp_path / "p")
+    project = Project.open(tmp_path / "p")
+    add_orders(project)
+    held = pipeline.snapshots(project).current()
+    nodes = held.num_nodes("orders")
+    pipeline.snapshot(project)
+    assert held.rows("orders").num_rows == nodes
+    assert SnapshotStore(project.machine / "snapshots").current().num_nodes("orders") > nodes

@@ -1,0 +1,71 @@
+"""Invariant 2: sampled, layer-wise and online inference agree at the same time and budget."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forekey import pipeline
+from forekey.graph import SnapshotStore, build_snapshot, to_micros
+from forekey.inference import load_predictor
+from forekey.project import Project
+from forekey.sampling import NeighborPlan
+from forekey.serving.state import ServingState
+from forekey.store import open_store
+from tests.support.databases import SHOP_SCHEMA, START, Tables, shops, source_of
+from tests.support.models import random_predictor
+
+
+@given(shops(), st.integers(0, 22), st.sampled_from([(4, 4), (5, 2), (3, 2, 1), (1,), (2, 0)]))
+def test_sampling_each_entity_equals_one_pass_over_the_whole_graph(
+    tables: Tables, day: int, budget: tuple[int, ...]
+) -> None:
+    moment = to_micros(START + timedelta(days=day))
+    with tempfile.TemporaryDirectory() as folder:
+        snapshot = build_snapshot(source_of(tables), SHOP_SCHEMA, SnapshotStore(Path(folder)))
+        for entity in ("customers", "orders"):
+            predictor = random_predictor(snapshot, entity, START + timedelta(days=20), NeighborPlan(budget))
+            visible = int(snapshot.visible(entity, np.array([moment]))[0])
+            rows = np.arange(visible, dtype=np.int32)
+            _, sampled = predictor.predict(rows, np.full(visible, moment))
+            _, layerwise = predictor.predict_all(moment, Path(folder))
+            np.testing.assert_allclose(sampled, layerwise, atol=1e-4, rtol=1e-4)
+
+
+@given(st.sampled_from([{"customers<-orders.customer_id": (5, 1)}, {"orders.customer_id->customers": (0, 0)}]))
+def test_budgets_of_single_relations_count_in_both(overrides: dict[str, tuple[int, ...]]) -> None:
+    from forekey.testing import shop_tables
+    from tests.support.databases import source_of as open_tables
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = open_tables(shop_tables(40, 120))
+        from forekey.source import infer_schema
+
+        snapshot = build_snapshot(source, infer_schema(source).schema, SnapshotStore(Path(folder)))
+        plan = NeighborPlan((4, 3), overrides=overrides)
+        predictor = random_predictor(snapshot, "customers", snapshot.as_of, plan)
+        moment = to_micros(snapshot.as_of)
+        rows = np.arange(40, dtype=np.int32)
+        _, sampled = predictor.predict(rows, np.full(40, moment))
+        _, layerwise = predictor.predict_all(moment, Path(folder))
+        np.testing.assert_allclose(sampled, layerwise, atol=1e-4, rtol=1e-4)
+
+
+def test_a_trained_model_stored_and_online_say_the_same(trained_project: Project, tmp_path: Path) -> None:
+    current = pipeline.snapshots(trained_project).current()
+    for task in ("churn", "spend"):
+        predictor = load_predictor(pipeline.registry(trained_project).champion(task), current)
+        ids = list(range(1, 51))
+        rows = current.lookup("customers", ids)
+        sampled, _ = predictor.predict(rows, np.full(50, to_micros(current.as_of)))
+        with open_store(trained_project) as store:
+            state = ServingState(trained_project, store)
+            stored = [a.prediction for a in state.predict(task, ids, "stored") if a]
+            online = [a.prediction for a in state.predict(task, ids, "online") if a]
+        np.testing.assert_allclose(stored, sampled, atol=1e-3, rtol=1e-4)
+        np.testing.assert_allclose(online, sampled, atol=1e-3, rtol=1e-4)

@@ -1,0 +1,184 @@
+"""The labels that compiled SQL makes equal those of a plain reading of the language, on any database."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forekey.query import bind, dropped_sql, label_sql, parse, population_sql
+from tests.query.reference import Database, labels
+from tests.support.databases import SHOP_SCHEMA, START, source_of, table
+
+AMOUNTS = st.one_of(st.none(), st.integers(-5, 20).map(float))
+KINDS = st.one_of(st.none(), st.sampled_from(["a", "ab", "b", "o'b", 'q"']))
+
+
+@st.composite
+def databases(draw: st.DrawFn) -> Database:
+    """Draw customers, orders and lines whose keys are unique: labels are defined on clean keys."""
+    import pyarrow as pa  # noqa: F401
+
+    day = st.one_of(st.none(), st.integers(0, 90).map(lambda d: START + timedelta(days=d)))
+    customers = draw(st.lists(st.tuples(st.integers(0, 5), KINDS, AMOUNTS), max_size=5, unique_by=lambda r: r[0]))
+    orders = draw(
+        st.lists(
+            st.tuples(st.integers(0, 30), st.one_of(st.none(), st.integers(0, 6)), day, AMOUNTS, KINDS),
+            max_size=25,
+            unique_by=lambda r: r[0],
+        )
+    )
+    lines = draw(st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 30)), day, st.integers(-3, 3)), max_size=15))
+    return {
+        "customers": [dict(zip(("customer_id", "region", "age"), r, strict=True)) for r in customers],
+        "orders": [
+            dict(zip(("order_id", "customer_id", "placed_at", "amount", "kind"), r, strict=True)) for r in orders
+        ],
+        "lines": [dict(zip(("order_id", "added_at", "quantity"), r, strict=True)) for r in lines],
+    }
+
+
+def window(start: st.SearchStrategy[str], end: st.SearchStrategy[int]) -> st.SearchStrategy[str]:
+    unit = st.sampled_from(["days", "weeks", "months", "hours"])
+    return st.builds(lambda s, e, u: f", {s}, {e}, {u}", start, end, unit)
+
+
+AHEAD = window(st.just("0"), st.integers(1, 4))
+BEHIND = st.one_of(window(st.sampled_from(["-4", "-30", "-INF"]), st.sampled_from([0, -1])), st.just(""))
+ROW_FILTERS = st.sampled_from(
+    [
+        "",
+        " WHERE orders.amount > 3",
+        " WHERE orders.kind = 'a' OR orders.amount IS NULL",
+        " WHERE NOT (orders.kind STARTS WITH 'a' AND orders.amount <= 10)",
+        " WHERE orders.kind CONTAINS 'b'",
+        " WHERE orders.kind IN ('a', 'o''b')",
+        " WHERE customers.region = 'a'",
+    ]
+)
+
+
+@st.composite
+def aggregations(draw: st.DrawFn, windows: st.SearchStrategy[str]) -> str:
+    if draw(st.booleans()):
+        column, where = (
+            draw(st.sampled_from(["COUNT(orders.*", "COUNT(orders.kind", "COUNT_DISTINCT(orders.kind"])),
+            None,
+        )
+    else:
+        name = draw(st.sampled_from(["SUM", "AVG", "MIN", "MAX", "FIRST", "LAST", "COUNT"]))
+        column, where = f"{name}(orders.amount", None
+    if draw(st.integers(0, 4)) == 0:
+        column, where = f"{draw(st.sampled_from(['SUM', 'COUNT', 'MAX']))}(lines.quantity", ""
+    return f"{column}{draw(ROW_FILTERS) if where is None else where}{draw(windows)})"
+
+
+@st.composite
+def conditions(draw: st.DrawFn, windows: st.SearchStrategy[str], depth: int = 2) -> str:
+    if depth and draw(st.booleans()):
+        kind = draw(st.sampled_from(["AND", "OR", "NOT"]))
+        first = draw(conditions(windows, depth - 1))
+        return f"NOT ({first})" if kind == "NOT" else f"({first}) {kind} ({draw(conditions(windows, depth - 1))})"
+    operand = draw(st.one_of(aggregations(windows), st.just("customers.age")))
+    test = draw(
+        st.sampled_from(["= 0", "> 0", "!= 2", "<= 5", "BETWEEN 1 AND 6", "IS NULL", "IS NOT NULL", "IN (1, 2)"])
+    )
+    return f"{operand} {test}"
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> str:
+    unit = draw(st.sampled_from(["days", "weeks", "months"]))
+    ahead = st.integers(1, 4).map(lambda e: f", 0, {e}, {unit}")
+    target = draw(st.one_of(aggregations(ahead), conditions(ahead)))
+    where = draw(st.one_of(st.just(""), conditions(BEHIND).map(lambda c: f" WHERE {c}")))
+    return f"PREDICT {target} FOR EACH customers.customer_id{where}"
+
+
+@settings(max_examples=150)
+@given(databases(), queries(), st.lists(st.integers(0, 80), min_size=1, max_size=3, unique=True))
+def test_sql_agrees_with_the_plain_reading(database: Database, text: str, days: list[int]) -> None:
+    query = parse(text)
+    bound = bind(query, SHOP_SCHEMA)
+    anchors = [START + timedelta(days=d) for d in days]
+    rows = source(database).query(label_sql(bound, anchors)).read_all().to_pylist()
+    found = {(r["entity"], r["anchor_time"], rounded(r["label"])) for r in rows}
+    if bound.is_static:
+        anchors = anchors[:]
+    assert found == {(e, a, rounded(v)) for e, a, v in labels(query, database, anchors)}
+    assert len(rows) == len(found)
+
+
+@given(databases(), conditions(BEHIND), st.integers(0, 80))
+def test_the_population_is_who_passes_where(database: Database, where: str, day: int) -> None:
+    text = f"PREDICT COUNT(orders.*, 0, 1, days) FOR EACH customers.customer_id WHERE {where}"
+    bound = bind(parse(text), SHOP_SCHEMA)
+    anchor = START + timedelta(days=day)
+    rows = source(database).query(population_sql(bound, anchor)).read_all().to_pylist()
+    assert {r["entity"] for r in rows} == {e for e, _, _ in labels(bound.query, database, [anchor])}
+
+
+@given(databases(), queries(), st.integers(0, 80))
+def test_every_pair_is_an_example_or_counted_as_dropped(database: Database, text: str, day: int) -> None:
+    bound = bind(parse(text), SHOP_SCHEMA)
+    anchors = [START + timedelta(days=day)]
+    shop = source(database)
+    examples = shop.query(label_sql(bound, anchors)).read_all().num_rows
+    counted = shop.query(dropped_sql(bound, anchors)).read_all().to_pylist()[0]
+    assert int(counted["pairs"]) == len(database["customers"])
+    assert examples + int(counted["filtered"] or 0) + int(counted["undefined"] or 0) == int(counted["pairs"])
+
+
+def test_a_window_excludes_its_start_and_includes_its_end() -> None:
+    anchor = START + timedelta(days=10)
+    database: Database = {
+        "customers": [{"customer_id": 1, "region": None, "age": None}],
+        "orders": [
+            {"order_id": i, "customer_id": 1, "placed_at": START + timedelta(days=d), "amount": 1.0, "kind": None}
+            for i, d in enumerate((10, 11, 15, 16))
+        ],
+        "lines": [],
+    }
+    bound = bind(parse("PREDICT COUNT(orders.*, 0, 5, days) FOR EACH customers.customer_id"), SHOP_SCHEMA)
+    assert source(database).query(label_sql(bound, [anchor])).read_all().column("label").to_pylist() == [2.0]
+
+
+@pytest.mark.parametrize("text", ["x'; DROP TABLE customers; --", 'a"b', "%", "back\\slash", "new\nline", "\u2028"])
+def test_literals_are_data_not_sql(text: str) -> None:
+    database: Database = {"customers": [{"customer_id": 1, "region": text, "age": 1.0}], "orders": [], "lines": []}
+    quoted = text.replace("'", "''")
+    query = f"PREDICT COUNT(orders.*, 0, 5, days) FOR EACH customers.customer_id WHERE customers.region = '{quoted}'"
+    shop = source(database)
+    found = shop.query(label_sql(bind(parse(query), SHOP_SCHEMA), [START])).read_all()
+    assert found.num_rows == 1
+    assert shop.tables()[0].rows == 1
+
+
+def source(database: Database):  # type: ignore[no-untyped-def]
+    import pyarrow as pa
+
+    types = {
+        "customers": {"customer_id": pa.int64(), "region": pa.string(), "age": pa.float64()},
+        "orders": {
+            "order_id": pa.int64(),
+            "customer_id": pa.int64(),
+            "placed_at": pa.timestamp("us"),
+            "amount": pa.float64(),
+            "kind": pa.string(),
+        },
+        "lines": {"order_id": pa.int64(), "added_at": pa.timestamp("us"), "quantity": pa.int64()},
+    }
+    return source_of({n: table(t, [tuple(r.values()) for r in database[n]]) for n, t in types.items()})
+
+
+def rounded(value: object) -> object:
+    return round(float(value), 6) if isinstance(value, int | float) else value
+
+
+def test_anchors_are_timestamps_without_zone() -> None:
+    bound = bind(parse("PREDICT COUNT(orders.*, 0, 5, days) FOR EACH customers.customer_id"), SHOP_SCHEMA)
+    database: Database = {"customers": [{"customer_id": 1, "region": None, "age": None}], "orders": [], "lines": []}
+    rows = source(database).query(label_sql(bound, [datetime(2024, 2, 29, 12, 30)])).read_all().to_pylist()
+    assert rows[0]["anchor_time"] == datetime(2024, 2, 29, 12, 30)

@@ -1,0 +1,136 @@
+"""Text becomes a tree, or an error with a caret under the place."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forekey.errors import QueryError
+from forekey.query import parse
+from forekey.query.tree import (
+    Aggregation,
+    Aggregator,
+    And,
+    Column,
+    Comparison,
+    Not,
+    Operator,
+    Or,
+    Problem,
+    ProblemKind,
+    Unit,
+    Window,
+)
+
+PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "pql_examples.txt"
+
+EXAMPLES = [
+    "PREDICT SUM(orders.price, 0, 30, days) FOR items.item_id=42",
+    "PREDICT LIST_DISTINCT(orders.item_id, 0, 30, days) RANK TOP 10 FOR users.user_id=123",
+    "PREDICT LIST_DISTINCT(orders.item_id, 0, 30) CLASSIFY FOR EACH users.user_id",
+    "PREDICT games.discount FOR games.app_id = 113020",
+    "PREDICT COUNT(review.*, 0, 91, days)=0 FOR product.product_id IN (1, 2) WHERE COUNT(review.*, -91, 0, days)>0",
+    "PREDICT AVG(s.IsClick, 0, 4, days) FOR ads.AdID IN (1, 2) ASSUMING SUM(s.IsClick, 0, 4, days)>0",
+    "PREDICT SUM(orders.amount, 0, 7, days) FORECAST 8 TIMEFRAMES FOR accounts.account_id=42",
+    "PREDICT users.birthday>1990-01-01 FOR EACH users.user_id",
+    "predict count(orders.*, 0, 30) = 0 for each users.user_id;",
+    "PREDICT COUNT(`order lines`.`é`, 0, 30) FOR EACH users.id  # a comment",
+    "PREDICT count.sum = 'x' FOR EACH count.where",
+]
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_examples_parse(text: str) -> None:
+    assert parse(text).text == text
+
+
+def test_every_published_query_parses() -> None:
+    if not PUBLISHED.is_file():
+        pytest.skip("the list of published queries is not on this machine")
+    texts = [t for t in PUBLISHED.read_text().splitlines() if t.strip() and not t.startswith("#")]
+    assert len(texts) > 30
+    for text in texts:
+        parse(text)
+
+
+def test_a_query_becomes_the_tree_that_it_says() -> None:
+    query = parse(
+        "PREDICT COUNT(orders.* WHERE orders.total >= 2.5, -INF, 7, weeks) = 0 FOR EACH users.id "
+        "WHERE NOT users.vip = TRUE OR users.name LIKE 'a%' AND users.born BETWEEN 1990-1-2 AND '2000-01-01'"
+    )
+    target = query.target
+    assert isinstance(target, Comparison)
+    assert target.operand == Aggregation(
+        Aggregator.COUNT,
+        Column("orders", "*"),
+        Comparison(Column("orders", "total"), Operator.GE, (2.5,)),
+        Window(None, 7, Unit.WEEKS),
+    )
+    assert query.where == Or(
+        (
+            Not(Comparison(Column("users", "vip"), Operator.EQ, (True,))),
+            And(
+                (
+                    Comparison(Column("users", "name"), Operator.LIKE, ("a%",)),
+                    Comparison(Column("users", "born"), Operator.BETWEEN, (datetime(1990, 1, 2), "2000-01-01")),
+                )
+            ),
+        )
+    )
+
+
+def test_problem_ids_and_via_are_kept() -> None:
+    query = parse("PREDICT LIST_DISTINCT(orders.item VIA buyer, 0, 3) RANK TOP 4 FOR users.id IN (7, 'x', NULL)")
+    assert query.problem == Problem(ProblemKind.RANK, 4)
+    assert query.ids == (7, "x", None)
+    assert isinstance(query.target, Aggregation)
+    assert query.target.column.via == "buyer"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "caret_under"),
+    [
+        ("PREDICT COUNT(a.*, 0, 3 days)>0 FOR EACH a.b", "'days' is not understood here", "days"),
+        ("PREDICT a.b = ? FOR EACH a.b", "'?' is not understood here", "?"),
+        ("PREDICT a.b = 2020-13-44 FOR EACH a.c", "not a date of the calendar", "2020-13-44"),
+        ("SELECT 1", "expected PREDICT", "SELECT"),
+        ("PREDICT COUNT(a.*, 0, 3) = 0 FOR EACH a", "expected table.column", "a"),
+    ],
+)
+def test_an_error_points_at_what_is_wrong(text: str, reason: str, caret_under: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        parse(text)
+    assert reason in str(caught.value)
+    line, caret = caught.value.with_caret().split("\n")[-2:]
+    assert line[caret.index("^") :].startswith(caret_under)
+
+
+def test_an_unfinished_query_says_so() -> None:
+    with pytest.raises(QueryError, match="ends too early"):
+        parse("PREDICT COUNT(a.*, 0, 3, days) FOR EACH")
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_query_or_a_query_error(text: str) -> None:
+    try:
+        parse(text)
+    except QueryError as error:
+        assert error.with_caret()
+
+
+@given(st.sampled_from(EXAMPLES), st.integers(0, 100), st.text(max_size=4), st.integers(0, 6))
+def test_a_mangled_query_is_a_query_or_a_query_error(text: str, place: int, inserted: str, removed: int) -> None:
+    at = place % len(text)
+    try:
+        parse(text[:at] + inserted + text[at + removed :])
+    except QueryError as error:
+        assert "\n" not in error.reason
+
+
+def test_deep_nesting_is_refused_not_a_crash() -> None:
+    with pytest.raises(QueryError, match="nested"):
+        parse("PREDICT " + "(" * 5000 + "a.b = 1" + ")" * 5000 + " FOR EACH a.b")

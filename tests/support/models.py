@@ -1,0 +1,45 @@
+"""Models with random parameters: enough to tell whether two ways of computing agree."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import torch
+
+from forekey.features import FeatureStore, fit_features
+from forekey.graph import Snapshot, to_micros
+from forekey.inference import OutputTransform, Predictor
+from forekey.nn import GraphModel, ModelConfig, RelationSpec, TableSpec
+from forekey.sampling import NeighborPlan, relations_of
+from forekey.task import TaskType
+
+
+def random_predictor(
+    snapshot: Snapshot,
+    entity: str,
+    cutoff: datetime,
+    plan: NeighborPlan | None = None,
+    channels: int = 8,
+    seed: int = 0,
+) -> Predictor:
+    """Build an untrained model on a snapshot, its statistics fitted up to ``cutoff``."""
+    plan = plan or NeighborPlan((4, 3))
+    spec = fit_features(snapshot, to_micros(cutoff))
+    config = ModelConfig(
+        entity,
+        tuple(
+            TableSpec(t.table, t.numbers, t.num_codes, snapshot.schema.table(t.table).time_column is not None)
+            for t in spec.tables
+        ),
+        tuple(
+            RelationSpec(str(r), r.source, r.neighbor, tuple(plan.budget(r, h) for h in range(plan.hops)))
+            for r in relations_of(snapshot.schema)
+        ),
+        plan.hops,
+        channels,
+        1,
+        0.0,
+    )
+    torch.manual_seed(seed)
+    transform = OutputTransform(TaskType.BINARY_CLASSIFICATION)
+    return Predictor(GraphModel(config), FeatureStore(snapshot, spec), plan, transform)
