@@ -117,15 +117,16 @@ def test_a_self_reference_and_a_cycle_are_edges_like_any_other(store: SnapshotSt
 def test_names_with_blanks_quotes_capitals_and_reserved_words(store: SnapshotStore) -> None:
     connection = duckdb.connect()
     connection.execute('CREATE TABLE "select" ("Order" BIGINT PRIMARY KEY, "größe ""x""" DOUBLE)')
-    # Not declared, as the second row's key is an orphan; the equal name tells.
-    connection.execute('CREATE TABLE "my table" ("Order" BIGINT, "group at" TIMESTAMP, "Group" VARCHAR)')
+    connection.execute(
+        'CREATE TABLE "my table" ("from" BIGINT REFERENCES "select"("Order"), "group at" TIMESTAMP, "Group" VARCHAR)'
+    )
     connection.execute('INSERT INTO "select" VALUES (1, 2.5), (2, NULL)')
-    connection.execute("INSERT INTO \"my table\" VALUES (1, '2024-01-01', 'a'), (5, '2024-01-02', NULL)")
+    connection.execute("INSERT INTO \"my table\" VALUES (1, '2024-01-01', 'a'), (NULL, '2024-01-02', 'b')")
     source = DuckDBSource("memory", connection)
     snapshot = build_snapshot(source, infer_schema(source).schema, store)
-    entry = snapshot.manifest["edges"]["my table.Order->select"]
-    assert (entry["edges"], entry["orphans"]) == (1, 1)
-    assert snapshot.rows("my table").column("Group").to_pylist() == ["a", None]
+    entry = snapshot.manifest["edges"]["my table.from->select"]
+    assert (entry["edges"], entry["null_keys"]) == (1, 1)
+    assert snapshot.rows("my table").column("Group").to_pylist() == ["a", "b"]
 
 
 def test_timestamps_with_a_zone_become_utc_and_dates_become_midnight(store: SnapshotStore) -> None:

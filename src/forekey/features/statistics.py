@@ -178,15 +178,14 @@ def _fit(rows: pa.Table, column: ColumnSchema, table: TableSchema) -> ColumnFeat
 
 
 def robust_scale(values: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """Return the median and the interquartile range (or, where that is 0, the standard deviation, or 1)."""
+    """Return the median and the interquartile range (where that is 0 or overflows: the standard deviation, the range, 1)."""
     finite = values[np.isfinite(values)]
     if len(finite) == 0:
         return 0.0, 1.0
     low, center, high = np.percentile(finite, [25, 50, 75])
-    scale = high - low
-    if not np.isfinite(scale) or scale <= 0:
-        scale = finite.std()
-    return float(center), float(scale) if np.isfinite(scale) and scale > 0 else 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        candidates = (high - low, finite.std(), np.abs(finite - center).max(), 1.0)
+    return float(center), float(next(s for s in candidates if np.isfinite(s) and s > 0))
 
 
 def days_of(rows: pa.Table, column: str, since: str | None) -> np.ndarray[Any, Any]:

@@ -149,7 +149,7 @@ def _period(table: TableSchema, as_of: str, after: str | None, undated: bool) ->
     if table.time_column is None:
         return []
     time = exp.cast(exp.column(table.time_column, quoted=True), "TIMESTAMP")
-    bounds = [time <= _timestamp(as_of), *([time > _timestamp(after)] if after is not None else [])]
+    bounds: list[Any] = [time <= _timestamp(as_of), *([time > _timestamp(after)] if after is not None else [])]
     inside = exp.and_(*bounds)
     return [exp.paren(exp.or_(time.is_(exp.null()), inside)) if undated else inside]
 

@@ -1,0 +1,114 @@
+"""What a database does not declare is guessed, each guess with its evidence; what it declares is taken."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from forekey.schema import DType, Stype
+from forekey.source import ColumnInfo, infer_schema, open_source
+from forekey.source.duck import DuckDBSource
+from forekey.source.infer import guess_stype
+from forekey.source.names import key_name_score, names_parent, singular, time_name_score
+from forekey.source.profile import ColumnProfile
+from forekey.testing import shop_tables
+from tests.support.databases import source_of
+
+
+def test_keys_times_and_references_of_an_undeclared_shop_are_found() -> None:
+    schema = infer_schema(source_of(shop_tables(50, 100))).schema
+    assert {t.name: t.primary_key for t in schema.tables} == {
+        "customers": "customer_id",
+        "products": "sku",
+        "orders": "order_id",
+        "order_lines": None,
+    }
+    assert {str(e) for e in schema.edge_types} == {
+        "orders.customer_id->customers",
+        "order_lines.order_id->orders",
+        "order_lines.sku->products",
+    }
+    assert schema.table("orders").time_column == "placed_at"
+    assert schema.table("order_lines").time_column == "added_at"
+    assert schema.table("customers").time_column is None
+
+
+def test_the_formula_1_files_alone_give_the_declared_schema(relbench_f1: Path, tmp_path: Path) -> None:
+    guessed = infer_schema(open_source(str(relbench_f1 / "db"), tmp_path)).schema
+    declared = infer_schema(open_source(str(relbench_f1), tmp_path)).schema
+    for table in declared.tables:
+        found = guessed.table(table.name)
+        assert (found.primary_key, found.time_column) == (table.primary_key, table.time_column)
+        assert set(found.foreign_keys) == set(table.foreign_keys)
+
+
+def test_declared_keys_win_over_names() -> None:
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE people (code VARCHAR PRIMARY KEY, people_id BIGINT)")
+    connection.execute("CREATE TABLE visits (visit BIGINT, who VARCHAR REFERENCES people(code), seen TIMESTAMP)")
+    inference = infer_schema(DuckDBSource("memory", connection))
+    assert inference.schema.table("people").primary_key == "code"
+    assert [str(e) for e in inference.schema.edge_types] == ["visits.who->people"]
+    assert not [g for g in inference.guesses if g.what in {"primary_key", "foreign_key"}]
+
+
+def test_a_reference_needs_the_values_not_only_the_name() -> None:
+    users = pa.table({"user_id": [1, 2, 3]})
+    other = pa.table({"user_id": [100, 200, 300, 400], "x": [1.0, 2.0, 3.0, 4.0]})
+    schema = infer_schema(source_of({"users": users, "others": other})).schema
+    assert schema.edge_types == ()
+
+
+def test_every_guess_says_why() -> None:
+    for guess in infer_schema(source_of(shop_tables(30, 60))).guesses:
+        assert guess.reason
+        assert guess.what in {"primary_key", "foreign_key", "time_column", "stype"}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "sql_type", "profile", "stype"),
+    [
+        (DType.TEXT, "VARCHAR", ColumnProfile(1000, 1000, 4, 3.0), Stype.CATEGORICAL),
+        (DType.TEXT, "VARCHAR", ColumnProfile(1000, 1000, 990, 80.0), Stype.TEXT),
+        (DType.TEXT, "VARCHAR", ColumnProfile(1000, 0, 0, 0.0), Stype.CATEGORICAL),
+        (DType.INTEGER, "BIGINT", ColumnProfile(1000, 1000, 500, 0.0), Stype.NUMERICAL),
+        (DType.FLOAT, "DOUBLE", ColumnProfile(1000, 900, 800, 0.0), Stype.NUMERICAL),
+        (DType.FLOAT, "DOUBLE", ColumnProfile(1000, 1000, 1, 0.0), Stype.IGNORE),
+        (DType.BOOLEAN, "BOOLEAN", ColumnProfile(10, 10, 1, 0.0), Stype.BOOLEAN),
+        (DType.TIMESTAMP, "DATE", ColumnProfile(10, 10, 9, 0.0), Stype.TIMESTAMP),
+        (DType.LIST, "FLOAT[8]", ColumnProfile(10, 10, 2, 0.0), Stype.EMBEDDING),
+        (DType.LIST, "VARCHAR[]", ColumnProfile(10, 10, 2, 0.0), Stype.MULTICATEGORICAL),
+        (DType.UUID, "UUID", ColumnProfile(10, 10, 10, 0.0), Stype.IGNORE),
+    ],
+)
+def test_column_meanings(dtype: DType, sql_type: str, profile: ColumnProfile, stype: Stype) -> None:
+    assert guess_stype(ColumnInfo("value", dtype, sql_type), profile)[0] is stype
+
+
+def test_an_integer_named_like_a_code_is_a_category_and_grid_is_not() -> None:
+    profile = ColumnProfile(1000, 1000, 100, 0.0)
+    assert guess_stype(ColumnInfo("statusId", DType.INTEGER, "BIGINT"), profile)[0] is Stype.CATEGORICAL
+    assert guess_stype(ColumnInfo("grid", DType.INTEGER, "BIGINT"), profile)[0] is Stype.NUMERICAL
+
+
+def test_names() -> None:
+    assert singular("categories") == "category"
+    assert singular("boxes") == "box"
+    assert singular("addresses") == "address"
+    assert singular("class") == "class"
+    assert key_name_score("drivers", "driverId") == key_name_score("drivers", "id") == 1.0
+    assert key_name_score("orders", "customer_id") < 0.5
+    assert names_parent("home_team_id", "teams", "team_id")
+    assert names_parent("customer", "customers", "id")
+    assert not names_parent("id", "customers", "id")
+    assert time_name_score("order", "placed_at") > time_name_score("order", "date") > 0
+    assert time_name_score("driver", "dob") < 0 < time_name_score("event", "happened_at")
+
+
+def test_an_attribute_in_time_is_not_the_moment_of_the_row() -> None:
+    people = pa.table({"person_id": [1, 2], "birth_date": [datetime(1970, 1, 1), datetime(1980, 1, 1)]})
+    assert infer_schema(source_of({"people": people})).schema.table("people").time_column is None

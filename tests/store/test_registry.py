@@ -1,0 +1,65 @@
+"""Model versions are folders that appear whole; champions change by promotion and go back by rollback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from forekey.errors import ModelError
+from forekey.registry import Registry
+
+
+def register(registry: Registry, task: str = "churn") -> str:
+    return registry.register(task, {"metrics": {}}, {"tables": []}, lambda p: p.write_bytes(b"w") and None).version  # type: ignore[func-returns-value]
+
+
+def test_versions_count_up_and_keep_what_they_were_given(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    assert [register(registry) for _ in range(11)] == [f"v{i}" for i in range(1, 12)]
+    assert [v.version for v in registry.versions("churn")][-2:] == ["v10", "v11"]
+    version = registry.get("churn", "v3")
+    assert version.weights.read_bytes() == b"w"
+    assert version.features() == {"tables": []}
+    assert registry.tasks() == ["churn"]
+
+
+def test_a_failed_registration_leaves_no_version(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+
+    def fail(_: Path) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        registry.register("churn", {}, {}, fail)
+    assert registry.versions("churn") == []
+    assert register(registry) == "v1"
+
+
+def test_promotion_and_rollback_keep_their_history(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    with pytest.raises(ModelError, match="no model yet"):
+        registry.champion("churn")
+    for version in (register(registry), register(registry)):
+        registry.promote("churn", version, "because")
+    assert registry.champion("churn").version == "v2"
+    assert registry.rollback("churn").version == "v1"
+    assert [h["version"] for h in registry.history("churn")] == ["v1", "v2", "v1"]
+    assert registry.history("churn")[-1]["reason"] == "rolled back from v2"
+
+
+def test_what_is_not_there_cannot_be_promoted_or_rolled_back_to(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    with pytest.raises(ModelError, match="no model 'churn/v9'"):
+        registry.promote("churn", "v9", "x")
+    registry.promote("churn", register(registry), "first")
+    with pytest.raises(ModelError, match="no earlier champion"):
+        registry.rollback("churn")
+
+
+def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    register(registry)
+    (tmp_path / "churn" / "v1" / "manifest.json").write_text("{")
+    with pytest.raises(ModelError, match="is damaged"):
+        registry.get("churn", "v1")

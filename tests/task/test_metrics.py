@@ -1,0 +1,61 @@
+"""Metrics by the table of the language; what is undefined is said to be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from forekey.errors import TaskError
+from forekey.task import TaskType, better, compute_metrics, default_metric
+
+
+def test_binary_metrics_of_a_known_case() -> None:
+    found = compute_metrics(
+        TaskType.BINARY_CLASSIFICATION, np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.4, 0.35, 0.8])
+    )
+    assert found["auroc"] == pytest.approx(0.75)
+    assert found["accuracy"] == pytest.approx(0.75)
+    assert found["f1"] == pytest.approx(2 / 3)
+
+
+def test_one_class_only_has_no_auroc() -> None:
+    found = compute_metrics(TaskType.BINARY_CLASSIFICATION, np.zeros(5), np.full(5, 0.2))
+    assert found["auroc"] is None
+    assert found["auprc"] is None
+    assert found["ece"] == pytest.approx(0.2)
+
+
+def test_regression_metrics_of_a_known_case() -> None:
+    found = compute_metrics(TaskType.REGRESSION, np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 2.0]), train_std=2.0)
+    assert found["mae"] == pytest.approx(2 / 3)
+    assert found["nmae"] == pytest.approx(1 / 3)
+    assert found["r2"] == pytest.approx(0.0)
+
+
+def test_multiclass_metrics_count_a_class_that_training_never_saw_as_wrong() -> None:
+    predicted = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    target = np.array(["a", "b", "new"], dtype=object)
+    found = compute_metrics(TaskType.MULTICLASS_CLASSIFICATION, target, predicted, classes=("a", "b"))
+    assert found["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_no_examples_have_no_score() -> None:
+    assert compute_metrics(TaskType.REGRESSION, np.zeros(0), np.zeros(0)) == {"mae": None}
+
+
+def test_the_first_metric_is_the_default() -> None:
+    y, p = np.array([0.0, 1.0]), np.array([0.3, 0.6])
+    for task_type in (TaskType.BINARY_CLASSIFICATION, TaskType.REGRESSION):
+        assert next(iter(compute_metrics(task_type, y, p))) == default_metric(task_type)[0]
+
+
+def test_better_knows_which_way_is_up() -> None:
+    assert better(TaskType.BINARY_CLASSIFICATION, 0.8, 0.7)
+    assert better(TaskType.REGRESSION, 1.0, 2.0)
+    assert not better(TaskType.REGRESSION, None, 2.0)
+    assert better(TaskType.REGRESSION, 2.0, None)
+
+
+def test_a_task_type_that_cannot_be_trained_yet_says_so() -> None:
+    with pytest.raises(TaskError, match="cannot be trained by this version"):
+        default_metric(TaskType.LINK_PREDICTION)

@@ -1,0 +1,127 @@
+"""Tasks make their labels: from queries, from ready-made tables, for the past of an entity."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from forekey import pipeline
+from forekey.errors import SplitError, TaskError
+from forekey.graph import from_micros, to_micros
+from forekey.project import LabelTask, Project
+from forekey.source import open_source
+from forekey.task import define_task
+
+
+def test_label_tables_have_entity_time_target_and_split(shop_project: Project) -> None:
+    made = pipeline.labels(shop_project, "churn")
+    assert made.table.column_names == ["entity", "time", "target", "split"]
+    assert set(made.table.column("split").to_pylist()) == {"train", "val", "test"}
+    assert set(made.table.column("target").to_pylist()) == {0, 1}
+    assert made.dropped["left out by WHERE or ASSUMING"] > 0
+    assert made.sql is not None
+    assert "COUNT" in made.sql
+
+
+def test_a_query_on_the_spot_is_a_task_too(shop_project: Project) -> None:
+    made = pipeline.labels(shop_project, "PREDICT AVG(orders.amount, 0, 60, days) FOR EACH customers.customer_id")
+    assert str(made.task.task_type) == "regression"
+    assert made.statistics["test"]["rows"] > 0
+
+
+def test_the_previous_value_is_the_label_one_window_earlier(shop_project: Project) -> None:
+    current = pipeline.snapshots(shop_project).current()
+    task = define_task("spend", shop_project, current.schema)
+    with open_source(shop_project.config.source, shop_project.root) as source:
+        labels = task.labels(source, current)
+        test, val = labels.split("test"), labels.split("val")
+        before = task.previous_values(source, test, to_micros(current.as_of))
+    assert from_micros(test.times[0]) - from_micros(val.times[-1]) == timedelta(days=30)
+    last = test.times == test.times.min()
+    earlier = {
+        k: v for k, v, t in zip(val.keys.to_pylist(), val.target, val.times, strict=True) if t == val.times.max()
+    }
+    for key, value in zip(np.array(test.keys.to_pylist())[last], before[last], strict=True):
+        assert value == pytest.approx(earlier[key])
+
+
+def ready_made(root: Path, **changes: object) -> LabelTask:
+    settings: dict[str, object] = {
+        "labels": "labels.parquet",
+        "entity": {"column": "who", "key": "customers.customer_id"},
+        "time": "as_of",
+        "target": "renewed",
+        "horizon_days": 10,
+        "task_type": "binary_classification",
+    }
+    return LabelTask.model_validate({**settings, **changes})
+
+
+@pytest.fixture
+def label_file(shop_project: Project, tmp_path: Path) -> Project:
+    moments = [datetime(2024, 3, 1) + timedelta(days=20 * i) for i in range(6)]
+    rows = [(who, t, (who + i) % 2) for i, t in enumerate(moments) for who in (1, 2, 3)]
+    who, when, renewed = zip(*rows, strict=True)
+    pq.write_table(pa.table({"who": who, "as_of": when, "renewed": renewed}), tmp_path / "labels.parquet")
+    return Project(tmp_path, shop_project.config)
+
+
+def test_ready_made_labels_are_split_by_time(shop_project: Project, label_file: Project) -> None:
+    schema = pipeline.snapshots(shop_project).current().schema
+    task = define_task("renewal", label_file, schema, ready_made(label_file.root))
+    with open_source(shop_project.config.source, shop_project.root) as source:
+        made = task.labels(source, pipeline.snapshots(shop_project).current())
+        assert [len(made.split(s)) for s in ("train", "val", "test")] == [12, 3, 3]
+        test = made.split("test")
+        known = task.previous_values(source, test, int(test.times.max()))
+        hidden = task.previous_values(source, test, int(made.split("val").times.min()) - 1)
+    assert np.isfinite(known).all()
+    assert not np.array_equal(known, hidden)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"labels": "missing.parquet"}, "is not a Parquet file"),
+        ({"target": "nothing"}, "lack the column 'nothing'"),
+        ({"entity": {"column": "who", "key": "nobody.id"}}, "There is no table 'nobody'"),
+        ({"entity": {"column": "who", "key": "customers.age"}}, "must be the primary key"),
+        ({"entity": {"column": "who", "key": "order_lines.sku"}}, "has none"),
+    ],
+)
+def test_a_label_table_that_does_not_fit_is_refused(
+    shop_project: Project, label_file: Project, changes: dict[str, object], says: str
+) -> None:
+    current = pipeline.snapshots(shop_project).current()
+    with (
+        open_source(shop_project.config.source, shop_project.root) as source,
+        pytest.raises(TaskError, match=says),
+    ):
+        define_task("renewal", label_file, current.schema, ready_made(label_file.root, **changes)).labels(
+            source, current
+        )
+
+
+def test_a_window_longer_than_the_data_is_refused(shop_project: Project) -> None:
+    with pytest.raises(SplitError, match="at least 3 windows of 5 months"):
+        pipeline.labels(shop_project, "PREDICT COUNT(orders.*, 0, 5, months) FOR EACH customers.customer_id")
+
+
+def test_a_static_target_predicts_cells_and_hides_its_column(shop_project: Project) -> None:
+    made = pipeline.labels(shop_project, "PREDICT customers.region FOR EACH customers.customer_id")
+    assert sum(made.statistics[s]["rows"] for s in ("train", "val", "test")) == 200
+    assert made.task.hidden == (("customers", "region"),)
+
+
+def test_a_static_target_of_events_is_asked_at_each_rows_own_time(shop_project: Project) -> None:
+    made = pipeline.labels(shop_project, "PREDICT orders.gift FOR EACH orders.order_id")
+    current = pipeline.snapshots(shop_project).current()
+    rows = current.lookup("orders", made.table.column("entity").to_pylist())
+    times = current.times("orders")
+    assert times is not None
+    assert made.table.column("time").cast(pa.int64()).to_pylist() == times[rows].tolist()
