@@ -7,6 +7,7 @@ init ─► snapshot ─► train ─► embed ─► (store, serve)
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from forekey.store import PredictionLog
     from forekey.task import Metrics, Task
     from forekey.training import TrainConfig, TrainReport
-
-AD_HOC = "query"
-"""The name of a task that was given as a query on the spot."""
 
 
 @dataclass(frozen=True)
@@ -147,11 +145,12 @@ def evaluate(
     current = snapshots(project).current()
     with _source(project) as source:
         task = find_task(project, current.schema, name)
-        chosen = registry(project).get(name, version) if version else registry(project).champion(name)
+        models = registry(project)
+        chosen = models.get(task.name, version) if version else models.champion(task.name)
         examples = task.labels_at(source, [at]) if at else task.labels(source, current).split(split)
     resolved = resolve_examples(current, task, examples)
     if len(resolved) == 0:
-        raise TaskError(f"Task '{name}' has no labels {f'at {at}' if at else f'in the {split} split'}.")
+        raise TaskError(f"Task '{task.name}' has no labels {f'at {at}' if at else f'in the {split} split'}.")
     predictor = load_predictor(chosen, current)
     return chosen, evaluate_examples(predictor, task, resolved, chosen.manifest["train_std"]), len(resolved)
 
@@ -180,9 +179,9 @@ def embed(project: Project, name: str, *, listener: Listener = SILENT) -> Embedd
     with open_store(project) as store:
         EmbeddingStore(store).publish(version, batch.keys, batch.predictions, batch.embeddings, batch.eligible)
     logged = LoggedBatch(version.as_of, version.model_version, batch.table().select(["entity", "prediction"]))
-    prediction_log(project).append(name, logged)
+    prediction_log(project).append(version.task, logged)
     return Embedded(
-        name,
+        version.task,
         version.version,
         version.model_version,
         version.as_of,
@@ -198,9 +197,9 @@ def predict(project: Project, name: str, *, as_of: datetime | None = None) -> Ba
     from forekey.inference import load_predictor, predict_everyone
 
     current = snapshots(project).current()
-    model = registry(project).champion(name)
-    moment = in_utc(as_of) if as_of is not None else current.as_of
     task = find_task(project, current.schema, name)
+    model = registry(project).champion(task.name)
+    moment = in_utc(as_of) if as_of is not None else current.as_of
     with _source(project) as source:
         population = task.population(source, moment)
     return predict_everyone(load_predictor(model, current), model, task, population, moment, project.place("scratch"))
@@ -229,7 +228,8 @@ def retrain(
     from forekey.training import evaluate_examples, resolve_examples, train_task
 
     current, models = snapshots(project).current(), registry(project)
-    champion, task = models.champion(name), find_task(project, current.schema, name)
+    task = find_task(project, current.schema, name)
+    champion = models.champion(task.name)
     with _source(project) as source:
         challenger, report = train_task(
             task, current, source, models, train_config(preset, seed), progress=listener.step, on_epoch=listener.epoch
@@ -239,7 +239,7 @@ def retrain(
     scores = evaluate_examples(predictor, task, newest, challenger.manifest["train_std"])
     verdict = judge(task.task_type, scores, report.metrics["test"], project.config.retrain.min_gain)
     if verdict.promote:
-        models.promote(name, challenger.version, verdict.reason)
+        models.promote(task.name, challenger.version, verdict.reason)
     embedded = embed(project, name, listener=listener)
     return Challenge(
         name,
@@ -258,7 +258,9 @@ def find_task(project: Project, schema: Schema, name_or_pql: str) -> Task:
     from forekey.task import define_task
 
     if name_or_pql.lstrip()[:7].lower() == "predict":
-        return define_task(AD_HOC, project, schema, PQLTask(query=name_or_pql))
+        # A query given on the spot keeps its models under a name that follows from its text.
+        own = hashlib.blake2b(" ".join(name_or_pql.split()).encode(), digest_size=4).hexdigest()
+        return define_task(f"query-{own}", project, schema, PQLTask(query=name_or_pql))
     return define_task(name_or_pql, project, schema)
 
 

@@ -178,7 +178,7 @@ def _fit(rows: pa.Table, column: ColumnSchema, table: TableSchema) -> ColumnFeat
 
 
 def robust_scale(values: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """Return the median and the interquartile range (where that is 0 or overflows: the standard deviation, the range, 1)."""
+    """Return the median and the interquartile range; where that is 0 or overflows, a wider measure, at last 1."""
     finite = values[np.isfinite(values)]
     if len(finite) == 0:
         return 0.0, 1.0

@@ -6,7 +6,7 @@ so "visible at T" is "number below a bound", and equal rows give equal snapshots
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,13 +145,15 @@ def _typed(schema: Schema, table: TableSchema) -> exp.Select:
     )
 
 
-def _period(table: TableSchema, as_of: str, after: str | None, undated: bool) -> list[exp.Expression]:
+def _period(table: TableSchema, as_of: str, after: str | None, undated: bool) -> Sequence[Any]:
     if table.time_column is None:
         return []
     time = exp.cast(exp.column(table.time_column, quoted=True), "TIMESTAMP")
     bounds: list[Any] = [time <= _timestamp(as_of), *([time > _timestamp(after)] if after is not None else [])]
     inside = exp.and_(*bounds)
-    return [exp.paren(exp.or_(time.is_(exp.null()), inside)) if undated else inside]
+    if not undated:
+        return [inside]
+    return [exp.paren(exp.or_(time.is_(exp.null()), inside))]
 
 
 def _measure(engine: Any, table: TableSchema) -> tuple[int, int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ def load_predictor(version: ModelVersion, snapshot: Snapshot) -> Predictor:
     model = GraphModel(ModelConfig.from_dict(manifest["model"]))
     try:
         model.load_state_dict(torch.load(version.weights, weights_only=True))
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, EOFError, UnpicklingError) as error:
         raise ModelError(f"The weights of {version.name} cannot be read. Train the task again.") from error
     features = FeatureStore(snapshot, FeatureSpec.from_dict(version.features()))
     transform = OutputTransform.from_dict(manifest["output"])

@@ -1,0 +1,193 @@
+"""Commands: JSON by the contract, exit codes, one-line errors, help that loads nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from forekey.cli.commands import cli
+from forekey.project import Project
+from forekey.testing import write_shop
+
+
+def run(*arguments: str, code: int = 0) -> str:
+    """Run a command in a process of its own, as a user does; return standard output (or the error, if code is not 0)."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from forekey.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, f"{done.returncode}: {done.stdout}{done.stderr}"
+    if code:
+        assert "Traceback" not in done.stderr
+    return done.stderr if code not in (0, 1) else done.stdout
+
+
+def run_json(*arguments: str, code: int = 0) -> dict[str, Any]:
+    """Run a command with --json; its whole standard output must be one object."""
+    text = run(*arguments, "--json", code=code)
+    assert text.count("\n") == 1
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project made by the commands themselves."""
+    folder = tmp_path_factory.mktemp("cli")
+    write_shop(folder / "shop.duckdb", customers=80, days=300)
+    data = run_json("init", str(folder / "shop.duckdb"), "--project", str(folder))
+    assert data["source"] == "duckdb:///shop.duckdb"
+    assert data["tables"]["orders"]["primary_key"] == "order_id"
+    assert data["tables"]["orders"]["foreign_keys"] == {"customer_id": "customers"}
+    assert data["tables"]["orders"]["columns"]["amount"] == "numerical"
+    assert data["tables"]["customers"]["rows"] == 80
+    assert {"table", "column", "what", "reason"} == set(data["guesses"][0])
+    yaml = folder / "forekey.yaml"
+    query = "  spend: PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id\n"
+    yaml.write_text(yaml.read_text().replace("tasks: {}", f"tasks:\n{query}"))
+    return folder
+
+
+def test_the_whole_way_by_commands(root: Path) -> None:
+    at = ("--project", str(root))
+    built = run_json("snapshot", *at)
+    assert set(built) == {"snapshot", "as_of", "nodes", "edges", "orphans", "null_keys", "quarantined", "seconds"}
+    assert built["nodes"]["customers"] == 80
+    assert set(built["edges"]) == {
+        "orders.customer_id->customers", "order_lines.order_id->orders", "order_lines.sku->products"
+    }  # fmt: skip
+    assert run_json("check", *at) == {"errors": [], "warnings": []}
+    labels = run_json("sql", "spend", *at, "--out", str(root / "labels.csv"))
+    assert labels["task_type"] == "regression"
+    assert "SUM" in labels["sql"]
+    assert {"rows", "mean"} <= set(labels["splits"]["train"])
+    assert (root / "labels.csv").read_text().startswith('"entity","time","target","split"')
+    trained = run_json("train", "spend", *at, "--preset", "fast", "--seed", "3")
+    assert (trained["task"], trained["task_type"], trained["model_version"]) == ("spend", "regression", "v1")
+    assert trained["snapshot"] == built["snapshot"]
+    assert trained["metrics"]["test"]["mae"] > 0
+    assert set(trained["baselines"]) == {"constant", "last_value", "lightgbm"}
+    assert run_json("evaluate", "spend", *at)["metrics"]["mae"] == pytest.approx(trained["metrics"]["test"]["mae"])
+    embedded = run_json("embed", "spend", *at)
+    assert {"task", "version", "entities", "seconds"} <= set(embedded)
+    assert embedded["entities"] == 80
+    assert run_json("predict", "spend", *at, "--out", str(root / "spend.parquet"))["rows"] == 80
+    assert set(run_json("monitor", *at)) >= {"drift", "quality", "tables", "edges", "latency"}
+    challenge = run_json("retrain", "spend", *at, "--preset", "fast", "--seed", "3", code=1)
+    assert challenge["verdict"]["promote"] is False
+    versions = run_json("models", "spend", *at)["models"]
+    assert [(v["version"], v["champion"]) for v in versions] == [("v1", True), ("v2", False)]
+    run("models", "spend", *at, "--promote", "v2")
+    run("models", "spend", *at, "--rollback")
+    assert run_json("models", *at)["models"][0]["champion"] is True
+
+
+def test_tables_for_people_say_what_json_says(root: Path) -> None:
+    at = ("--project", str(root))
+    assert "orders.customer_id->customers" in run("snapshot", *at)
+    shown = run("sql", "PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR EACH customers.customer_id", *at)
+    assert "binary_classification: the target is a condition" in shown
+    assert "SELECT" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("snapshot",), 2, "is not a Forekey project"),
+        (("init", "duckdb:///missing.duckdb"), 2, "cannot be opened"),
+        (("init", "postgresql://localhost/x"), 2, "not a source that this version can open"),
+        (("nonsense",), 2, "No such command"),
+        (("train",), 2, "Missing argument"),
+    ],
+)
+def test_mistakes_are_one_line_and_code_2(tmp_path: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
+    where = () if arguments == ("nonsense",) else ("--project", str(tmp_path / "p"))
+    error = run(*arguments, *where, code=code)
+    assert says in error
+    assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("train", "nothing"), "There is no task 'nothing'"),
+        (("sql", "PREDICT COUNT(nothing.*, 0, 3) FOR EACH customers.customer_id"), "^"),
+        (("predict", "spend", "--out", "x.txt"), "must end in .parquet or .csv"),
+        (("predict", "spend", "--out", "/no/such/folder/x.csv"), "does not exist"),
+        (("evaluate", "spend", "--model", "v99"), "no model 'spend/v99'"),
+        (("serve", "--host", "0.0.0.0", "--port", "65000"), "no API key is set"),
+    ],
+)
+def test_mistakes_in_a_project(root: Path, arguments: tuple[str, ...], says: str) -> None:
+    run("snapshot", "--project", str(root))
+    if not (root / ".forekey" / "models").exists():
+        run("train", "spend", "--project", str(root), "--preset", "fast")
+    assert says in run(*arguments, "--project", str(root), code=2)
+
+
+def test_a_damaged_snapshot_is_reported_and_rebuilt(root: Path) -> None:
+    at = ("--project", str(root))
+    run("snapshot", *at)
+    for file in (root / ".forekey" / "snapshots" / "files").iterdir():
+        file.write_bytes(b"")
+    assert "The snapshot is damaged" in run("sql", "spend", *at, code=2)
+    run("snapshot", *at, "--full")
+    run("sql", "spend", *at)
+
+
+def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom click.testing import CliRunner\nfrom forekey.cli.commands import cli\n"
+        "print(CliRunner().invoke(cli, ['--help']).output)\n"
+        "heavy = {'torch', 'numpy', 'pyarrow', 'duckdb', 'numba', 'pydantic', 'fastapi', 'rich', 'lark', 'sqlglot'}\n"
+        "print('loaded:', sorted(heavy & set(sys.modules)))"
+    )
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "loaded: []" in output
+    for command in cli.commands:
+        assert command in output
+
+
+def test_a_query_is_explained_without_loading_torch(root: Path) -> None:
+    script = (
+        "import sys\nfrom forekey import pipeline\nfrom forekey.project import Project\n"
+        f"pipeline.labels(Project.open({str(root)!r}), 'spend')\nprint('torch' in sys.modules)"
+    )
+    run("snapshot", "--project", str(root))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_every_command_is_documented(command: str) -> None:
+    reference = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
+    assert f"## forekey {command}" in reference.read_text()
+    assert CliRunner().invoke(cli, [command, "--help"]).exit_code == 0
+
+
+def test_every_route_is_documented(trained_project: Project) -> None:
+    from fastapi.routing import APIRoute
+
+    from forekey.serving import create_app
+    from forekey.testing import MemoryStore
+
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "http.md").read_text()
+    for route in create_app(trained_project, MemoryStore()).routes:
+        if isinstance(route, APIRoute):
+            path = route.path.replace(":path", "")
+            assert f"`{next(iter(route.methods))} {path}`" in text, path
+
+
+def test_the_changelog_has_the_packages_version() -> None:
+    from forekey import __version__
+
+    changelog = (Path(__file__).parents[2] / "CHANGELOG.md").read_text()
+    assert f"## {__version__}" in changelog

@@ -1,0 +1,75 @@
+"""Models are loaded onto snapshots that have what they need, and predict in the units of the label."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from forekey import pipeline
+from forekey.errors import ModelError
+from forekey.inference import OutputTransform, load_predictor, predictions_from
+from forekey.inference.predictor import check_signature
+from forekey.project import Project
+from forekey.task import TaskType
+
+
+def test_predictions_are_probabilities_numbers_or_shares(trained_project: Project) -> None:
+    churn = pipeline.predict(trained_project, "churn")
+    assert ((churn.predictions > 0) & (churn.predictions < 1)).all()
+    channel = pipeline.predict(trained_project, "next_channel")
+    np.testing.assert_allclose(channel.predictions.sum(axis=1), 1.0)
+    assert set(channel.table().column("prediction").to_pylist()) <= {"web", "app", "shop"}
+
+
+def test_the_export_holds_who_the_task_speaks_of(trained_project: Project) -> None:
+    churn = pipeline.predict(trained_project, "churn")
+    assert len(churn.table()) == int(churn.eligible.sum()) < len(churn.keys) == 200
+    assert churn.table().column_names == ["entity", "as_of", "prediction", "model_version"]
+
+
+def test_predictions_of_the_past_are_those_of_the_past(trained_project: Project) -> None:
+    early, late = (pipeline.predict(trained_project, "spend", as_of=datetime(2024, m, 1)) for m in (4, 10))
+    assert early.as_of == datetime(2024, 4, 1)
+    assert not np.allclose(early.predictions, late.predictions)
+
+
+def test_a_snapshot_without_what_the_model_needs_is_refused_by_name(trained_project: Project) -> None:
+    needed = pipeline.snapshots(trained_project).current().schema
+    without_table = replace(needed, tables=tuple(t for t in needed.tables if t.name != "order_lines"))
+    with pytest.raises(ModelError, match="needs the table 'order_lines'"):
+        check_signature(needed, without_table, "churn/v1")
+    orders = needed.table("orders")
+    changed = replace(orders, columns=tuple(c for c in orders.columns if c.name != "amount"))
+    without_column = replace(needed, tables=tuple(changed if t is orders else t for t in needed.tables))
+    with pytest.raises(ModelError, match=r"needs orders\.amount as numerical"):
+        check_signature(needed, without_column, "churn/v1")
+    unkeyed = replace(orders, foreign_keys=())
+    without_edge = replace(needed, tables=tuple(unkeyed if t is orders else t for t in needed.tables))
+    with pytest.raises(ModelError, match=r"needs the foreign key orders\.customer_id->customers"):
+        check_signature(needed, without_edge, "churn/v1")
+
+
+def test_damaged_weights_are_named(own_project: Project) -> None:
+    version = pipeline.registry(own_project).champion("churn")
+    version.weights.write_bytes(b"nonsense")
+    with pytest.raises(ModelError, match="weights of churn/v1 cannot be read"):
+        load_predictor(version, pipeline.snapshots(own_project).current())
+
+
+def test_nobody_asked_for_is_nobody_answered(trained_project: Project) -> None:
+    version = pipeline.registry(trained_project).champion("churn")
+    predictor = load_predictor(version, pipeline.snapshots(trained_project).current())
+    predictions, embeddings = predictor.predict(np.empty(0, np.int32), np.empty(0, np.int64))
+    assert predictions.shape == (0,)
+    assert embeddings.shape == (0, 64)
+
+
+def test_raw_outputs_become_units_of_the_label() -> None:
+    binary = predictions_from(np.array([[0.0], [1000.0]], np.float32), OutputTransform(TaskType.BINARY_CLASSIFICATION))
+    assert binary[0] == 0.5
+    assert np.isfinite(binary).all()
+    number = predictions_from(np.array([[2.0]], np.float32), OutputTransform(TaskType.REGRESSION, 10.0, 3.0))
+    assert number.tolist() == [16.0]

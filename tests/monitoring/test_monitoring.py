@@ -1,0 +1,105 @@
+"""The monitors see drift, growth, and what became of predictions; they change nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forekey import pipeline
+from forekey.monitoring import population_stability
+from forekey.project import Project
+from forekey.testing import append_rows
+
+
+def add_month(project: Project, amount: float, customers: range = range(1, 101)) -> None:
+    """Let one more month of orders arrive, of the given amount."""
+    newest = pipeline.snapshots(project).current().as_of
+    n = 400
+    rows = pa.table(
+        {
+            "order_id": np.arange(n) + 10_000_000,
+            "customer_id": [customers[i % len(customers)] for i in range(n)],
+            "placed_at": pa.array([newest + timedelta(hours=2 * (i + 1)) for i in range(n)], pa.timestamp("us")),
+            "amount": np.full(n, amount) * np.linspace(0.9, 1.1, n),
+            "channel": ["web"] * n,
+            "gift": [False] * n,
+        }
+    )
+    with duckdb.connect(str(project.root / "shop.duckdb")) as connection:
+        append_rows(connection, "orders", rows)
+    pipeline.snapshot(project)
+
+
+def test_rows_unlike_those_of_training_are_drift(own_project: Project) -> None:
+    assert pipeline.monitor(own_project).drift["spend"] == []
+    add_month(own_project, amount=1e5)
+    worst = pipeline.monitor(own_project).drift["spend"][0]
+    assert (worst.table, worst.column) == ("orders", "amount")
+    assert worst.psi > 1
+    assert worst.new_rows == 400
+
+
+def test_predictions_are_scored_once_their_window_has_passed(own_project: Project) -> None:
+    assert pipeline.monitor(own_project).quality == []
+    add_month(own_project, amount=30.0)
+    found = {q.task: q for q in pipeline.monitor(own_project).quality}
+    assert set(found) == {"churn", "spend"}
+    assert found["spend"].examples == 200
+    assert (
+        found["spend"].expected["mae"]
+        == pipeline.registry(own_project).champion("spend").manifest["metrics"]["test"]["mae"]
+    )
+    assert (found["spend"].metrics["mae"] or 0) > 0
+
+
+def test_realized_quality_equals_the_metric_on_the_true_labels(own_project: Project) -> None:
+    logged = pipeline.prediction_log(own_project).batches("spend")[0]
+    add_month(own_project, amount=30.0)
+    quality = next(q for q in pipeline.monitor(own_project).quality if q.task == "spend")
+    with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
+        truth = dict(
+            connection.execute(
+                "SELECT customer_id, sum(amount) FROM orders WHERE placed_at > $t::TIMESTAMP AND placed_at <= $t::TIMESTAMP + INTERVAL 30 DAY "
+                "GROUP BY customer_id",
+                {"t": logged.as_of},
+            ).fetchall()
+        )
+    errors = [abs(r["prediction"] - truth.get(r["entity"], 0.0)) for r in logged.rows.to_pylist()]
+    assert quality.metrics["mae"] == pytest.approx(np.mean(errors))
+
+
+def test_growth_and_freshness_are_told(own_project: Project) -> None:
+    add_month(own_project, amount=30.0)
+    report = pipeline.monitor(own_project)
+    orders = next(t for t in report.tables if t.table == "orders")
+    assert orders.growth == 400
+    assert orders.age_days == 0.0
+    lines = next(t for t in report.tables if t.table == "order_lines")
+    assert lines.age_days is not None
+    assert lines.age_days > 30
+    edge = next(e for e in report.edges if e.edge_type == "orders.customer_id->customers")
+    assert edge.orphan_rate == 0.0
+
+
+def test_looking_changes_nothing(own_project: Project) -> None:
+    before = {p: p.stat().st_mtime_ns for p in own_project.root.rglob("*") if p.is_file()}
+    pipeline.monitor(own_project)
+    after = {p: p.stat().st_mtime_ns for p in own_project.root.rglob("*") if p.is_file()}
+    changed = {p.name for p in after if before.get(p) != after[p]}
+    assert changed <= {"monitor.json", "lock.mdb"}
+
+
+SHARES = st.lists(st.floats(0.0, 1.0), min_size=3, max_size=3).map(lambda v: np.array(v) / max(sum(v), 1e-9))
+
+
+@given(SHARES, SHARES)
+def test_the_stability_index_is_zero_for_equals_symmetric_and_never_negative(a: np.ndarray, b: np.ndarray) -> None:
+    assert population_stability(a, a) == 0.0
+    assert population_stability(a, b) == pytest.approx(population_stability(b, a))
+    assert population_stability(a, b) >= 0.0

@@ -1,0 +1,88 @@
+"""Decisions are pure: given a report, the same answer with the same reasons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from forekey import pipeline
+from forekey.monitoring import ColumnDrift, MonitorReport, RealizedQuality
+from forekey.project import Project, RetrainConfig
+from forekey.retraining import judge, should_retrain
+from forekey.task import TaskType
+
+
+def report(
+    psi: float = 0.0, realized: dict[str, Any] | None = None, expected: dict[str, Any] | None = None
+) -> MonitorReport:
+    drift = {"churn": [ColumnDrift("orders", "amount", psi, 100, 100)]}
+    quality = [RealizedQuality("churn", "2024", "v1", 10, realized, expected)] if realized and expected else []
+    return MonitorReport("now", "s", "2024", [], [], drift, {}, quality, {})
+
+
+@pytest.mark.parametrize(
+    ("seen", "config", "retrain", "says"),
+    [
+        (report(0.5), RetrainConfig(on_drift=0.2), True, "orders.amount drifted by 0.5"),
+        (report(0.1), RetrainConfig(on_drift=0.2), False, ""),
+        (report(0.5), RetrainConfig(), False, ""),
+        (
+            report(0, {"auroc": 0.7}, {"auroc": 0.8}),
+            RetrainConfig(on_quality_drop=0.02),
+            True,
+            "auroc is 0.7 where 0.8",
+        ),
+        (report(0, {"auroc": 0.79}, {"auroc": 0.8}), RetrainConfig(on_quality_drop=0.02), False, ""),
+        (report(0, {"mae": 12.0}, {"mae": 10.0}), RetrainConfig(on_quality_drop=0.1), True, "mae is 12 where 10"),
+        (report(0, {"mae": 8.0}, {"mae": 10.0}), RetrainConfig(on_quality_drop=0.1), False, ""),
+        (report(0, {"auroc": None}, {"auroc": 0.8}), RetrainConfig(on_quality_drop=0.02), False, ""),
+    ],
+)
+def test_when_to_train_again(seen: MonitorReport, config: RetrainConfig, retrain: bool, says: str) -> None:
+    decision = should_retrain("churn", seen, config)
+    assert decision.retrain is retrain
+    assert says in " ".join(decision.reasons)
+
+
+@pytest.mark.parametrize(
+    ("task_type", "champion", "challenger", "min_gain", "promote"),
+    [
+        (TaskType.BINARY_CLASSIFICATION, {"auroc": 0.8}, {"auroc": 0.81}, 0.0, True),
+        (TaskType.BINARY_CLASSIFICATION, {"auroc": 0.8}, {"auroc": 0.81}, 0.02, False),
+        (TaskType.BINARY_CLASSIFICATION, {"auroc": 0.8}, {"auroc": 0.8}, 0.0, False),
+        (TaskType.REGRESSION, {"mae": 10.0}, {"mae": 9.0}, 0.05, True),
+        (TaskType.REGRESSION, {"mae": 10.0}, {"mae": 11.0}, 0.0, False),
+        (TaskType.BINARY_CLASSIFICATION, {"auroc": None}, {"auroc": 0.5}, 0.0, True),
+        (TaskType.BINARY_CLASSIFICATION, {"auroc": 0.5}, {"auroc": None}, 0.0, False),
+    ],
+)
+def test_who_is_champion(
+    task_type: TaskType, champion: dict[str, Any], challenger: dict[str, Any], min_gain: float, promote: bool
+) -> None:
+    verdict = judge(task_type, champion, challenger, min_gain)
+    assert verdict.promote is promote
+    assert "newest window" in verdict.reason
+
+
+def test_retraining_compares_on_one_window_and_refreshes_embeddings(own_project: Project) -> None:
+    found = pipeline.retrain(own_project, "next_channel", preset="fast", seed=4)
+    assert (found.champion, found.challenger) == ("v1", "v2")
+    assert found.examples == len(
+        pipeline.labels(own_project, "next_channel").table.filter(
+            pipeline.labels(own_project, "next_channel").table.column("split").to_numpy(zero_copy_only=False) == "test"
+        )
+    )
+    current = pipeline.registry(own_project).champion("next_channel").version
+    assert current == ("v2" if found.verdict.promote else "v1")
+    assert found.embedding_version.startswith(current)
+    better = (found.challenger_metrics["accuracy"] or 0) > (found.champion_metrics["accuracy"] or 0)
+    assert found.verdict.promote is better
+
+
+def test_a_gain_that_is_asked_for_keeps_the_champion(own_project: Project) -> None:
+    config = own_project.config.model_copy(update={"retrain": RetrainConfig(min_gain=0.9)})
+    found = pipeline.retrain(Project(own_project.root, config), "spend", preset="fast")
+    assert not found.verdict.promote
+    assert "a gain above 0.9 is needed" in found.verdict.reason
+    assert pipeline.registry(own_project).champion("spend").version == "v1"

@@ -1,0 +1,162 @@
+"""The HTTP contract: stored and online predictions, embeddings, neighbours, problems, keys."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from forekey import pipeline
+from forekey.errors import ServeError
+from forekey.project import Project
+from forekey.serving import create_app, listen, serve
+from forekey.store import open_store
+
+
+@pytest.fixture
+def client(trained_project: Project) -> Iterator[TestClient]:
+    with open_store(trained_project) as store, TestClient(create_app(trained_project, store)) as client:
+        yield client
+
+
+def test_a_stored_prediction(client: TestClient) -> None:
+    answer = client.get("/predict/churn/7").json()
+    assert answer["task"] == "churn"
+    assert answer["entity_id"] == 7
+    assert 0 <= answer["prediction"] <= 1
+    assert (answer["model_version"], answer["mode"]) == ("v1", "stored")
+    assert answer["as_of"].startswith("2024-12")
+    assert answer["eligible"] in (True, False)
+
+
+def test_an_online_prediction_agrees_with_the_stored_one(client: TestClient) -> None:
+    stored = client.get("/predict/spend/7").json()
+    online = client.get("/predict/spend/7?mode=online").json()
+    assert online["mode"] == "online"
+    assert online["prediction"] == pytest.approx(stored["prediction"], rel=1e-4, abs=1e-3)
+
+
+def test_many_at_once_and_unknown_ones_listed(client: TestClient) -> None:
+    answer = client.post("/predict/churn", json={"entity_ids": [1, "2", 99999, "x"], "mode": "auto"}).json()
+    assert [p["entity_id"] for p in answer["predictions"]] == [1, 2]
+    assert answer["unknown"] == [99999, "x"]
+
+
+def test_classes_come_with_their_probabilities(client: TestClient) -> None:
+    answer = client.get("/predict/next_channel/3").json()
+    assert answer["prediction"] == max(answer["probabilities"], key=answer["probabilities"].get)
+    assert sum(answer["probabilities"].values()) == pytest.approx(1.0)
+
+
+def test_embeddings_and_neighbours(client: TestClient) -> None:
+    vector = client.get("/embeddings/churn/7").json()
+    assert len(vector["embedding"]) == 64
+    near = client.get("/similar/churn/7?k=3").json()["similar"]
+    assert len(near) == 3
+    assert 7 not in [n["entity_id"] for n in near]
+    scores = [n["similarity"] for n in near]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("/predict/churn/99999", 404, "no entity '99999'"),
+        ("/predict/churn/x/y?mode=online", 404, "no entity 'x/y'"),
+        ("/predict/chrun/1", 404, "did you mean 'churn'"),
+        ("/embeddings/churn/99999", 404, "No entity '99999'"),
+        ("/predict/churn/1?mode=nonsense", 422, "mode"),
+        ("/similar/churn/1?k=0", 422, "k"),
+        ("/nothing", 404, "Not Found"),
+    ],
+)
+def test_errors_are_problem_documents(client: TestClient, path: str, status: int, says: str) -> None:
+    response = client.get(path)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == status
+    assert says in problem["detail"]
+
+
+@pytest.mark.parametrize("body", [{}, {"entity_ids": []}, {"entity_ids": [1], "extra": 2}, {"entity_ids": [1.5]}])
+def test_a_body_that_does_not_fit_is_a_problem(client: TestClient, body: dict[str, object]) -> None:
+    assert client.post("/predict/churn", json=body).status_code == 422
+
+
+def test_status_routes(client: TestClient) -> None:
+    assert client.get("/healthz").json()["status"] == "ok"
+    assert client.get("/readyz").status_code == 200
+    tasks = {t["task"]: t for t in client.get("/tasks").json()["tasks"]}
+    assert tasks["churn"]["champion"] == "v1"
+    assert tasks["churn"]["embeddings"]["entities"] == 200
+    assert {m["task"] for m in client.get("/models").json()["models"]} == {"churn", "spend", "next_channel"}
+
+
+def test_the_status_page_shows_tasks_and_graph_and_escapes(client: TestClient) -> None:
+    page = client.get("/").text
+    for text in ("churn", "PREDICT COUNT(orders.*", "orders.customer_id-&gt;customers", "v1"):
+        assert text in page
+    assert "<script" not in page
+
+
+def test_metrics_count_requests_by_route(client: TestClient) -> None:
+    client.get("/predict/churn/1")
+    client.get("/predict/churn/2")
+    text = client.get("/metrics").text
+    assert 'forekey_requests_total{route="/predict/{task}/{entity_id:path}",status="200"} 2.0' in text
+    assert "forekey_snapshot_age_seconds" in text
+    assert 'forekey_embedding_age_seconds{task="churn"}' in text
+
+
+def test_latencies_are_left_for_the_monitors(own_project: Project) -> None:
+    with open_store(own_project) as store, TestClient(create_app(own_project, store)) as client:
+        client.get("/predict/churn/1")
+    latency = json.loads((own_project.machine / "serving" / "latency.json").read_text())
+    assert latency["/predict/{task}/{entity_id:path}"]["requests"] == 1
+    assert pipeline.monitor(own_project).latency == latency
+
+
+def test_a_new_version_is_served_without_a_restart(own_project: Project) -> None:
+    with open_store(own_project) as store, TestClient(create_app(own_project, store)) as client:
+        assert client.get("/predict/spend/1").json()["model_version"] == "v1"
+        pipeline.train(own_project, "spend", preset="fast", seed=3)
+        pipeline.registry(own_project).promote("spend", "v2", "for the test")
+        pipeline.embed(own_project, "spend")
+        assert client.get("/predict/spend/1").json()["model_version"] == "v2"
+        assert client.get("/predict/spend/1?mode=online").json()["model_version"] == "v2"
+
+
+def test_before_anything_is_embedded_the_answer_says_what_to_do(shop_project: Project) -> None:
+    with open_store(shop_project) as store, TestClient(create_app(shop_project, store)) as client:
+        assert client.get("/readyz").status_code == 503
+        assert "forekey embed churn" in client.get("/predict/churn/1").json()["detail"]
+        assert client.get("/").status_code == 200
+
+
+def test_with_keys_only_bearers_are_let_in(trained_project: Project) -> None:
+    with open_store(trained_project) as store, TestClient(create_app(trained_project, store, ("k1", "k2"))) as client:
+        refused = client.get("/predict/churn/1")
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"] == "Bearer"
+        assert client.get("/predict/churn/1", headers={"Authorization": "Bearer wrong"}).status_code == 401
+        assert client.get("/predict/churn/1", headers={"Authorization": "Basic k1"}).status_code == 401
+        assert client.get("/predict/churn/1", headers={"Authorization": "Bearer k2"}).status_code == 200
+        assert client.get("/healthz").status_code == 200
+
+
+def test_a_public_address_needs_a_key(trained_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FOREKEY_API_KEYS", raising=False)
+    with pytest.raises(ServeError, match="no API key is set"):
+        serve(trained_project, host="0.0.0.0", port=0)
+
+
+def test_a_busy_port_is_named() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(ServeError, match=f"Port {other.getsockname()[1]}.*--port"):
+            listen("127.0.0.1", other.getsockname()[1])
