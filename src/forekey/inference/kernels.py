@@ -13,35 +13,27 @@ from numpy.typing import NDArray
 
 @njit(cache=True, nogil=True)
 def mean_of_recent(
-    first: int,
-    last: int,
+    rows: NDArray[np.int32],
     bound: int,
     budget: int,
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],
     values: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Average ``values [children, channels]`` over the newest ``budget`` children below ``bound``.
+    """Average ``values [children, channels]`` over the newest ``budget`` children below ``bound`` of each parent row.
 
-    For the parents ``first <= p < last``. Returns the means ``[last - first, channels]`` and the number of visible
-    children ``[last - first]``.
+    Returns the means ``[len(rows), channels]`` and the number of visible children ``[len(rows)]``.
     """
     channels = values.shape[1]
-    means = np.zeros((last - first, channels), np.float32)
-    degrees = np.zeros(last - first, np.float32)
-    for i in range(last - first):
-        start, high = indptr[first + i], indptr[first + i + 1]
-        low = start
-        while low < high:
-            middle = (low + high) // 2
-            if indices[middle] < bound:
-                low = middle + 1
-            else:
-                high = middle
-        degree = low - start
+    means = np.zeros((rows.shape[0], channels), np.float32)
+    degrees = np.zeros(rows.shape[0], np.float32)
+    for i in range(rows.shape[0]):
+        start = indptr[rows[i]]
+        end = _first_not_below(indices, start, indptr[rows[i] + 1], bound)
+        degree = end - start
         degrees[i] = degree
         taken = min(degree, budget)
-        for j in range(low - taken, low):
+        for j in range(end - taken, end):
             child = indices[j]
             for c in range(channels):
                 means[i, c] += values[child, c]
@@ -53,14 +45,50 @@ def mean_of_recent(
 
 @njit(cache=True, nogil=True)
 def state_of_parents(
-    first: int, last: int, bound: int, parents: NDArray[np.int32], values: NDArray[np.float32]
+    rows: NDArray[np.int32], bound: int, parents: NDArray[np.int32], values: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return each child's parent's state (zero where it has none that is visible), and 1 or 0 as its degree."""
-    means = np.zeros((last - first, values.shape[1]), np.float32)
-    degrees = np.zeros(last - first, np.float32)
-    for i in range(last - first):
-        p = parents[first + i]
+    """Return each child row's parent's state (zero where it has none that is visible), and 1 or 0 as its degree."""
+    means = np.zeros((rows.shape[0], values.shape[1]), np.float32)
+    degrees = np.zeros(rows.shape[0], np.float32)
+    for i in range(rows.shape[0]):
+        p = parents[rows[i]]
         if p >= 0 and p < bound:
             means[i] = values[p]
             degrees[i] = 1.0
     return means, degrees
+
+
+@njit(cache=True, nogil=True)
+def mark_recent(
+    rows: NDArray[np.int32],
+    bound: int,
+    budget: int,
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    marks: NDArray[np.bool_],
+) -> None:
+    """Mark the children that :func:`mean_of_recent` reads."""
+    for row in rows:
+        end = _first_not_below(indices, indptr[row], indptr[row + 1], bound)
+        for j in range(max(end - budget, indptr[row]), end):
+            marks[indices[j]] = True
+
+
+@njit(cache=True, nogil=True)
+def mark_parents(rows: NDArray[np.int32], bound: int, parents: NDArray[np.int32], marks: NDArray[np.bool_]) -> None:
+    """Mark the parents that :func:`state_of_parents` reads."""
+    for row in rows:
+        p = parents[row]
+        if p >= 0 and p < bound:
+            marks[p] = True
+
+
+@njit(cache=True, nogil=True)
+def _first_not_below(indices: NDArray[np.int32], low: int, high: int, bound: int) -> int:
+    while low < high:
+        middle = (low + high) // 2
+        if indices[middle] < bound:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -1,14 +1,16 @@
-"""Every node's embedding at one time, once: layer by layer over the whole graph instead of tree by tree.
+"""Every entity's embedding at one time, once: layer by layer over the whole graph instead of tree by tree.
 
-States live in memory-mapped scratch files, one a node type and layer, and are worked off in chunks of rows, so
-memory is bounded by the chunk. Only the node types that the entity hears from, layer by layer, are computed.
+Where sampling unfolds a tree per entity, here each row's state is computed once per layer and read by all that hear
+from it. Going down from the entities, the rows that each layer reads are marked first; only those are computed.
+States live in memory-mapped scratch files and are worked off in chunks, so memory is bounded by the chunk.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +23,11 @@ from forekey.inference.assemble import age_in_days
 from forekey.nn import GraphModel
 from forekey.sampling import Relation, relations_of
 
-_CHUNK_ROWS = 65_536
+_CHUNK_ROWS = 8_192
+_ROWS_IN_MEMORY = 1_000_000
 
 States = dict[str, NDArray[np.float32]]
+Rows = dict[str, NDArray[np.int32]]
 
 
 @torch.no_grad()
@@ -34,98 +38,117 @@ def embed_all(model: GraphModel, features: FeatureStore, as_of: int, workspace: 
     and the most recent neighbours.
     """
     model.eval()
-    snapshot = features.snapshot
-    visible = {t: int(snapshot.visible(t, np.array([as_of]))[0]) for t in snapshot.schema.names}
     workspace.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=workspace, prefix="layers-") as folder:
-        scratch = _Scratch(Path(folder), model.config.channels)
-        states: States = {t: _encode(model, features, t, visible[t], as_of, scratch) for t in model.config.types_at(0)}
+    with (
+        tempfile.TemporaryDirectory(dir=workspace, prefix="layers-") as folder,
+        ThreadPoolExecutor(torch.get_num_threads()) as pool,
+    ):
+        work = _Pass(model, features, as_of, pool, Path(folder))
+        needed = work.needed()
+        states = {t: work.encode(t, rows) for t, rows in needed[0].items()}
         for layer in range(model.config.layers):
-            states = {
-                t: _update(model, features, layer, t, states, visible, scratch)
-                for t in model.config.types_at(layer + 1)
-            }
+            states = {t: work.update(layer, t, rows, states) for t, rows in needed[layer + 1].items()}
         return np.array(states[model.config.entity])
 
 
-class _Scratch:
-    """Hands out arrays that live in files, so that states may exceed memory."""
+@dataclass(frozen=True)
+class _Pass:
+    """One pass over the graph. State arrays have a row for every visible row; those not needed are never written."""
 
-    def __init__(self, folder: Path, channels: int) -> None:
-        self._folder, self._channels, self._count = folder, channels, 0
+    model: GraphModel
+    features: FeatureStore
+    as_of: int
+    pool: ThreadPoolExecutor
+    folder: Path
 
-    def new(self, rows: int) -> NDArray[np.float32]:
-        if rows == 0:
-            return np.zeros((0, self._channels), np.float32)
-        self._count += 1
-        path = self._folder / f"{self._count}.f32"
-        return np.asarray(np.memmap(path, np.float32, "w+", shape=(rows, self._channels)))
+    def needed(self) -> list[Rows]:
+        """Return, per layer (0 is the encoding), the rows of each table whose state is read."""
+        config = self.model.config
+        levels: list[Rows] = [{config.entity: np.arange(self.visible(config.entity), dtype=np.int32)}]
+        for layer in range(config.layers - 1, -1, -1):
+            above = levels[0]
+            marks = {t: np.zeros(self.visible(t), bool) for t in config.types_at(layer)}
+            for table, rows in above.items():
+                marks[table][rows] = True  # a node's own state is read too
+                for relation, budget in self.heard(layer, table):
+                    self._mark(relation, budget, rows, marks[relation.neighbor])
+            levels.insert(0, {t: np.flatnonzero(m).astype(np.int32) for t, m in marks.items()})
+        return levels
 
+    def encode(self, table: str, rows: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return the states before the first layer."""
+        out = self._scratch(table, 0)
+        times = self.features.snapshot.times(table)
+        encoded = self.features.table(table)
+        for part in _chunks(rows):
+            piece = encoded.take(part)
+            age = None
+            if times is not None:
+                age = torch.from_numpy(age_in_days(np.full(len(part), self.as_of), times[part]))
+            state = self.model.encode(table, torch.from_numpy(piece.numbers), torch.from_numpy(piece.codes).long())
+            out[part] = self.model.seen_at(table, state, age).numpy()
+        return out
 
-def _encode(
-    model: GraphModel, features: FeatureStore, table: str, rows: int, as_of: int, scratch: _Scratch
-) -> NDArray[np.float32]:
-    out = scratch.new(rows)
-    times = features.snapshot.times(table)
-    encoded = features.table(table)
-    for first in range(0, rows, _CHUNK_ROWS):
-        last = min(first + _CHUNK_ROWS, rows)
-        numbers = torch.from_numpy(encoded.numbers[first:last])
-        codes = torch.from_numpy(encoded.codes[first:last]).long()
-        age = None
-        if times is not None:
-            age = torch.from_numpy(age_in_days(np.int64(as_of), times[first:last]))  # type: ignore[arg-type]
-        out[first:last] = model.seen_at(table, model.encode(table, numbers, codes), age).numpy()
-    return out
-
-
-def _update(
-    model: GraphModel,
-    features: FeatureStore,
-    layer: int,
-    table: str,
-    states: States,
-    visible: dict[str, int],
-    scratch: _Scratch,
-) -> NDArray[np.float32]:
-    hop = model.config.layers - 1 - layer
-    budgets = {r.name: r.budgets[hop] for r in model.config.relations_into(table)}
-    heard = [r for r in relations_of(features.snapshot.schema) if r.source == table and str(r) in budgets]
-    out = scratch.new(visible[table])
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for first in range(0, visible[table], _CHUNK_ROWS):
-            last = min(first + _CHUNK_ROWS, visible[table])
+    def update(self, layer: int, table: str, rows: NDArray[np.int32], states: States) -> NDArray[np.float32]:
+        """Return the states after one more layer."""
+        out = self._scratch(table, layer + 1)
+        for part in _chunks(rows):
             means: dict[str, torch.Tensor] = {}
             degrees: dict[str, torch.Tensor] = {}
-            for relation in heard:
-                name = str(relation)
-                mean, degree = _average(pool, features.snapshot, relation, first, last, visible, budgets[name], states)
-                means[name], degrees[name] = torch.from_numpy(mean), torch.from_numpy(degree)
-            own = torch.from_numpy(states[table][first:last])
-            out[first:last] = model.update(layer, table, own, means, degrees).numpy()
-    return out
+            for relation, budget in self.heard(layer, table):
+                mean, degree = self._average(relation, budget, part, states[relation.neighbor])
+                means[str(relation)], degrees[str(relation)] = torch.from_numpy(mean), torch.from_numpy(degree)
+            own = torch.from_numpy(states[table][part])
+            out[part] = self.model.update(layer, table, own, means, degrees).numpy()
+        return out
+
+    def heard(self, layer: int, table: str) -> list[tuple[Relation, int]]:
+        """Return the relations that a table hears along at a layer, with their budgets."""
+        hop = self.model.config.layers - 1 - layer
+        budgets = {r.name: r.budgets[hop] for r in self.model.config.relations_into(table)}
+        found = [r for r in relations_of(self.snapshot.schema) if r.source == table and str(r) in budgets]
+        return [(r, budgets[str(r)]) for r in found]
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.features.snapshot
+
+    def visible(self, table: str) -> int:
+        """Return how many leading rows of a table are at or before the time of this pass."""
+        return int(self.snapshot.visible(table, np.array([self.as_of]))[0])
+
+    def _mark(self, relation: Relation, budget: int, rows: NDArray[np.int32], marks: NDArray[np.bool_]) -> None:
+        from forekey.inference.kernels import mark_parents, mark_recent
+
+        if relation.up:
+            mark_parents(rows, len(marks) if budget else 0, self.snapshot.parents(relation.edge), marks)
+        else:
+            mark_recent(rows, len(marks), budget, *self.snapshot.children(relation.edge), marks)
+
+    def _average(
+        self, relation: Relation, budget: int, rows: NDArray[np.int32], values: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Average the neighbours of some rows along a relation, in parallel slices."""
+        from forekey.inference.kernels import mean_of_recent, state_of_parents
+
+        bound = len(values)
+        if relation.up:
+            return state_of_parents(rows, bound if budget else 0, self.snapshot.parents(relation.edge), values)
+        indptr, indices = self.snapshot.children(relation.edge)
+        slices = np.array_split(rows, torch.get_num_threads())
+        parts = self.pool.map(lambda part: mean_of_recent(part, bound, budget, indptr, indices, values), slices)
+        means, degrees = zip(*parts, strict=True)
+        return np.concatenate(means), np.concatenate(degrees)
+
+    def _scratch(self, table: str, layer: int) -> NDArray[np.float32]:
+        """Return an array that, if it is large, lives in a (sparse) file, so that states may exceed memory."""
+        shape = (self.visible(table), self.model.config.channels)
+        if shape[0] <= _ROWS_IN_MEMORY:
+            return np.empty(shape, np.float32)
+        place = self.folder / f"{layer}-{self.snapshot.schema.names.index(table)}.f32"
+        return np.asarray(np.memmap(place, np.float32, "w+", shape=shape))
 
 
-def _average(
-    pool: ThreadPoolExecutor,
-    snapshot: Snapshot,
-    relation: Relation,
-    first: int,
-    last: int,
-    visible: dict[str, int],
-    budget: int,
-    states: States,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Average the neighbours of the nodes ``first <= n < last`` along a relation, in parallel slices."""
-    from forekey.inference.kernels import mean_of_recent, state_of_parents
-
-    bound, values = visible[relation.neighbor], states[relation.neighbor]
-    if relation.up:
-        return state_of_parents(first, last, bound if budget else 0, snapshot.parents(relation.edge), values)
-    indptr, indices = snapshot.children(relation.edge)
-    edges = np.linspace(first, last, torch.get_num_threads() + 1).astype(int).tolist()
-    parts = pool.map(
-        lambda piece: mean_of_recent(piece[0], piece[1], bound, budget, indptr, indices, values), pairwise(edges)
-    )
-    means, degrees = zip(*parts, strict=True)
-    return np.concatenate(means), np.concatenate(degrees)
+def _chunks(rows: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
+    for first in range(0, len(rows), _CHUNK_ROWS):
+        yield rows[first : first + _CHUNK_ROWS]
