@@ -109,7 +109,7 @@ def value(operand: Operand, row: Row, database: Database, anchor: datetime) -> A
         r for r in database[table] if owner(table, r, database) == row["customer_id"] and inside(operand, r, anchor)
     ]
     if operand.where is not None:
-        rows = [r for r in rows if holds(operand.where, r, database, anchor) is True]
+        rows = [r for r in rows if holds(operand.where, with_parents(table, r, database), database, anchor) is True]
     if operand.column.name != "*":
         rows = [r for r in rows if r[operand.column.name] is not None]
     return fold(operand, rows)
@@ -122,6 +122,19 @@ def owner(table: str, row: Row, database: Database) -> Any:
         return row[column]
     above = next((r for r in database[parent] if r[KEYS[parent]] is not None and r[KEYS[parent]] == row[column]), None)
     return None if above is None else owner(parent, above, database)
+
+
+def with_parents(table: str, row: Row, database: Database) -> Row:
+    """Return a row with the columns of the tables that its foreign keys lead to, None where they lead nowhere."""
+    if table not in PARENTS:
+        return row
+    column, parent = PARENTS[table]
+    above = next((r for r in database[parent] if r[KEYS[parent]] is not None and r[KEYS[parent]] == row[column]), {})
+    return (
+        {"region": None, "age": None, **with_parents(parent, above, database), **row}
+        if above
+        else {"region": None, "age": None, **row}
+    )
 
 
 def inside(aggregation: Aggregation, row: Row, anchor: datetime) -> bool:
