@@ -12,7 +12,7 @@ handler catch :class:`ForekeyError` as a whole; the exit code and the HTTP statu
     ├── QueryError               a predictive query that does not parse or does not fit the schema
     ├── TaskError                a task that is unknown, or whose labels cannot be made
     │   └── SplitError           splits that are empty or would leak
-    ├── ModelError               no model, or one whose signature the snapshot does not meet
+    ├── ModelError               HTTP 409: no model, or one whose signature the snapshot does not meet
     ├── StoreError               exit 3: the key-value store does not answer
     ├── UnknownEntity            HTTP 404: an id that no row has
     ├── UnknownTask              HTTP 404: a task that is not in forekey.yaml
@@ -96,6 +96,8 @@ class SplitError(TaskError):
 
 class ModelError(ForekeyError):
     """There is no model to use, or the snapshot lacks what the model needs."""
+
+    http_status = 409
 
 
 class StoreError(ForekeyError):

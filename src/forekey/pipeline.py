@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,11 +28,15 @@ if TYPE_CHECKING:
     from forekey.inference import BatchPredictions
     from forekey.monitoring import MonitorReport
     from forekey.registry import ModelVersion, Registry
-    from forekey.retraining import Challenge
+    from forekey.retraining import Challenge, Decision
     from forekey.source import Inference, Source
     from forekey.store import PredictionLog
     from forekey.task import Metrics, Task
     from forekey.training import TrainConfig, TrainReport
+
+
+KEPT_SNAPSHOTS = 5
+"""How many snapshots a project keeps beside the files that they share."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,10 @@ def snapshot(
     with _source(project) as source:
         schema = _schema(project, source)
         moment = as_of or project.config.as_of
-        return build_snapshot(source, schema, snapshots(project), as_of=moment, full=full, progress=listener.step)
+        store = snapshots(project)
+        built = build_snapshot(source, schema, store, as_of=moment, full=full, progress=listener.step)
+    store.prune(KEPT_SNAPSHOTS)
+    return built
 
 
 def check(project: Project) -> Integrity:
@@ -147,7 +155,7 @@ def evaluate(
         task = find_task(project, current.schema, name)
         models = registry(project)
         chosen = models.get(task.name, version) if version else models.champion(task.name)
-        examples = task.labels_at(source, [at]) if at else task.labels(source, current).split(split)
+        examples = task.complete_labels_at(source, current, at) if at else task.labels(source, current).split(split)
     resolved = resolve_examples(current, task, examples)
     if len(resolved) == 0:
         raise TaskError(f"Task '{task.name}' has no labels {f'at {at}' if at else f'in the {split} split'}.")
@@ -178,7 +186,8 @@ def embed(project: Project, name: str, *, listener: Listener = SILENT) -> Embedd
     version = batch.embedding_version()
     with open_store(project) as store:
         EmbeddingStore(store).publish(version, batch.keys, batch.predictions, batch.embeddings, batch.eligible)
-    logged = LoggedBatch(version.as_of, version.model_version, batch.table().select(["entity", "prediction"]))
+    rows = batch.table().drop_columns(["as_of", "model_version"])
+    logged = LoggedBatch(version.as_of, version.model_version, rows)
     prediction_log(project).append(version.task, logged)
     return Embedded(
         version.task,
@@ -201,7 +210,7 @@ def predict(project: Project, name: str, *, as_of: datetime | None = None) -> Ba
     model = registry(project).champion(task.name)
     moment = in_utc(as_of) if as_of is not None else current.as_of
     with _source(project) as source:
-        population = task.population(source, moment)
+        population = task.population(source, current, moment)
     return predict_everyone(load_predictor(model, current), model, task, population, moment, project.place("scratch"))
 
 
@@ -217,6 +226,18 @@ def monitor(project: Project) -> MonitorReport:
         )
     write_atomically(project.place("reports") / "monitor.json", json.dumps(report.to_dict(), indent=1))
     return report
+
+
+def advise(project: Project, report: MonitorReport) -> dict[str, Decision]:
+    """Say, per task, whether what the monitors saw calls for retraining by the settings of forekey.yaml."""
+    from forekey.retraining import should_retrain
+    from forekey.task import TaskType
+
+    found = {}
+    for name in report.drift:
+        task_type = TaskType(registry(project).champion(name).manifest["task_type"])
+        found[name] = should_retrain(name, task_type, report, project.config.retrain)
+    return found
 
 
 def retrain(
@@ -257,7 +278,7 @@ def find_task(project: Project, schema: Schema, name_or_pql: str) -> Task:
     """Return a task of forekey.yaml by name, or the task that a query states."""
     from forekey.task import define_task
 
-    if name_or_pql.lstrip()[:7].lower() == "predict":
+    if name_or_pql not in project.config.tasks and re.match(r"\s*predict\s", name_or_pql, re.IGNORECASE):
         # A query given on the spot keeps its models under a name that follows from its text.
         own = hashlib.blake2b(" ".join(name_or_pql.split()).encode(), digest_size=4).hexdigest()
         return define_task(f"query-{own}", project, schema, PQLTask(query=name_or_pql))

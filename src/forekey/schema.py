@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
@@ -77,6 +75,11 @@ class TableSchema:
                 )
         for fk in self.foreign_keys:
             self.column(fk.column)
+        if self.time_column is not None and self.time_column in self.keys:
+            raise SchemaError(
+                f"'{self.name}.{self.time_column}' cannot be a key and the time column at once. "
+                "Remove one of the two roles from forekey.yaml."
+            )
         if self.time_column is not None and self.column(self.time_column).dtype is not DType.TIMESTAMP:
             raise SchemaError(
                 f"The time column '{self.name}.{self.time_column}' is stored as "
@@ -117,7 +120,7 @@ class EdgeType:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """All tables of a database. Equal schemas have equal :attr:`digest`."""
+    """All tables of a database."""
 
     tables: tuple[TableSchema, ...]
     _by_name: dict[str, TableSchema] = field(init=False, repr=False, compare=False, hash=False)
@@ -156,11 +159,6 @@ class Schema:
     def from_dict(cls, data: dict[str, Any]) -> Schema:
         """Read what :meth:`to_dict` wrote."""
         return cls(tuple(_table_from_dict(t) for t in data["tables"]))
-
-    @property
-    def digest(self) -> str:
-        """Hexadecimal hash of the whole shape, 16 characters."""
-        return hashlib.blake2b(json.dumps(self.to_dict(), sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def _table_from_dict(data: dict[str, Any]) -> TableSchema:

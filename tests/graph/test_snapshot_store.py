@@ -97,7 +97,7 @@ def test_prune_keeps_the_current_snapshot_and_what_it_needs(tmp_path: Path) -> N
     build_snapshot(small(), SHOP_SCHEMA, store)
     kept = build_snapshot(small(5), SHOP_SCHEMA, store)
     assert len(store.list()) == 2
-    assert store.prune(set()) == 1
+    assert store.prune(0, min_age_seconds=0) == 1
     assert [s.id for s in store.list()] == [kept.id]
     kept.verify()
 

@@ -81,7 +81,7 @@ def test_a_killed_build_leaves_the_last_snapshot_and_the_next_build_completes(
     assert seen.id in {before, finished.id}
     scratch = pipeline.snapshot(project, full=True)
     assert scratch.id == finished.id
-    pipeline.snapshots(project).prune(set())
+    pipeline.snapshots(project).prune(0, min_age_seconds=0)
     assert not list((project.machine / "snapshots" / "files").glob(".draft*"))
 
 

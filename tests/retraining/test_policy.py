@@ -40,7 +40,9 @@ def report(
     ],
 )
 def test_when_to_train_again(seen: MonitorReport, config: RetrainConfig, retrain: bool, says: str) -> None:
-    decision = should_retrain("churn", seen, config)
+    mae = any("mae" in q.metrics for q in seen.quality)
+    task_type = TaskType.REGRESSION if mae else TaskType.BINARY_CLASSIFICATION
+    decision = should_retrain("churn", task_type, seen, config)
     assert decision.retrain is retrain
     assert says in " ".join(decision.reasons)
 

@@ -40,7 +40,7 @@ def test_the_previous_value_is_the_label_one_window_earlier(shop_project: Projec
     with open_source(shop_project.config.source, shop_project.root) as source:
         labels = task.labels(source, current)
         test, val = labels.split("test"), labels.split("val")
-        before = task.previous_values(source, test, to_micros(current.as_of))
+        before = task.previous_values(source, current, test, to_micros(current.as_of))
     assert from_micros(test.times[0]) - from_micros(val.times[-1]) == timedelta(days=30)
     last = test.times == test.times.min()
     earlier = {
@@ -75,11 +75,12 @@ def test_ready_made_labels_are_split_by_time(shop_project: Project, label_file: 
     schema = pipeline.snapshots(shop_project).current().schema
     task = define_task("renewal", label_file, schema, ready_made(label_file.root))
     with open_source(shop_project.config.source, shop_project.root) as source:
-        made = task.labels(source, pipeline.snapshots(shop_project).current())
+        current = pipeline.snapshots(shop_project).current()
+        made = task.labels(source, current)
         assert [len(made.split(s)) for s in ("train", "val", "test")] == [12, 3, 3]
         test = made.split("test")
-        known = task.previous_values(source, test, int(test.times.max()))
-        hidden = task.previous_values(source, test, int(made.split("val").times.min()) - 1)
+        known = task.previous_values(source, current, test, int(test.times.max()))
+        hidden = task.previous_values(source, current, test, int(made.split("val").times.min()) - 1)
     assert np.isfinite(known).all()
     assert not np.array_equal(known, hidden)
 

@@ -191,8 +191,8 @@ def serve(host: str, port: int, insecure: bool, root: Path, as_json: bool, verbo
     from forekey.serving import serve as run
 
     project = _open(root)
-    render.show(render.serving(project, host, port), as_json)
-    run(project, host, port, insecure=insecure)
+    announce = render.serving(project, host, port)
+    run(project, host, port, insecure=insecure, on_listening=lambda: render.show(announce, as_json))
 
 
 @cli.command()
@@ -202,7 +202,9 @@ def monitor(root: Path, as_json: bool, verbose: bool) -> None:
     from forekey import pipeline
     from forekey.cli import render
 
-    render.show(render.monitored(pipeline.monitor(_open(root))), as_json)
+    project = _open(root)
+    report = pipeline.monitor(project)
+    render.show(render.monitored(report, pipeline.advise(project, report)), as_json)
 
 
 @cli.command()

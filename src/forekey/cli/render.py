@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from forekey.pipeline import Embedded, Initialized, Labelled
     from forekey.project import Project
     from forekey.registry import ModelVersion, Registry
-    from forekey.retraining import Challenge
+    from forekey.retraining import Challenge, Decision
     from forekey.schema import TableSchema
     from forekey.task import Metrics
     from forekey.training import TrainReport
@@ -235,55 +235,66 @@ def serving(project: Project, host: str, port: int) -> Shown:
     return Shown(data, Text(f"Serving at {url} (status page at /, API at /docs). Press Ctrl-C to end."))
 
 
-def monitored(found: MonitorReport) -> Shown:
-    """Show drift, realized quality, growth and latency."""
-    parts: list[RenderableType] = []
-    drift = _table("drift since training", "column", "PSI", "new rows", right=("PSI", "new rows"))
+def monitored(found: MonitorReport, advice: dict[str, Decision]) -> Shown:
+    """Show drift, realized quality, growth and latency, and whether that calls for retraining."""
+    drift, quality, latency = _drift(found), _quality(found), _latency(found)
+    parts: list[RenderableType] = [
+        drift if drift.row_count else Text("Drift: no new rows since training."),
+        quality if quality.row_count else Text("Quality: no prediction's window has passed yet."),
+        _nodes(found),
+        _edges(found),
+        *([latency] if latency.row_count else []),
+    ]
+    for task, psi in found.prediction_drift.items():
+        parts.append(Text(f"Predictions of {task} moved by a PSI of {psi:.3f} between the last two batches."))
+    for task, decision in advice.items():
+        if decision.retrain:
+            parts.append(Text(f"Retrain {task}: {'; '.join(decision.reasons)}."))
+    data = {**found.to_dict(), "retrain": {task: asdict(decision) for task, decision in advice.items()}}
+    return Shown(data, Group(*parts))
+
+
+def _drift(found: MonitorReport) -> Table:
+    table = _table("drift since training", "column", "PSI", "new rows", right=("PSI", "new rows"))
     for task, columns in found.drift.items():
         for d in columns[:5]:
-            drift.add_row(task, f"{d.table}.{d.column}", f"{d.psi:.3f}", f"{d.new_rows:,}")
-    parts.append(drift if drift.row_count else Text("Drift: no new rows since training."))
-    quality = _table("realized quality", "predicted as of", "model", "examples", "metric", "realized", "expected")
+            table.add_row(task, f"{d.table}.{d.column}", f"{d.psi:.3f}", f"{d.new_rows:,}")
+    return table
+
+
+def _quality(found: MonitorReport) -> Table:
+    table = _table("realized quality", "predicted as of", "model", "examples", "metric", "realized", "expected")
     for q in found.quality:
         metric = next(iter(q.metrics))
-        quality.add_row(
-            q.task,
-            q.as_of,
-            q.model_version,
-            f"{q.examples:,}",
-            metric,
-            _number(q.metrics[metric]),
-            _number(q.expected.get(metric)),
-        )
-    parts.append(quality if quality.row_count else Text("Quality: no prediction's window has passed yet."))
-    graph = _table("graph", "nodes", "growth", "newest row", "age (days)", right=("nodes", "growth", "age (days)"))
+        realized, expected = _number(q.metrics[metric]), _number(q.expected.get(metric))
+        table.add_row(q.task, q.as_of, q.model_version, f"{q.examples:,}", metric, realized, expected)
+    return table
+
+
+def _nodes(found: MonitorReport) -> Table:
+    table = _table("graph", "nodes", "growth", "newest row", "age (days)", right=("nodes", "growth", "age (days)"))
     for t in found.tables:
         growth = "–" if t.growth is None else f"{t.growth:+,}"
-        graph.add_row(
-            t.table, f"{t.nodes:,}", growth, t.newest or "–", "–" if t.age_days is None else f"{t.age_days:.1f}"
-        )
-    parts.append(graph)
-    edges = _table(
-        "edges", "count", "mean degree", "max", "isolated", "orphan rate", right=("count", "mean degree", "max")
-    )
+        age = "–" if t.age_days is None else f"{t.age_days:.1f}"
+        table.add_row(t.table, f"{t.nodes:,}", growth, t.newest or "–", age)
+    return table
+
+
+def _edges(found: MonitorReport) -> Table:
+    figures = ("count", "mean degree", "max", "isolated", "orphan rate")
+    table = _table("edges", *figures, right=figures)
     for e in found.edges:
-        edges.add_row(
-            e.edge_type,
-            f"{e.edges:,}",
-            f"{e.mean_degree:.2f}",
-            f"{e.max_degree:,}",
-            f"{e.isolated:,}",
-            f"{e.orphan_rate:.2%}",
-        )
-    parts.append(edges)
-    latency = _table(
-        "latency", "requests", "p50 ms", "p95 ms", "p99 ms", right=("requests", "p50 ms", "p95 ms", "p99 ms")
-    )
+        rate = f"{e.orphan_rate:.2%}"
+        table.add_row(e.edge_type, f"{e.edges:,}", f"{e.mean_degree:.2f}", f"{e.max_degree:,}", f"{e.isolated:,}", rate)
+    return table
+
+
+def _latency(found: MonitorReport) -> Table:
+    figures = ("requests", "p50 ms", "p95 ms", "p99 ms")
+    table = _table("latency", *figures, right=figures)
     for route, took in found.latency.items():
-        latency.add_row(route, f"{took['requests']:,}", *(f"{took[k]:.2f}" for k in ("p50_ms", "p95_ms", "p99_ms")))
-    if latency.row_count:
-        parts.append(latency)
-    return Shown(found.to_dict(), Group(*parts))
+        table.add_row(route, f"{took['requests']:,}", *(f"{took[k]:.2f}" for k in ("p50_ms", "p95_ms", "p99_ms")))
+    return table
 
 
 def challenge(found: Challenge) -> Shown:
@@ -336,11 +347,25 @@ def write_table(table: pa.Table, out: Path) -> None:
     if not out.parent.is_dir():
         raise ForekeyError(f"The folder '{out.parent}' does not exist.")
     draft = out.with_name(f".{out.name}.draft")
-    if out.suffix == ".csv":
-        pacsv.write_csv(table, draft)
-    else:
-        pq.write_table(table, draft)
-    draft.replace(out)
+    try:
+        if out.suffix == ".csv":
+            pacsv.write_csv(_flat(table), draft)
+        else:
+            pq.write_table(table, draft)
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    """Return a table whose lists are JSON text: CSV has no lists."""
+    import pyarrow as pa
+
+    for i, field in enumerate(table.schema):
+        if pa.types.is_list(field.type):
+            texts = [None if v is None else json.dumps(v, default=str) for v in table.column(i).to_pylist()]
+            table = table.set_column(i, field.name, pa.array(texts, pa.string()))
+    return table
 
 
 def _table(*heads: str, right: Sequence[str] = ()) -> Table:

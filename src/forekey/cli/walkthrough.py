@@ -46,7 +46,11 @@ def _clear(root: Path) -> None:
     if root.exists() and any(root.iterdir()):
         if not (root / _MARKER).exists():
             raise ProjectError(f"'{root}' holds other files. Name an empty folder with --project.")
-        shutil.rmtree(root)
+        for place in root.iterdir():  # the marker stays until the rest is gone: a kill in between may not lock us out
+            if place.is_dir():
+                shutil.rmtree(place)
+            elif place.name != _MARKER:
+                place.unlink()
     root.mkdir(parents=True, exist_ok=True)
     (root / _MARKER).touch()
 
@@ -135,13 +139,17 @@ class _Story:
         self._say("  " + ", ".join(f"{name} +{rows:,}" for name, rows in grown.items()))
         self._snapshot(project)
         self._heading("forekey monitor: drift, and what became of the predictions made four weeks ago")
-        self._show("monitor", render.monitored(pipeline.monitor(project)))
+        self._show("monitor", self._monitored(project))
         self._heading("forekey retrain churn: a challenger against the champion, on the newest window")
         with render.listening(self.as_json) as listener:
             found = pipeline.retrain(project, "churn", preset=_PRESET, listener=listener)
         self._show("retrain_churn", render.challenge(found))
         self._show("embed_spend", render.embedded(pipeline.embed(project, "spend")))
         self.facts["monitor_summary"] = [asdict(q) for q in pipeline.monitor(project).quality]
+
+    def _monitored(self, project: Project) -> render.Shown:
+        report = pipeline.monitor(project)
+        return render.monitored(report, pipeline.advise(project, report))
 
     def _heading(self, text: str) -> None:
         self._step += 1

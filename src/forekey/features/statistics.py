@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -127,11 +125,6 @@ class FeatureSpec:
                 for t in data["tables"]
             )
         )
-
-    @property
-    def digest(self) -> str:
-        """Hexadecimal hash of the spec, 16 characters."""
-        return hashlib.blake2b(json.dumps(self.to_dict(), sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def fit_features(snapshot: Snapshot, cutoff: int, hidden: Iterable[tuple[str, str]] = ()) -> FeatureSpec:

@@ -27,7 +27,7 @@ def key_type(dtype: DType) -> pa.DataType:
 
 
 def key_numbers(keys: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Return the number of each key, ``[len(keys)] int64``; NULL gives 0 (mask it with the validity)."""
+    """Return the number of each key, ``[len(keys)] int64``; that of a NULL means nothing."""
     if pa.types.is_integer(keys.type):
         filled: NDArray[np.int64] = pc.fill_null(keys, 0).to_numpy().astype(np.int64, copy=False)
         return filled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,15 @@ class Pool:
 
     def array(self, ref: FileRef) -> NDArray[Any]:
         """Map an array, read-only."""
-        self._check(ref)
-        return np.load(self.path(ref), mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        self.check(ref)
+        try:
+            return np.load(self.path(ref), mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        except ValueError as error:
+            raise SnapshotError(_damaged(self.path(ref))) from error
 
     def table(self, ref: FileRef) -> pa.Table:
         """Map a table; no row is read until it is used."""
-        self._check(ref)
+        self.check(ref)
         try:
             return pa.ipc.open_file(pa.memory_map(str(self.path(ref)))).read_all()
         except pa.ArrowInvalid as error:
@@ -70,16 +74,20 @@ class Pool:
 
     def verify(self, ref: FileRef) -> None:
         """Read the whole file and compare it with its name."""
-        self._check(ref)
+        self.check(ref)
         if _digest(self.path(ref)) != ref.digest:
             raise SnapshotError(_damaged(self.path(ref)))
 
-    def sweep(self, keep: set[str]) -> int:
-        """Delete every file that is not in ``keep`` and drafts of processes that are gone; return how many."""
-        gone = 0
+    def sweep(self, keep: set[str], min_age_seconds: float) -> int:
+        """Delete files that are not in ``keep`` and drafts of processes that are gone; return how many.
+
+        Files younger than ``min_age_seconds`` stay: a build in another process may be about to name them.
+        """
+        gone, now = 0, time.time()
         for file in self._folder.glob("*"):
             abandoned = file.name.startswith(".draft") and not process_alive(int(file.name.split("-")[1]))
-            if abandoned or (not file.name.startswith(".") and file.name not in keep):
+            unnamed = not file.name.startswith(".") and file.name not in keep
+            if abandoned or (unnamed and now - file.stat().st_mtime >= min_age_seconds):
                 file.unlink(missing_ok=True)
                 gone += 1
         return gone
@@ -98,7 +106,8 @@ class Pool:
         draft.replace(self.path(ref))
         return ref
 
-    def _check(self, ref: FileRef) -> None:
+    def check(self, ref: FileRef) -> None:
+        """Refuse a file that is not there in its full length."""
         path = self.path(ref)
         if not path.is_file() or path.stat().st_size != ref.size:
             raise SnapshotError(_damaged(path))

@@ -77,6 +77,8 @@ def newest_time(source: Source, table: TableSchema, now: str) -> Any:
 
 def storage_type(column: ColumnSchema, schema: Schema, table: TableSchema) -> str:
     """Return the DuckDB type in which a column is kept: it follows from what the column means."""
+    if column.name == table.time_column:
+        return "TIMESTAMP"
     key_of = {fk.column: schema.table(fk.parent) for fk in table.foreign_keys}
     if column.name in key_of:
         parent = key_of[column.name]
@@ -134,15 +136,20 @@ def _select(schema: Schema, table: TableSchema) -> exp.Select:
 
 
 def _typed(schema: Schema, table: TableSchema) -> exp.Select:
-    return exp.select(
-        *(
-            exp.TryCast(
-                this=exp.column(c.name, quoted=True),
-                to=exp.DataType.build(storage_type(c, schema, table), dialect="duckdb"),
-            ).as_(c.name, quoted=True)
-            for c in kept_columns(table)
-        )
-    )
+    return exp.select(*(_as_stored(c, schema, table).as_(c.name, quoted=True) for c in kept_columns(table)))
+
+
+def _as_stored(column: ColumnSchema, schema: Schema, table: TableSchema) -> Any:
+    kind = storage_type(column, schema, table)
+    value = exp.column(column.name, quoted=True)
+    stored = exp.TryCast(this=value, to=exp.DataType.build(kind, dialect="duckdb"))
+    if kind == "TIMESTAMP":
+        # An infinite moment is no moment.
+        return exp.Case().when(exp.func("isfinite", stored.copy()), stored)
+    if kind == "BIGINT" and column.dtype is DType.FLOAT:
+        # 7.0 is the key 7; 7.5 is no key, and must not be rounded to one.
+        return exp.Case().when(exp.EQ(this=value.copy(), expression=exp.func("floor", value.copy())), stored)
+    return stored
 
 
 def _period(table: TableSchema, as_of: str, after: str | None, undated: bool) -> Sequence[Any]:
@@ -187,15 +194,19 @@ def _drop_duplicates(engine: Any, table: TableSchema) -> int:
     ).fetchall()[0]
     if rows == keys:
         return 0
-    rank = exp.Window(this=exp.RowNumber(), partition_by=[key.copy()], order=exp.Order(expressions=_order(table)))
+    rank = exp.Window(
+        this=exp.RowNumber(), partition_by=[key.copy()], order=exp.Order(expressions=_order(table, whole=True))
+    )
     first = exp.select("*").from_("staged").qualify(exp.EQ(this=rank, expression=exp.Literal.number(1)))
     engine.execute(f"CREATE OR REPLACE TABLE staged AS {first.sql(dialect='duckdb')}")
     return int(rows - keys)
 
 
-def _order(table: TableSchema) -> list[exp.Ordered]:
+def _order(table: TableSchema, *, whole: bool = False) -> list[exp.Ordered]:
+    """Order by time and key; by every column where there is no key, or ``whole`` asks for it."""
     leading = [c for c in (table.time_column, table.primary_key) if c is not None]
-    rest = [] if table.primary_key else [c.name for c in kept_columns(table) if c.name not in leading]
+    keyed = table.primary_key is not None and not whole
+    rest = [] if keyed else [c.name for c in kept_columns(table) if c.name not in leading]
     return [exp.Ordered(this=exp.column(c, quoted=True), desc=False, nulls_first=False) for c in [*leading, *rest]]
 
 

@@ -160,26 +160,41 @@ class SnapshotStore:
             ) from error
         snapshot = Snapshot(manifest, self.pool)
         for ref in file_refs(manifest):
-            self.pool._check(ref)
+            self.pool.check(ref)
         return snapshot
 
     def list(self) -> list[Snapshot]:
         """Return all snapshots, oldest first."""
-        found = [self.open(p.stem) for p in self.folder.glob("*.json")]
+        names = [p.stem for p in self.folder.glob("*.json")]
+        found = [Snapshot(m, self.pool) for m in map(self._known, names) if m is not None]
         return sorted(found, key=lambda s: str(s.manifest["created_at"]))
 
     def publish(self, manifest: dict[str, Any]) -> Snapshot:
         """Make a manifest whose files are in the pool the current snapshot, in one step."""
         manifest = {**manifest, "id": identify(manifest)}
         path = self.folder / f"{manifest['id']}.json"
+        known = self._known(manifest["id"])
+        if known is not None:
+            # The same graph again: it keeps where it came from.
+            manifest |= {name: known[name] for name in ("parent", "created_at")}
         write_atomically(path, json.dumps(manifest, indent=1))
         write_atomically(self.folder / "current", manifest["id"])
         return self.open(manifest["id"])
 
-    def prune(self, keep: set[str]) -> int:
-        """Delete snapshots not in ``keep`` (the current one stays) and files no snapshot needs; return how many."""
+    def _known(self, snapshot_id: str) -> dict[str, Any] | None:
+        try:
+            return self.open(snapshot_id).manifest
+        except SnapshotError:
+            return None
+
+    def prune(self, keep: int, min_age_seconds: float = 3600.0) -> int:
+        """Delete all but the newest ``keep`` snapshots (the current one stays) and files that no snapshot needs.
+
+        Returns how many snapshots are gone. Files younger than ``min_age_seconds`` wait for the next time.
+        """
         current = self.current_or_none()
-        kept = keep | ({current.id} if current else set())
+        kept = {s.id for s in self.list()[-keep:]} if keep else set()
+        kept |= {current.id} if current else set()
         needed: set[str] = set()
         gone = 0
         for path in self.folder.glob("*.json"):
@@ -188,7 +203,7 @@ class SnapshotStore:
             else:
                 path.unlink()
                 gone += 1
-        self.pool.sweep(needed)
+        self.pool.sweep(needed, min_age_seconds)
         return gone
 
 

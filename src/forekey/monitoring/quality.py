@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-import pyarrow as pa
+import pyarrow.compute as pc
 
 from forekey.graph import Snapshot
 from forekey.registry import ModelVersion
@@ -35,26 +35,30 @@ def realized_quality(
     for batch in log.batches(task.name):
         anchor = datetime.fromisoformat(batch.as_of)
         end = task.horizon_end(anchor)
-        if end is None or end == anchor or end > snapshot.as_of or batch.model_version not in versions:
+        if end is None or end == anchor or end > task.known_until(snapshot) or batch.model_version not in versions:
             continue
-        scored = _score(task, source, batch, anchor, versions[batch.model_version])
+        scored = _score(task, source, snapshot, batch, anchor, versions[batch.model_version])
         if scored is not None:
             found.append(scored)
     return found
 
 
 def _score(
-    task: Task, source: Source, batch: LoggedBatch, anchor: datetime, version: ModelVersion
+    task: Task, source: Source, snapshot: Snapshot, batch: LoggedBatch, anchor: datetime, version: ModelVersion
 ) -> RealizedQuality | None:
-    examples = task.labels_at(source, [anchor])
-    if task.task_type is TaskType.MULTICLASS_CLASSIFICATION or len(examples) == 0:
+    examples = task.labels_at(source, snapshot, [anchor])
+    found = pc.index_in(examples.keys, value_set=batch.rows.column("entity").combine_chunks())
+    known = np.asarray(pc.is_valid(found))
+    if not known.any():
         return None
-    order = pa.array(np.arange(len(examples)))
-    labelled = pa.table({"entity": examples.keys, "label": examples.target, "order": order})
-    joined = labelled.join(batch.rows.select(["entity", "prediction"]), "entity", join_type="inner").sort_by("order")
-    if len(joined) == 0:
-        return None
-    target, predicted = joined.column("label").to_numpy(), joined.column("prediction").to_numpy()
-    metrics = compute_metrics(task.task_type, target, predicted, train_std=version.manifest["train_std"])
+    rows = batch.rows.take(found.drop_null())
+    classes = tuple(version.manifest["output"]["classes"])
+    if task.task_type is TaskType.MULTICLASS_CLASSIFICATION:
+        predicted = np.stack(rows.column("probabilities").to_pylist())
+    else:
+        predicted = rows.column("prediction").to_numpy()
+    metrics = compute_metrics(
+        task.task_type, examples.target[known], predicted, classes=classes, train_std=version.manifest["train_std"]
+    )
     expected = version.manifest["metrics"]["test"]
-    return RealizedQuality(task.name, batch.as_of, batch.model_version, len(joined), metrics, expected)
+    return RealizedQuality(task.name, batch.as_of, batch.model_version, len(rows), metrics, expected)

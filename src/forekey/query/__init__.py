@@ -5,7 +5,7 @@ from forekey.query.bound import BoundColumn, BoundQuery, TaskType
 from forekey.query.calendar import shift
 from forekey.query.parser import parse
 from forekey.query.sql import dropped_sql, label_sql, population_sql
-from forekey.query.tree import Query, Unit, Window
+from forekey.query.tree import Query, Unit, Window, aggregations
 
 __all__ = [
     "BoundColumn",
@@ -14,6 +14,7 @@ __all__ = [
     "TaskType",
     "Unit",
     "Window",
+    "aggregations",
     "bind",
     "dropped_sql",
     "label_sql",

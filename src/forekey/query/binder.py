@@ -23,7 +23,6 @@ from forekey.query.tree import (
     Or,
     ProblemKind,
     Query,
-    Unit,
     Window,
     aggregations,
     columns,
@@ -46,9 +45,6 @@ _TEXT_OPERATORS = frozenset(
     }
 )
 _ORDER_OPERATORS = frozenset({Operator.LT, Operator.LE, Operator.GT, Operator.GE, Operator.BETWEEN})
-_UNIT_SECONDS = {
-    Unit.SECONDS: 1, Unit.MINUTES: 60, Unit.HOURS: 3600, Unit.DAYS: 86_400, Unit.WEEKS: 604_800, Unit.MONTHS: 2_629_746,
-}  # fmt: skip
 
 
 def bind(query: Query, schema: Schema) -> BoundQuery:
@@ -69,7 +65,7 @@ class _Binder:
         for part in (target, self._query.where, self._query.assuming):
             for operand in operands(part):
                 self._bind_operand(operand, entity)
-            self._check_condition(part, entity)
+            self._check_condition(part, {})
         self._check_windows()
         task_type, reason = self._task_type()
         return BoundQuery(
@@ -125,8 +121,7 @@ class _Binder:
         if aggregations(aggregation.where):
             raise self._error("An aggregation inside an aggregation's WHERE is not supported yet.", aggregation)
         filters = {c: self._bind_column(c, table) for c in columns(aggregation.where)}
-        self._columns |= filters
-        self._check_condition(aggregation.where, table)
+        self._check_condition(aggregation.where, {c: b.column.dtype for c, b in filters.items()})
         if aggregation.window is not None and table.time_column is None:
             raise self._error(
                 f"Table '{table.name}' has no time column, so a window over it means nothing. "
@@ -159,13 +154,8 @@ class _Binder:
             )
 
     def _check_windows(self) -> None:
-        target = aggregations(self._query.target)
-        for aggregation in target:
-            window, bound = aggregation.window, self._aggregations[aggregation]
-            if window is None and bound.table.time_column is not None:
-                raise self._error("A target needs a window, for example COUNT(orders.*, 0, 30, days).", aggregation)
-            if window is not None and (window.start is None or window.start < 0):
-                raise self._error("A target looks ahead: its window must start at 0 or later.", aggregation)
+        for aggregation in aggregations(self._query.target):
+            self._check_target_window(aggregation)
         for aggregation in aggregations(self._query.where):
             if aggregation.window is not None and aggregation.window.end > 0:
                 raise self._error(
@@ -180,6 +170,19 @@ class _Binder:
             window = bound.window
             if window is not None and window.start is not None and window.start >= window.end:
                 raise self._error("The window is empty: it must start before it ends.", aggregation)
+
+    def _check_target_window(self, aggregation: Aggregation) -> None:
+        window, table = aggregation.window, self._aggregations[aggregation].table
+        if table.time_column is None:
+            raise self._error(
+                f"The rows of '{table.name}' have no time: all are known already, and nothing is left to predict. "
+                "Set time_column under tables: in forekey.yaml.",
+                aggregation,
+            )
+        if window is None:
+            raise self._error("A target needs a window, for example COUNT(orders.*, 0, 30, days).", aggregation)
+        if window.start is None or window.start < 0:
+            raise self._error("A target looks ahead: its window must start at 0 or later.", aggregation)
 
     def _target_window(self) -> Window | None:
         windows = [a.window for a in aggregations(self._query.target) if a.window is not None]
@@ -233,25 +236,29 @@ class _Binder:
             return TaskType.MULTICLASS_CLASSIFICATION, f"{column.name} is categorical"
         raise self._error(f"A column of type {column.stype} cannot be predicted.", target)
 
-    def _check_condition(self, condition: Operand | Condition | None, start: TableSchema) -> None:
+    def _check_condition(self, condition: Operand | Condition | None, row: dict[Column, DType]) -> None:
+        """Check every comparison; ``row`` holds the types of columns inside an aggregation's own WHERE."""
         match condition:
             case Comparison():
-                self._check_comparison(condition)
+                self._check_comparison(condition, row)
             case Not(condition=inner):
-                self._check_condition(inner, start)
+                self._check_condition(inner, row)
             case AllOf(conditions=parts) | Or(conditions=parts):
                 for part in parts:
-                    self._check_condition(part, start)
+                    self._check_condition(part, row)
             case _:
                 return
 
-    def _check_comparison(self, comparison: Comparison) -> None:
+    def _check_comparison(self, comparison: Comparison, row: dict[Column, DType]) -> None:
         operand, operator = comparison.operand, comparison.operator
-        dtype = self._dtype(operand)
+        known = row.get(operand) if isinstance(operand, Column) else None
+        dtype = known if known is not None else self._dtype(operand)
         if operator in _TEXT_OPERATORS and dtype is not DType.TEXT:
             raise self._error(f"{operator} is for text, but this is {dtype}.", operand)
         if operator in _ORDER_OPERATORS and dtype not in _ORDERED:
             raise self._error(f"{operator} needs an order, but {dtype} has none.", operand)
+        if None in comparison.values and operator not in {Operator.EQ, Operator.NE}:
+            raise self._error(f"{operator} with NULL is never true; use IS NULL or IS NOT NULL.", operand)
         shown = ColumnSchema(self._name(operand), dtype, Stype.IGNORE)
         for value in comparison.values:
             self._check_literal(shown, value, operand)

@@ -6,7 +6,7 @@ pairs, and one per aggregation; no event is read more than once per aggregation,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from sqlglot import exp
@@ -27,31 +27,34 @@ from forekey.query.tree import (
     Window,
     is_condition,
 )
-from forekey.schema import ColumnSchema, DType, EdgeType, Schema
+from forekey.schema import ColumnSchema, DType, EdgeType, Schema, TableSchema
 
 
-def label_sql(bound: BoundQuery, anchors: Sequence[datetime], *, filtered: bool = True) -> exp.Select:
+def label_sql(
+    bound: BoundQuery, anchors: Sequence[datetime], *, filtered: bool = True, unclean: Collection[str] = ()
+) -> exp.Select:
     """Return the statement that gives (entity, anchor_time, label), one row an example.
 
     ``filtered`` False keeps the entities that WHERE and ASSUMING would leave out (undefined labels are always
-    left out).
+    left out). ``unclean`` names tables with NULL or repeated primary keys: of those, as in the graph, only the
+    earliest row of each key counts.
     """
-    statement = _examples(bound, anchors)
+    statement = _clean(_examples(bound, anchors), bound.schema, unclean)
     kept = _target(bound).is_(exp.null()).not_()
     condition = exp.and_(kept, *(_filters(bound) if filtered else []))
     return statement.select(_target(bound).as_("label")).where(condition)
 
 
-def population_sql(bound: BoundQuery, anchor: datetime) -> exp.Select:
+def population_sql(bound: BoundQuery, anchor: datetime, *, unclean: Collection[str] = ()) -> exp.Select:
     """Return the statement that gives the entities which exist at ``anchor`` and pass WHERE."""
-    statement = exp.select(_entity_column()).from_("entities")
+    statement = exp.select(_entity_column()).from_(_ENTITIES)
     where = [bound.query.where] if bound.query.where is not None else []
     for part in where:
         statement = statement.where(_condition(bound, part))
-    return _with_ctes(bound, [anchor], statement)
+    return _clean(_with_ctes(bound, [anchor], statement), bound.schema, unclean)
 
 
-def dropped_sql(bound: BoundQuery, anchors: Sequence[datetime]) -> exp.Select:
+def dropped_sql(bound: BoundQuery, anchors: Sequence[datetime], *, unclean: Collection[str] = ()) -> exp.Select:
     """Return the statement that counts, per reason, the (entity, anchor) pairs that give no example."""
     passes = exp.and_(*_filters(bound)) if _filters(bound) else exp.true()
     filtered = exp.Case().when(passes, exp.Literal.number(0)).else_(exp.Literal.number(1))
@@ -64,17 +67,45 @@ def dropped_sql(bound: BoundQuery, anchors: Sequence[datetime]) -> exp.Select:
         exp.Count(this=exp.Star()).as_("pairs"),
         exp.Sum(this=filtered).as_("filtered"),
         exp.Sum(this=undefined).as_("undefined"),
-    ).from_("entities")
-    return _with_ctes(bound, anchors, statement)
+    ).from_(_ENTITIES)
+    return _clean(_with_ctes(bound, anchors, statement), bound.schema, unclean)
+
+
+def _clean(statement: exp.Select, schema: Schema, unclean: Collection[str]) -> exp.Select:
+    """Replace each table with unusable keys by its rows that the graph keeps: the earliest of each key."""
+    for table in list(statement.find_all(exp.Table)):
+        if table.name in unclean and table.name in schema.names:
+            table.replace(_earliest_of_each_key(schema.table(table.name)).subquery(table.alias))
+    return statement
+
+
+def _earliest_of_each_key(table: TableSchema) -> exp.Select:
+    key = exp.column(table.primary_key or "", quoted=True)
+    rest = [c.name for c in table.columns if c.name not in (table.time_column, table.primary_key)]
+    order = [c for c in (table.time_column, table.primary_key, *rest) if c is not None]
+    rank = exp.Window(
+        this=exp.RowNumber(),
+        partition_by=[key],
+        order=exp.Order(
+            expressions=[exp.Ordered(this=exp.column(c, quoted=True), desc=False, nulls_first=False) for c in order]
+        ),
+    )
+    kept = exp.Table(this=exp.to_identifier(table.name, quoted=True))
+    dated = [key] if table.time_column is None else [key, exp.column(table.time_column, quoted=True)]
+    usable = exp.and_(*(c.copy().is_(exp.null()).not_() for c in dated))
+    ranked = exp.select("*", rank.as_("forekey_rank")).from_(kept).where(usable).subquery("ranked")
+    return (
+        exp.select("*").from_(ranked).where(exp.EQ(this=exp.column("forekey_rank"), expression=exp.Literal.number(1)))
+    )
 
 
 def _examples(bound: BoundQuery, anchors: Sequence[datetime]) -> exp.Select:
-    statement = exp.select(_entity_column(), exp.column("anchor_time", table="entities")).from_("entities")
+    statement = exp.select(_entity_column(), exp.column("anchor_time", table=_ENTITIES)).from_(_ENTITIES)
     return _with_ctes(bound, anchors, statement)
 
 
 def _entity_column() -> exp.Column:
-    return exp.column("entity", table="entities")
+    return exp.column("entity", table=_ENTITIES)
 
 
 def _filters(bound: BoundQuery) -> list[exp.Expression]:
@@ -84,20 +115,28 @@ def _filters(bound: BoundQuery) -> list[exp.Expression]:
 
 def _with_ctes(bound: BoundQuery, anchors: Sequence[datetime], statement: exp.Select) -> exp.Select:
     for i, _ in enumerate(bound.aggregations):
-        name = f"agg_{i}"
+        name = _aggregation_name(i)
         on = exp.and_(
-            *(exp.EQ(this=exp.column(c, table=name), expression=exp.column(c, table="entities")) for c in _PAIR)
+            *(exp.EQ(this=exp.column(c, table=name), expression=exp.column(c, table=_ENTITIES)) for c in _PAIR)
         )
         statement = statement.join(name, on=on, join_type="left")
     if not _anchors_are_row_times(bound):
-        statement = statement.with_("anchors", as_=_anchors(bound, anchors))
-    statement = statement.with_("entities", as_=_entities(bound, anchors))
+        statement = statement.with_(_ANCHORS, as_=_anchors(bound, anchors))
+    statement = statement.with_(_ENTITIES, as_=_entities(bound, anchors))
     for i, aggregation in enumerate(bound.aggregations.values()):
-        statement = statement.with_(f"agg_{i}", as_=_aggregation(bound, aggregation))
+        statement = statement.with_(_aggregation_name(i), as_=_aggregation(bound, aggregation))
     return statement
 
 
 _PAIR = ("entity", "anchor_time")
+
+# Names that no table of a user's is likely to have; a CTE hides a table of its name.
+_ANCHORS = "forekey_anchors"
+_ENTITIES = "forekey_entities"
+
+
+def _aggregation_name(number: int) -> str:
+    return f"forekey_aggregation_{number}"
 
 
 def _anchors_are_row_times(bound: BoundQuery) -> bool:
@@ -131,22 +170,20 @@ def _entities(bound: BoundQuery, anchors: Sequence[datetime]) -> exp.Select:
     table = bound.entity
     key = _as_key(exp.column(bound.entity_key.name, table="e", quoted=True), bound.entity_key, bound.entity_key)
     born = _moment(exp.column(table.time_column, table="e", quoted=True)) if table.time_column else None
-    used = {c: b for c, b in bound.columns.items() if c != bound.query.entity and not _inside_aggregation(bound, c)}
+    used = {c: b for c, b in bound.columns.items() if c != bound.query.entity}
     statement = exp.select(key.as_("entity")).distinct().from_(_table(table.name, "e"))
     if _anchors_are_row_times(bound) and born is not None:
         statement = statement.select(born.as_("anchor_time")).where(born <= _timestamp(max(anchors)))
     else:
-        statement = statement.select(exp.column("anchor_time", table="anchors")).join("anchors", join_type="cross")
+        statement = statement.select(exp.column("anchor_time", table=_ANCHORS)).join(_ANCHORS, join_type="cross")
         if born is not None:
-            statement = statement.where(born <= exp.column("anchor_time", table="anchors"))
+            statement = statement.where(born <= exp.column("anchor_time", table=_ANCHORS))
     for column, reached in used.items():
         statement, alias = _join_up(statement, bound.schema, reached.path, "e", _column_name(bound, column))
         statement = statement.select(exp.column(column.name, table=alias, quoted=True).as_(_column_name(bound, column)))
+    if bound.query.ids is not None:
+        statement = statement.where(key.isin(*(_literal(i, bound.entity_key.dtype) for i in bound.query.ids)))
     return statement.where(key.is_(exp.null()).not_())
-
-
-def _inside_aggregation(bound: BoundQuery, column: Column) -> bool:
-    return any(column in a.filters for a in bound.aggregations.values())
 
 
 def _column_name(bound: BoundQuery, column: Column) -> str:
@@ -160,13 +197,13 @@ def _aggregation(bound: BoundQuery, aggregation: BoundAggregation) -> exp.Select
     statement = statement.where(key.is_(exp.null()).not_())
     statement = _join_anchors(statement, bound, aggregation)
     where = aggregation.aggregation.where
-    rendered: dict[Operand, exp.Expression] = {}
+    rendered: dict[Operand, tuple[exp.Expression, DType]] = {}
     for i, (column, reached) in enumerate(aggregation.filters.items()):
         statement, alias = _join_up(statement, bound.schema, reached.path, "r", f"f{i}")
-        rendered[column] = exp.column(column.name, table=alias, quoted=True)
+        rendered[column] = (exp.column(column.name, table=alias, quoted=True), reached.column.dtype)
     if where is not None:
-        statement = statement.where(_render(where, rendered.__getitem__, bound))
-    anchor = exp.column("anchor_time", table="anchors")
+        statement = statement.where(_render(where, rendered.__getitem__))
+    anchor = exp.column("anchor_time", table=_ANCHORS)
     if aggregation.value is not None:
         value = exp.column(aggregation.value.name, table="r", quoted=True)
         statement = statement.where(value.is_(exp.null()).not_())
@@ -239,13 +276,13 @@ def _join_to_entity(
 def _join_anchors(statement: exp.Select, bound: BoundQuery, aggregation: BoundAggregation) -> exp.Select:
     """Pair rows with the anchors whose window holds them; without a window, with those at or after their time."""
     if aggregation.table.time_column is None:
-        return statement.join("anchors", join_type="cross")
+        return statement.join(_ANCHORS, join_type="cross")
     time = _moment(exp.column(aggregation.table.time_column, table="r", quoted=True))
     if aggregation.window is None:
-        return statement.join("anchors", on=time <= exp.column("anchor_time", table="anchors"))
+        return statement.join(_ANCHORS, on=time <= exp.column("anchor_time", table=_ANCHORS))
     i = _windows(bound).index(aggregation.window)
-    start, end = (exp.column(f"{edge}_{i}", table="anchors") for edge in ("start", "end"))
-    return statement.join("anchors", on=exp.and_(time > start, time.copy() <= end))
+    start, end = (exp.column(f"{edge}_{i}", table=_ANCHORS) for edge in ("start", "end"))
+    return statement.join(_ANCHORS, on=exp.and_(time > start, time.copy() <= end))
 
 
 def _join_up(
@@ -285,29 +322,29 @@ def _target(bound: BoundQuery) -> exp.Expression:
 
 
 def _condition(bound: BoundQuery, condition: Condition) -> exp.Expression:
-    return _render(condition, lambda operand: _operand(bound, operand), bound)
+    return _render(condition, lambda operand: (_operand(bound, operand), _operand_dtype(bound, operand)))
 
 
 def _operand(bound: BoundQuery, operand: Operand) -> exp.Expression:
     if isinstance(operand, Column):
-        return exp.column(_column_name(bound, operand), table="entities")
-    value: exp.Expression = exp.column("value", table=f"agg_{list(bound.aggregations).index(operand)}")
+        return exp.column(_column_name(bound, operand), table=_ENTITIES)
+    value: exp.Expression = exp.column("value", table=_aggregation_name(list(bound.aggregations).index(operand)))
     if operand.aggregator.zero_when_empty:
         return exp.Coalesce(this=value, expressions=[exp.Literal.number(0)])
     return value
 
 
-def _render(condition: Condition, operand: Callable[[Operand], exp.Expression], bound: BoundQuery) -> exp.Expression:
-    """Write a condition; ``operand`` turns what is compared into SQL."""
+def _render(condition: Condition, operand: Callable[[Operand], tuple[exp.Expression, DType]]) -> exp.Expression:
+    """Write a condition; ``operand`` gives the SQL and the type of what is compared."""
     match condition:
         case Not(condition=inner):
-            return exp.not_(exp.paren(_render(inner, operand, bound)))
+            return exp.not_(exp.paren(_render(inner, operand)))
         case And(conditions=parts):
-            return exp.paren(exp.and_(*(_render(p, operand, bound) for p in parts)))
+            return exp.paren(exp.and_(*(_render(p, operand) for p in parts)))
         case Or(conditions=parts):
-            return exp.paren(exp.or_(*(_render(p, operand, bound) for p in parts)))
+            return exp.paren(exp.or_(*(_render(p, operand) for p in parts)))
         case Comparison():
-            return _comparison(condition, operand(condition.operand), _operand_dtype(bound, condition.operand))
+            return _comparison(condition, *operand(condition.operand))
 
 
 def _operand_dtype(bound: BoundQuery, operand: Operand) -> DType:
@@ -322,7 +359,7 @@ def _comparison(comparison: Comparison, operand: exp.Expression, dtype: DType) -
     if dtype is DType.TIMESTAMP:
         operand = _moment(operand)
     operator, values = comparison.operator, comparison.values
-    if operator in {Operator.IS_NULL, Operator.IS_NOT_NULL} or (values and values[0] is None and len(values) == 1):
+    if operator in {Operator.IS_NULL, Operator.IS_NOT_NULL} or values == (None,):
         absent = operand.is_(exp.null())
         return absent if operator in {Operator.IS_NULL, Operator.EQ} else absent.not_()
     literals = [_literal(v, dtype) for v in values]

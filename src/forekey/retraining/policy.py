@@ -39,7 +39,7 @@ class Challenge:
     embedding_version: str
 
 
-def should_retrain(task: str, report: MonitorReport, config: RetrainConfig) -> Decision:
+def should_retrain(task: str, task_type: TaskType, report: MonitorReport, config: RetrainConfig) -> Decision:
     """Decide from one pass of the monitors whether a column drifted, or quality dropped, further than allowed."""
     reasons = []
     worst = max(report.drift.get(task, []), key=lambda d: d.psi, default=None)
@@ -47,7 +47,7 @@ def should_retrain(task: str, report: MonitorReport, config: RetrainConfig) -> D
         reasons.append(f"{worst.table}.{worst.column} drifted by {worst.psi:.3g}, more than {config.on_drift:g}")
     newest = next((q for q in reversed(report.quality) if q.task == task), None)
     if config.on_quality_drop is not None and newest is not None:
-        metric, higher = _metric_of(newest.expected)
+        metric, higher = default_metric(task_type)
         expected, seen = newest.expected.get(metric), newest.metrics.get(metric)
         if expected is not None and seen is not None:
             # Errors are compared as shares of what was expected, scores as differences.
@@ -74,9 +74,3 @@ def judge(task_type: TaskType, champion: Metrics, challenger: Metrics, min_gain:
         return Verdict(True, f"the challenger is better: {compared}")
     needed = f" (a gain above {min_gain:g} is needed)" if min_gain else ""
     return Verdict(False, f"the champion stays: {compared}{needed}")
-
-
-def _metric_of(metrics: Metrics) -> tuple[str, bool]:
-    """Return the default metric that these metrics were made for: the first, by construction."""
-    name = next(iter(metrics))
-    return name, name not in {"mae"}

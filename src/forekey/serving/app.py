@@ -213,6 +213,8 @@ def _model_status(version: Any) -> dict[str, Any]:
         "task_type",
         "snapshot",
         "snapshot_as_of",
+        "task_config",
+        "config",
         "code_version",
         "parameters",
         "metrics",

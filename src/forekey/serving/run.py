@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from collections.abc import Callable
 
 from forekey.errors import ServeError
 from forekey.project import Project
@@ -18,8 +19,18 @@ def api_keys() -> tuple[str, ...]:
     return tuple(k.strip() for k in os.environ.get(KEYS_VARIABLE, "").split(",") if k.strip())
 
 
-def serve(project: Project, host: str = "127.0.0.1", port: int = 8000, *, insecure: bool = False) -> None:
-    """Serve until interrupted. Refuses an address that others can reach unless a key is set or ``insecure``."""
+def serve(
+    project: Project,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    insecure: bool = False,
+    on_listening: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until interrupted. Refuses an address that others can reach unless a key is set or ``insecure``.
+
+    ``on_listening`` is called once the port is taken and the store is open.
+    """
     import uvicorn
 
     from forekey.serving.app import create_app
@@ -33,6 +44,7 @@ def serve(project: Project, host: str = "127.0.0.1", port: int = 8000, *, insecu
     try:
         with open_store(project) as store:
             config = uvicorn.Config(create_app(project, store, keys), log_level="warning", access_log=False)
+            on_listening()
             uvicorn.Server(config).run(sockets=[listener])
     finally:
         listener.close()

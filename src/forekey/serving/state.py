@@ -41,8 +41,10 @@ class ServingState:
         self.registry = Registry(project.place("models"))
         self.snapshots = SnapshotStore(project.place("snapshots"))
         self.embeddings = EmbeddingStore(store)
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # guards what is held; never kept while computing
+        self._computing = threading.Lock()  # models share feature tables that load when first used
         self._snapshot: Snapshot | None = None
+        self._tasks: dict[tuple[str, str], Task] = {}
         self._predictors: dict[tuple[str, str, str], Predictor] = {}
         self._matrices: dict[str, tuple[str, list[str], NDArray[np.float32]]] = {}
 
@@ -54,13 +56,18 @@ class ServingState:
             if self._snapshot is None or self._snapshot.id != newest:
                 self._snapshot = self.snapshots.current()
                 self._predictors.clear()
+                self._tasks.clear()
             return self._snapshot
 
     def task(self, name: str) -> Task:
         """Return a task of the project; :class:`UnknownTask` if there is none."""
         if name not in self.project.config.tasks:
             raise UnknownTask(f"There is no task '{name}'{did_you_mean(name, self.project.config.tasks)}.")
-        return define_task(name, self.project, self.snapshot().schema)
+        snapshot = self.snapshot()
+        key = (snapshot.id, name)
+        if key not in self._tasks:
+            self._tasks[key] = define_task(name, self.project, snapshot.schema)
+        return self._tasks[key]
 
     def version(self, task: str) -> EmbeddingVersion:
         """Return what is stored for a task now; :class:`ModelError` if it was never embedded."""
@@ -120,14 +127,15 @@ class ServingState:
         ]  # fmt: skip
 
     def _online(self, task: str, entity_ids: Sequence[Any]) -> list[Answer | None]:
-        snapshot, entity = self.snapshot(), self.task(task).entity.name
+        entity = self.task(task).entity.name
         predictor, model_version = self._predictor(task)
+        # The predictor's own snapshot, whatever is published meanwhile: row numbers mean nothing in another.
+        snapshot = predictor.features.snapshot
         now = to_micros(snapshot.as_of)
         rows = snapshot.lookup(entity, entity_ids)
         born = int(snapshot.visible(entity, np.array([now]))[0])
         known = (rows >= 0) & (rows < born)
-        # Torch modules are shared between requests; evaluation mode has no state, but feature tables load lazily.
-        with self._lock:
+        with self._computing:
             predictions, _ = predictor.predict(rows[known], np.full(int(known.sum()), now))
         answers: list[Answer | None] = [None] * len(entity_ids)
         for i, prediction in zip(np.flatnonzero(known).tolist(), predictions, strict=True):
@@ -140,11 +148,11 @@ class ServingState:
     def _predictor(self, task: str) -> tuple[Predictor, str]:
         snapshot, champion = self.snapshot(), self.registry.champion(task)
         key = (task, champion.version, snapshot.id)
+        with self._computing:
+            predictor = self._predictors.get(key) or load_predictor(champion, snapshot)
         with self._lock:
-            if key not in self._predictors:
-                self._predictors = {k: p for k, p in self._predictors.items() if k[0] != task}
-                self._predictors[key] = load_predictor(champion, snapshot)
-            return self._predictors[key], champion.version
+            self._predictors = {k: p for k, p in self._predictors.items() if k[0] != task} | {key: predictor}
+        return predictor, champion.version
 
     def _matrix(self, version: EmbeddingVersion) -> tuple[list[str], NDArray[np.float32]]:
         """Return all keys and unit vectors of a version, read once."""

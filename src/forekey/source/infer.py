@@ -75,7 +75,6 @@ def infer_schema(source: Source) -> Inference:
     schemas = []
     for table in tables:
         foreign = _foreign_keys(source, table, profiles[table.name], primary, columns, guesses)
-        # A key that points elsewhere and is nobody's target is a one-to-one extension, not this table's own key.
         time = _time_column(table, profiles[table.name], guesses)
         keys = {fk.column for fk in foreign} | {primary[table.name]}
         stypes = [
@@ -89,8 +88,12 @@ def infer_schema(source: Source) -> Inference:
 def _primary_key(
     source: Source, table: TableInfo, profile: dict[str, ColumnProfile], guesses: list[Guess]
 ) -> str | None:
-    if len(table.primary_key) == 1:
+    dtypes = {c.name: c.dtype for c in table.columns}
+    if len(table.primary_key) == 1 and dtypes[table.primary_key[0]] is not DType.TIMESTAMP:
         return table.primary_key[0]
+    if len(table.primary_key) == 1:
+        guesses.append(Guess(table.name, table.primary_key[0], "primary_key", "a moment is taken as time, not as key"))
+        return None
     if len(table.primary_key) > 1:
         joined = ", ".join(table.primary_key)
         guesses.append(Guess(table.name, joined, "primary_key", "composite keys are not nodes yet: taken as no key"))
@@ -124,20 +127,25 @@ def _foreign_keys(
     if table.foreign_keys:
         return tuple(ForeignKey(c, p) for c, p in found.items())
     for column in table.columns:
-        if column.dtype not in _KEY_TYPES or column.name == primary[table.name]:
+        if column.dtype not in {*_KEY_TYPES, DType.FLOAT} or column.name == primary[table.name]:
             continue
         candidates = [
             (parent, key)
             for parent, key in primary.items()
             if key is not None
             and parent != table.name
-            and columns[parent][key].dtype == column.dtype
+            and _may_refer(column.dtype, columns[parent][key].dtype)
             and names_parent(column.name, parent, key)
         ]
         best = _best_parent(source, table, column.name, profile[column.name], candidates, guesses)
         if best is not None:
             found[column.name] = best
     return tuple(ForeignKey(c, p) for c, p in found.items())
+
+
+def _may_refer(child: DType, parent: DType) -> bool:
+    """Whether a column may hold keys of a type; integers with NULLs often arrive as floats."""
+    return child == parent or (child is DType.FLOAT and parent is DType.INTEGER)
 
 
 def _best_parent(

@@ -67,8 +67,9 @@ class EmbeddingStore:
         """Write all records of a version, then make it the current one; then drop what nobody reads any more."""
         before = self.current(version.task)
         matrix = predictions.reshape(len(keys), version.outputs)
-        self._store.put_many(_records(version, keys, matrix, embeddings, eligible))
+        # The version is listed first, so that one whose writing is cut short is found and dropped by the next.
         self._store.put_many([(_meta_key(version.task, version.version), orjson.dumps(asdict(version)))])
+        self._store.put_many(_records(version, keys, matrix, embeddings, eligible))
         self._store.put_many([(_pointer_key(version.task), version.version.encode())])
         self._drop_others(version.task, {version.version, before.version if before else ""})
 

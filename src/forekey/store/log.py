@@ -12,7 +12,10 @@ import pyarrow.parquet as pq
 
 @dataclass(frozen=True, slots=True)
 class LoggedBatch:
-    """Predictions of one model as of one time. ``rows`` has columns ``entity`` and ``prediction``."""
+    """Predictions of one model as of one time. ``rows`` has columns ``entity`` and ``prediction``.
+
+    For several classes, ``probabilities`` lists all in the model's order.
+    """
 
     as_of: str
     model_version: str

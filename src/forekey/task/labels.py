@@ -50,10 +50,15 @@ class LabelTable:
 
 
 def micros_of(times: pa.ChunkedArray) -> Micros:
-    """Return a timestamp column as microseconds since 1970, ``[n] int64``."""
-    if pa.types.is_timestamp(times.type) and times.type.tz is not None:
-        times = times.cast(pa.timestamp("us", tz="UTC"))
-    return times.cast(pa.timestamp("us", tz=getattr(times.type, "tz", None))).cast(pa.int64()).to_numpy()  # type: ignore[no-any-return]
+    """Return a column of times as microseconds since 1970, ``[n] int64``."""
+    return utc_micros(times).cast(pa.int64()).to_numpy()  # type: ignore[no-any-return]
+
+
+def utc_micros(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return dates or timestamps, with a zone or without, as timestamps in UTC without one; finer parts are cut off."""
+    kind = pa.timestamp("us", tz=getattr(times.type, "tz", None))
+    # Arrow keeps zoned moments as UTC inside; dropping the zone by way of integers keeps them so.
+    return times.cast(kind, safe=False).cast(pa.int64()).cast(pa.timestamp("us"))
 
 
 def target_array(table: pa.Table, task_type: TaskType) -> NDArray[Any]:

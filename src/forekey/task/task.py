@@ -17,10 +17,20 @@ from sqlglot import exp
 from forekey.errors import SchemaError, TaskError
 from forekey.graph import Micros, Snapshot, from_micros, to_micros
 from forekey.project import LabelTask, Project, TaskConfig
-from forekey.query import BoundQuery, TaskType, bind, dropped_sql, label_sql, parse, population_sql, shift
+from forekey.query import (
+    BoundQuery,
+    TaskType,
+    aggregations,
+    bind,
+    dropped_sql,
+    label_sql,
+    parse,
+    population_sql,
+    shift,
+)
 from forekey.schema import DType, Schema, TableSchema
 from forekey.source import Source
-from forekey.task.labels import SPLITS, Examples, LabelTable, micros_of, target_array
+from forekey.task.labels import SPLITS, Examples, LabelTable, micros_of, target_array, utc_micros
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
 
 
@@ -53,14 +63,25 @@ class Task:
             return None
         settings = self.config
         limit = None if isinstance(settings, LabelTask) else settings.max_anchors
-        return plan_anchors(self.bound, self._oldest(snapshot), snapshot.as_of, limit)
+        oldest, newest = self._known_period(snapshot)
+        return plan_anchors(self.bound, oldest, newest, limit)
+
+    def known_until(self, snapshot: Snapshot) -> datetime:
+        """Return up to when labels are known: the newest time among the tables that the target looks at.
+
+        Another table may reach further, such as a promotion that starts next month; that an order has not
+        happened by then is not known yet.
+        """
+        if self.bound is None or self.bound.is_static:
+            return snapshot.as_of
+        return self._known_period(snapshot)[1]
 
     def label_statement(self, snapshot: Snapshot) -> exp.Expression | None:
         """Return the SQL that makes the labels; None for ready-made ones."""
         if self.bound is None:
             return None
         plan = self.plan(snapshot)
-        return label_sql(self.bound, plan.kept if plan else [snapshot.as_of])
+        return label_sql(self.bound, plan.kept if plan else [snapshot.as_of], unclean=unclean_tables(snapshot))
 
     def labels(self, source: Source, snapshot: Snapshot) -> LabelTable:
         """Make or read the labels. Nothing later than the snapshot's as-of time enters a label that is made."""
@@ -68,8 +89,9 @@ class Task:
             return self._read_labels()
         plan = self.plan(snapshot)
         anchors = plan.kept if plan else (snapshot.as_of,)
-        raw = source.query(label_sql(self.bound, anchors)).read_all()
-        counts = source.query(dropped_sql(self.bound, anchors)).read_all().to_pylist()[0]
+        unclean = unclean_tables(snapshot)
+        raw = source.query(label_sql(self.bound, anchors, unclean=unclean)).read_all()
+        counts = source.query(dropped_sql(self.bound, anchors, unclean=unclean)).read_all().to_pylist()[0]
         dropped = {
             "left out by WHERE or ASSUMING": int(counts["filtered"] or 0),
             "label undefined": int(counts["undefined"] or 0),
@@ -80,26 +102,42 @@ class Task:
             dropped["anchor too close to the next split"] = len(plan.dropped)
         return _finish(table, splits, self.task_type, dropped)
 
-    def labels_at(self, source: Source, anchors: Sequence[datetime], *, filtered: bool = True) -> Examples:
+    def complete_labels_at(self, source: Source, snapshot: Snapshot, anchor: datetime) -> Examples:
+        """Make the labels at one anchor; :class:`TaskError` if their window is not over yet."""
+        end, known = self.horizon_end(anchor), self.known_until(snapshot)
+        if self.bound is not None and end is not None and end > known:
+            raise TaskError(
+                f"The labels of '{self.name}' at {anchor} reach to {end}, but the data to {known} only. "
+                "Choose an earlier time, or wait."
+            )
+        return self.labels_at(source, snapshot, [anchor])
+
+    def labels_at(
+        self, source: Source, snapshot: Snapshot, anchors: Sequence[datetime], *, filtered: bool = True
+    ) -> Examples:
         """Make the labels at given anchors, whatever split they would belong to."""
         if self.bound is None:
             found = self._read_labels().table
             wanted = pa.array([to_micros(a) for a in anchors], pa.int64()).cast(pa.timestamp("us"))
             found = found.filter(pc.is_in(found.column("time"), value_set=wanted))
         else:
-            raw = source.query(label_sql(self.bound, anchors, filtered=filtered)).read_all()
+            statement = label_sql(self.bound, anchors, filtered=filtered, unclean=unclean_tables(snapshot))
+            raw = source.query(statement).read_all()
             found = raw.rename_columns(["entity", "time", "target"]).sort_by(
                 [("time", "ascending"), ("entity", "ascending")]
             )
         return Examples(found.column("entity"), micros_of(found.column("time")), target_array(found, self.task_type))
 
-    def population(self, source: Source, anchor: datetime) -> pa.ChunkedArray | None:
+    def population(self, source: Source, snapshot: Snapshot, anchor: datetime) -> pa.ChunkedArray | None:
         """Return the keys of the entities that the task speaks of at a time; None if that is everyone."""
         if self.bound is None or self.bound.query.where is None:
             return None
-        return source.query(population_sql(self.bound, anchor)).read_all().column("entity")
+        statement = population_sql(self.bound, anchor, unclean=unclean_tables(snapshot))
+        return source.query(statement).read_all().column("entity")
 
-    def previous_values(self, source: Source, examples: Examples, known_until: int) -> NDArray[np.float64]:
+    def previous_values(
+        self, source: Source, snapshot: Snapshot, examples: Examples, known_until: int
+    ) -> NDArray[np.float64]:
         """Return, per example, the same target one window earlier (for numbers and yes/no); NaN where unknown.
 
         The earlier label's window ends at or before the example's anchor time, and at or before ``known_until``
@@ -112,7 +150,7 @@ class Task:
             return np.full(len(examples), np.nan)
         anchors = [from_micros(t) for t in np.unique(examples.times)]
         earlier = {shift(a, -window.end, window.unit): a for a in anchors}
-        past = self.labels_at(source, sorted(earlier), filtered=False)
+        past = self.labels_at(source, snapshot, sorted(earlier), filtered=False)
         moved = np.array([to_micros(earlier[from_micros(t)]) for t in past.times], np.int64)
         return _joined(examples, past.keys, moved, past.target)
 
@@ -130,16 +168,23 @@ class Task:
         known = times + length <= known_until
         return _latest(examples, keys.filter(pa.array(known)), times[known] + length, target[known])
 
-    def _oldest(self, snapshot: Snapshot) -> datetime:
+    def _known_period(self, snapshot: Snapshot) -> tuple[datetime, datetime]:
+        """Return the oldest time of any table that the query aggregates, and the newest of those of its target."""
         assert self.bound is not None
-        tables = {a.table.name for a in self.bound.aggregations.values() if a.table.time_column is not None}
-        first = [int(t[0]) for name in tables if (t := snapshot.times(name)) is not None and len(t)]
-        if not first:
+        targets = set(aggregations(self.bound.query.target))
+        oldest, newest = [], []
+        for aggregation, bound in self.bound.aggregations.items():
+            times = snapshot.times(bound.table.name)
+            if times is not None and len(times):
+                oldest.append(int(times[0]))
+                newest += [int(times[-1])] if aggregation in targets else []
+        if not newest:
+            names = ", ".join(sorted({a.column.table for a in targets}))
             raise TaskError(
-                f"Task '{self.name}' has no labels: {', '.join(sorted(tables)) or 'its table'} has no rows with a time "
-                "in the snapshot. Load data and run `forekey snapshot`."
+                f"Task '{self.name}' has no labels: {names} has no rows with a time in the snapshot. "
+                "Load data and run `forekey snapshot`."
             )
-        return from_micros(min(first))
+        return from_micros(min(oldest)), from_micros(max(newest))
 
     def _splits(self, table: pa.Table, plan: AnchorPlan | None) -> NDArray[np.str_]:
         times = micros_of(table.column("time"))
@@ -187,16 +232,32 @@ class Task:
         missing = [c for c in names.values() if c not in table.column_names]
         if missing:
             raise TaskError(f"The labels of task '{self.name}' lack the column '{missing[0]}' in '{place}'.")
+        try:
+            return self._typed_labels(table, names)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise TaskError(f"The labels of task '{self.name}' in '{place}' cannot be used: {reason}.") from error
+
+    def _typed_labels(self, table: pa.Table, names: dict[str, str]) -> pa.Table:
+        """Return entity, time, target and split in the types of label tables; ``ValueError`` says what is off."""
         integer = self.entity.column(self.entity.primary_key or "").dtype is DType.INTEGER
-        key = table.column(names["entity"]).cast(pa.int64() if integer else pa.string())
+        time, target = table.column(names["time"]), table.column(names["target"])
+        if not pa.types.is_temporal(time.type):
+            raise ValueError(f"'{names['time']}' is {time.type}, not a time")
+        if self.task_type in {TaskType.BINARY_CLASSIFICATION, TaskType.REGRESSION}:
+            target = target.cast(pa.float64())
+        binary = self.task_type is TaskType.BINARY_CLASSIFICATION
+        if binary and not set(pc.unique(target.drop_null()).to_pylist()) <= {0.0, 1.0}:
+            raise ValueError(f"'{names['target']}' must hold 0 and 1")
         out = {
-            "entity": key,
-            "time": table.column(names["time"]).cast(pa.timestamp("us")),
-            "target": table.column(names["target"]),
+            "entity": table.column(names["entity"]).cast(pa.int64() if integer else pa.string()),
+            "time": utc_micros(time),
+            "target": target,
         }
         if "split" in names:
             out["split"] = table.column(names["split"]).cast(pa.string())
-        return pa.table(out)
+        usable = pa.table(out)
+        return usable.filter(pc.and_(pc.is_valid(usable.column("time")), pc.is_valid(usable.column("entity"))))
 
 
 def define_task(name: str, project: Project, schema: Schema, config: TaskConfig | None = None) -> Task:
@@ -222,11 +283,21 @@ def _ready_made(name: str, project: Project, schema: Schema, config: LabelTask) 
     return Task(name, TaskType(config.task_type), "labels are ready-made", entity, config, None, (), project)
 
 
+def unclean_tables(snapshot: Snapshot) -> frozenset[str]:
+    """Return the tables of which the graph left out rows for their keys: labels must leave out the same."""
+    reasons = {"no key", "duplicate key"}
+    return frozenset(n for n, t in snapshot.manifest["tables"].items() if reasons & set(t["quarantined"]))
+
+
 def _finish(table: pa.Table, splits: NDArray[np.str_], task_type: TaskType, dropped: dict[str, int]) -> LabelTable:
     """Sort the examples into a fixed order, leaving out those that belong to no split."""
     table = table.append_column("split", pa.array(splits.tolist(), pa.string()))
     known = pc.is_in(table.column("split"), value_set=pa.array(SPLITS))
-    usable = pc.and_(known, pc.is_valid(table.column("target")))
+    target = table.column("target")
+    valid = pc.is_valid(target)
+    if pa.types.is_floating(target.type):
+        valid = pc.and_(valid, pc.fill_null(pc.is_finite(target), False))
+    usable = pc.and_(known, valid)
     lost = len(table) - int(pc.sum(usable).as_py() or 0)
     if lost:
         dropped = {**dropped, "no label or no split": lost}

@@ -70,7 +70,9 @@ def last_value(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
     fallback = float(data.splits["train"].target.mean())
     out = {}
     for split in ("val", "test"):
-        values = data.task.previous_values(data.source, data.splits[split].examples, data.known_until)
+        values = data.task.previous_values(
+            data.source, data.features.snapshot, data.splits[split].examples, data.known_until
+        )
         out[split] = np.where(np.isfinite(values), values, fallback)
     return out
 

@@ -29,9 +29,9 @@ class Resolved:
 
 
 def resolve_examples(snapshot: Snapshot, task: Task, examples: Examples) -> Resolved:
-    """Find each example's row; those whose entity the snapshot does not have are counted and left out."""
+    """Find each example's row; those whose entity does not exist, or not yet at the anchor, are counted apart."""
     rows = snapshot.lookup_keys(task.entity.name, examples.keys)
-    known = rows >= 0
+    known = (rows >= 0) & (rows < snapshot.visible(task.entity.name, examples.times))
     kept = Examples(examples.keys.filter(pa.array(known)), examples.times[known], examples.target[known])
     return Resolved(rows[known], kept.times, kept.target, kept, int((~known).sum()))
 

@@ -1,0 +1,96 @@
+"""Builds that once broke, or said what was not so."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from forekey.errors import SchemaError, SnapshotError
+from forekey.graph import SnapshotStore, build_snapshot
+from forekey.schema import ColumnSchema, DType, Stype, TableSchema
+from forekey.source import infer_schema
+from forekey.source.duck import DuckDBSource
+from tests.support.databases import START, source_of
+
+
+def test_an_infinite_moment_is_no_moment(tmp_path: Path) -> None:
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE events (id BIGINT PRIMARY KEY, happened_at TIMESTAMP)")
+    connection.execute("INSERT INTO events VALUES (1, '2024-01-01'), (2, 'infinity'), (3, '-infinity'), (4, NULL)")
+    source = DuckDBSource("memory", connection)
+    schema = infer_schema(source).schema
+    snapshot = build_snapshot(source, schema, SnapshotStore(tmp_path))
+    assert snapshot.num_nodes("events") == 1
+    assert snapshot.manifest["tables"]["events"]["quarantined"]["no time"] >= 2
+    assert build_snapshot(source, schema, SnapshotStore(tmp_path)).id == snapshot.id
+
+
+def test_a_moment_declared_as_the_key_is_taken_as_time(tmp_path: Path) -> None:
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE days (day DATE PRIMARY KEY, sales DOUBLE)")
+    connection.execute("INSERT INTO days VALUES ('2024-01-01', 1), ('2024-01-02', 2)")
+    source = DuckDBSource("memory", connection)
+    inference = infer_schema(source)
+    assert inference.schema.table("days").primary_key is None
+    assert inference.schema.table("days").time_column == "day"
+    assert build_snapshot(source, inference.schema, SnapshotStore(tmp_path)).num_nodes("days") == 2
+    with pytest.raises(SchemaError, match="cannot be a key and the time column at once"):
+        TableSchema("days", (ColumnSchema("day", DType.TIMESTAMP, Stype.ID),), "day", "day")
+
+
+def test_a_time_column_set_to_ignore_still_tells_the_time(tmp_path: Path) -> None:
+    from forekey.schema import Schema
+
+    source = source_of(
+        {"events": pa.table({"id": [2, 1], "at": pa.array([START, START + timedelta(days=1)], pa.timestamp("us"))})}
+    )
+    columns = (ColumnSchema("id", DType.INTEGER, Stype.ID), ColumnSchema("at", DType.TIMESTAMP, Stype.IGNORE))
+    snapshot = build_snapshot(source, Schema((TableSchema("events", columns, "id", "at"),)), SnapshotStore(tmp_path))
+    assert snapshot.keys("events").to_pylist() == [2, 1]
+
+
+def test_integers_that_arrive_as_floats_still_refer(tmp_path: Path) -> None:
+    users = pa.table({"user_id": [1, 2, 3]})
+    visits = pa.table({"visit_id": [1, 2, 3, 4], "user_id": [1.0, None, 3.0, 2.5]})
+    source = source_of({"users": users, "visits": visits.slice(0, 3)})
+    schema = infer_schema(source).schema
+    assert [str(e) for e in schema.edge_types] == ["visits.user_id->users"]
+    snapshot = build_snapshot(source_of({"users": users, "visits": visits}), schema, SnapshotStore(tmp_path))
+    assert snapshot.parents(schema.edge_types[0]).tolist() == [0, -1, 2, -1]
+
+
+def test_building_the_same_again_keeps_where_it_came_from(tmp_path: Path) -> None:
+    users = pa.table({"user_id": [1, 2]})
+    source = source_of({"users": users})
+    schema, store = infer_schema(source).schema, SnapshotStore(tmp_path)
+    first = build_snapshot(source, schema, store)
+    more = source_of({"users": pa.table({"user_id": [1, 2, 3]})})
+    second = build_snapshot(more, schema, store)
+    again = build_snapshot(more, schema, store)
+    assert again.id == second.id
+    assert again.manifest["parent"] == second.manifest["parent"] == first.id
+
+
+def test_an_array_of_nonsense_of_the_right_size_is_a_damaged_snapshot(tmp_path: Path) -> None:
+    source = source_of({"users": pa.table({"user_id": [1, 2]})})
+    snapshot = build_snapshot(source, infer_schema(source).schema, SnapshotStore(tmp_path))
+    for file in (tmp_path / "files").iterdir():
+        file.write_bytes(b"\0" * file.stat().st_size)
+    with pytest.raises(SnapshotError, match="damaged"):
+        snapshot.lookup("users", [1])
+    with pytest.raises(SnapshotError, match="damaged"):
+        SnapshotStore(tmp_path).current().rows("users")
+
+
+def test_which_of_two_rows_with_one_key_stays_does_not_depend_on_their_order(tmp_path: Path) -> None:
+    rows = pa.table({"user_id": [1, 1, 2], "name": ["b", "a", "c"]})
+    schema = infer_schema(source_of({"users": pa.table({"user_id": [1, 2], "name": ["b", "c"]})})).schema
+    ids = {
+        build_snapshot(source_of({"users": rows.take(pa.array(order))}), schema, SnapshotStore(tmp_path / str(i))).id
+        for i, order in enumerate(([0, 1, 2], [2, 1, 0], [1, 0, 2]))
+    }
+    assert len(ids) == 1

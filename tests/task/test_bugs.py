@@ -1,0 +1,108 @@
+"""Labels that once told the future, or broke."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from forekey import pipeline
+from forekey.errors import TaskError
+from forekey.graph import to_micros
+from forekey.project import LabelTask, PQLTask, Project
+from forekey.source import open_source
+from forekey.task import Examples, define_task
+from forekey.task.labels import utc_micros
+from forekey.testing import SHOP_TASKS, shop_tables, write_database
+from forekey.training import resolve_examples
+
+
+def test_a_table_that_reaches_further_does_not_make_unfinished_windows_complete(tmp_path: Path) -> None:
+    """A promotion may begin months after the last order; orders of those months are not known to be missing."""
+    tables = shop_tables(60, 200)
+    newest = max(tables["orders"].column("placed_at").to_pylist())
+    tables["promotions"] = pa.table(
+        {"promotion_id": [1], "starts_at": pa.array([newest + timedelta(days=90)], pa.timestamp("us"))}
+    )
+    write_database(tmp_path / "shop.duckdb", tables)
+    tasks = {"churn": PQLTask(query=SHOP_TASKS["churn"])}
+    project = pipeline.init(str(tmp_path / "shop.duckdb"), tmp_path, tasks=tasks).project
+    snapshot = pipeline.snapshot(project)
+    assert snapshot.as_of > newest
+    anchors = pipeline.labels(project, "churn").anchors["test"]
+    assert datetime.fromisoformat(anchors[-1]) + timedelta(days=30) <= newest
+
+
+def test_labels_at_a_time_whose_window_is_not_over_are_refused(trained_project: Project) -> None:
+    newest = pipeline.snapshots(trained_project).current().as_of
+    with pytest.raises(TaskError, match="Choose an earlier time"):
+        pipeline.evaluate(trained_project, "spend", at=newest - timedelta(days=29))
+    assert pipeline.evaluate(trained_project, "spend", at=newest - timedelta(days=31))[2] == 200
+
+
+def test_a_label_for_an_entity_that_did_not_exist_yet_is_left_out(shop_project: Project) -> None:
+    snapshot = pipeline.snapshots(shop_project).current()
+    task = define_task(
+        "x", shop_project, snapshot.schema, PQLTask(query="PREDICT orders.gift FOR EACH orders.order_id")
+    )
+    times = snapshot.times("orders")
+    assert times is not None
+    keys = pa.chunked_array([snapshot.keys("orders").slice(0, 10).combine_chunks()])
+    early = Examples(keys, times[:10] - 1, np.zeros(10))
+    assert resolve_examples(snapshot, task, early).unknown == 10
+    assert resolve_examples(snapshot, task, Examples(keys, times[:10], np.zeros(10))).unknown == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "says"),
+    [
+        ("renewed", ["yes", "no", "yes"], "cannot be used"),
+        ("renewed", [1, 2, 1], "must hold 0 and 1"),
+        ("as_of", [1700000000, 1700000001, 1700000002], "not a time"),
+        ("who", ["x", "y", "z"], "cannot be used"),
+    ],
+)
+def test_label_files_that_cannot_be_used_say_why(
+    shop_project: Project, tmp_path: Path, column: str, values: list[object], says: str
+) -> None:
+    rows = {"who": [1, 2, 3], "as_of": [datetime(2024, 5, 1)] * 3, "renewed": [0, 1, 0], column: values}
+    pq.write_table(pa.table(rows), tmp_path / "labels.parquet")
+    config = LabelTask.model_validate(
+        {
+            "labels": str(tmp_path / "labels.parquet"),
+            "entity": {"column": "who", "key": "customers.customer_id"},
+            "time": "as_of",
+            "target": "renewed",
+            "task_type": "binary_classification",
+        }
+    )
+    snapshot = pipeline.snapshots(shop_project).current()
+    with open_source(shop_project.config.source, shop_project.root) as source, pytest.raises(TaskError, match=says):
+        define_task("renewal", shop_project, snapshot.schema, config).labels(source, snapshot)
+
+
+def test_times_of_labels_may_be_dates_zoned_or_finer_than_microseconds() -> None:
+    day = datetime(2024, 6, 1)
+    zoned = pa.chunked_array([pa.array([datetime(2024, 6, 1, tzinfo=UTC)], pa.timestamp("ns", tz="Europe/Rome"))])
+    for column in (pa.chunked_array([pa.array([day.date()])]), zoned):
+        assert utc_micros(column).cast(pa.int64()).to_pylist() == [to_micros(day)]
+    fine = pa.chunked_array([pa.array([1_234_567_891], pa.timestamp("ns"))])
+    assert utc_micros(fine).cast(pa.int64()).to_pylist() == [1_234_567]
+
+
+def test_a_task_may_be_named_like_a_keyword(own_project: Project) -> None:
+    tasks = {"predicted_spend": PQLTask(query=SHOP_TASKS["spend"])}
+    project = Project(own_project.root, own_project.config.model_copy(update={"tasks": tasks}))
+    assert pipeline.labels(project, "predicted_spend").task.name == "predicted_spend"
+
+
+def test_lists_are_written_to_csv_as_json(trained_project: Project, tmp_path: Path) -> None:
+    from forekey.cli.render import write_table
+
+    write_table(pipeline.predict(trained_project, "next_channel").table(), tmp_path / "x.csv")
+    assert '"[0.' in (tmp_path / "x.csv").read_text()
+    assert [p.name for p in tmp_path.iterdir()] == ["x.csv"]
