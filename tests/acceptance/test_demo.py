@@ -135,3 +135,13 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "holds other files" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_a_demo_killed_while_clearing_its_folder_can_run_again(tmp_path: Path) -> None:
+    from forekey.cli.walkthrough import _clear
+
+    _clear(tmp_path / "demo")
+    (tmp_path / "demo" / ".forekey" / "models").mkdir(parents=True)
+    (tmp_path / "demo" / "shop.duckdb").touch()
+    _clear(tmp_path / "demo")
+    assert [p.name for p in (tmp_path / "demo").iterdir()] == [".forekey-demo"]

@@ -13,6 +13,7 @@ from forekey import pipeline
 from forekey.errors import ServeError
 from forekey.project import Project
 from forekey.serving import create_app, listen, serve
+from forekey.serving.state import ServingState
 from forekey.store import open_store
 
 
@@ -128,6 +129,33 @@ def test_a_new_version_is_served_without_a_restart(own_project: Project) -> None
         pipeline.embed(own_project, "spend")
         assert client.get("/predict/spend/1").json()["model_version"] == "v2"
         assert client.get("/predict/spend/1?mode=online").json()["model_version"] == "v2"
+
+
+def test_an_online_answer_is_the_asked_entitys_whatever_is_published_meanwhile(
+    own_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new customer sorts before the others and shifts their rows; the loaded model still knows the old ones."""
+    import duckdb
+
+    with open_store(own_project) as store:
+        state = ServingState(own_project, store)
+        loaded = state._predictor("spend")
+        before = state.predict("spend", [7, 8], "online")
+        with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
+            connection.execute("INSERT INTO customers VALUES (-5, 'north', 30)")
+        pipeline.snapshot(own_project)
+        monkeypatch.setattr(state, "_predictor", lambda task: loaded)
+        assert state.predict("spend", [7, 8], "online") == before
+
+
+def test_a_service_that_cannot_listen_announces_nothing(trained_project: Project) -> None:
+    announced: list[bool] = []
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(ServeError):
+            serve(trained_project, port=other.getsockname()[1], on_listening=lambda: announced.append(True))
+    assert announced == []
 
 
 def test_before_anything_is_embedded_the_answer_says_what_to_do(shop_project: Project) -> None:

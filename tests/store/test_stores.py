@@ -101,6 +101,26 @@ def test_a_reader_keeps_its_version_until_the_one_after_the_next(store: KeyValue
     assert embeddings.get_many(held, [1]) == [None]
 
 
+def test_a_version_whose_writing_was_cut_short_is_dropped_by_the_next(store: KeyValueStore) -> None:
+    writes = iter([True, False])
+    original = store.put_many
+
+    def put_many(items):  # type: ignore[no-untyped-def]
+        if not next(writes):
+            original(list(items)[:1])
+            raise KeyboardInterrupt
+        original(items)
+
+    store.put_many = put_many  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        publish(store, version("v1-cut"))
+    store.put_many = original  # type: ignore[method-assign]
+    assert EmbeddingStore(store).current("churn") is None
+    publish(store, version("v1-whole"))
+    assert not list(store.scan(b"record/churn/v1-cut"))
+    assert len(list(store.scan(b"record/churn/"))) == 3
+
+
 def test_tasks_do_not_see_each_other(store: KeyValueStore) -> None:
     publish(store, version())
     publish(store, replace(version(), task="churn2"), offset=1.0)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
@@ -57,7 +58,7 @@ def show(shown: Shown, as_json: bool) -> None:
 
 @contextmanager
 def listening(as_json: bool) -> Iterator[Listener]:
-    """Show progress on standard error: a spinner and epochs on a terminal, plain lines elsewhere, nothing for JSON."""
+    """Show progress on standard error: a bar and epochs on a terminal, plain lines elsewhere, nothing for JSON."""
     if as_json:
         yield Listener()
         return
@@ -65,8 +66,15 @@ def listening(as_json: bool) -> Iterator[Listener]:
     if not errors.is_terminal:
         yield Listener(lambda step: errors.print(f"  {step}"), lambda e: errors.print(f"  {_epoch(e)}"))
         return
-    with errors.status("starting") as status:
-        yield Listener(status.update, lambda e: errors.print(f"  {_epoch(e)}"))
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True) as progress:
+        bar = progress.add_task("starting", total=None)
+
+        def epoch(seen: Any) -> None:
+            progress.console.print(f"  {_epoch(seen)}")
+            progress.update(bar, total=seen.of, completed=seen.number)
+
+        yield Listener(lambda step: progress.reset(bar, total=None, description=step), epoch)
 
 
 def _epoch(epoch: Any) -> str:
