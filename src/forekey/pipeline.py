@@ -214,6 +214,16 @@ def predict(project: Project, name: str, *, as_of: datetime | None = None) -> Ba
     return predict_everyone(load_predictor(model, current), model, task, population, moment, project.place("scratch"))
 
 
+def write_back(project: Project, table: str, rows: pa.Table) -> None:
+    """Write a table into the source database, replacing one of an earlier export but none that the graph is made of."""
+    from forekey.source import open_source
+
+    if table in project.config.tables:
+        raise ProjectError(f"'{table}' is a table that the graph is made of. Choose another name for the export.")
+    with open_source(project.config.source, project.root, writable=True) as source:
+        source.write_table(table, rows)
+
+
 def monitor(project: Project) -> MonitorReport:
     """Look once: drift, graph statistics, freshness, latency, and the quality of predictions whose time has come."""
     from forekey.monitoring import observe

@@ -80,6 +80,9 @@ def test_the_whole_way_by_commands(root: Path) -> None:
     assert {"task", "version", "entities", "seconds"} <= set(embedded)
     assert embedded["entities"] == 80
     assert run_json("predict", "spend", *at, "--out", str(root / "spend.parquet"))["rows"] == 80
+    assert run_json("predict", "spend", *at, "--table", "spend_predictions")["out"] == "spend_predictions"
+    assert "the graph is made of" in run("predict", "spend", *at, "--table", "orders", code=2)
+    assert "--out FILE or --table NAME" in run("predict", "spend", *at, code=2)
     assert set(run_json("monitor", *at)) >= {"drift", "quality", "tables", "edges", "latency"}
     challenge = run_json("retrain", "spend", *at, "--preset", "fast", "--seed", "3", code=1)
     assert challenge["verdict"]["promote"] is False

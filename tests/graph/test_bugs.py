@@ -11,7 +11,7 @@ import pytest
 
 from forekey.errors import SchemaError, SnapshotError
 from forekey.graph import SnapshotStore, build_snapshot
-from forekey.schema import ColumnSchema, DType, Stype, TableSchema
+from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
 from forekey.source import infer_schema
 from forekey.source.duck import DuckDBSource
 from tests.support.databases import START, source_of
@@ -43,8 +43,6 @@ def test_a_moment_declared_as_the_key_is_taken_as_time(tmp_path: Path) -> None:
 
 
 def test_a_time_column_set_to_ignore_still_tells_the_time(tmp_path: Path) -> None:
-    from forekey.schema import Schema
-
     source = source_of(
         {"events": pa.table({"id": [2, 1], "at": pa.array([START, START + timedelta(days=1)], pa.timestamp("us"))})}
     )
@@ -63,6 +61,20 @@ def test_integers_that_arrive_as_floats_still_refer(tmp_path: Path) -> None:
     assert snapshot.parents(schema.edge_types[0]).tolist() == [0, -1, 2, -1]
 
 
+def test_keys_are_not_rounded_into_others(tmp_path: Path) -> None:
+    users = pa.table({"user_id": [7, 8, 1000]})
+    visits = pa.table({"visit_id": [1, 2, 3, 4, 5, 6], "user_id": ["7", "7.5", "8.0", " 7 ", "x", "1e3"]})
+    columns = (ColumnSchema("visit_id", DType.INTEGER, Stype.ID), ColumnSchema("user_id", DType.TEXT, Stype.ID))
+    schema = Schema(
+        (
+            TableSchema("users", (ColumnSchema("user_id", DType.INTEGER, Stype.ID),), "user_id"),
+            TableSchema("visits", columns, "visit_id", foreign_keys=(ForeignKey("user_id", "users"),)),
+        )
+    )
+    snapshot = build_snapshot(source_of({"users": users, "visits": visits}), schema, SnapshotStore(tmp_path))
+    assert snapshot.parents(schema.edge_types[0]).tolist() == [0, -1, 1, 0, -1, 2]
+
+
 def test_building_the_same_again_keeps_where_it_came_from(tmp_path: Path) -> None:
     users = pa.table({"user_id": [1, 2]})
     source = source_of({"users": users})
@@ -77,13 +89,24 @@ def test_building_the_same_again_keeps_where_it_came_from(tmp_path: Path) -> Non
 
 def test_an_array_of_nonsense_of_the_right_size_is_a_damaged_snapshot(tmp_path: Path) -> None:
     source = source_of({"users": pa.table({"user_id": [1, 2]})})
-    snapshot = build_snapshot(source, infer_schema(source).schema, SnapshotStore(tmp_path))
+    build_snapshot(source, infer_schema(source).schema, SnapshotStore(tmp_path))
     for file in (tmp_path / "files").iterdir():
-        file.write_bytes(b"\0" * file.stat().st_size)
-    with pytest.raises(SnapshotError, match="damaged"):
-        snapshot.lookup("users", [1])
-    with pytest.raises(SnapshotError, match="damaged"):
-        SnapshotStore(tmp_path).current().rows("users")
+        contents = file.read_bytes()
+        file.write_bytes(b"\0" * len(contents))
+        with pytest.raises(SnapshotError, match="damaged"):
+            SnapshotStore(tmp_path).current()
+        file.write_bytes(contents)
+    SnapshotStore(tmp_path).current().verify()
+
+
+def test_an_open_snapshot_stays_readable_when_its_files_are_pruned(tmp_path: Path) -> None:
+    store = SnapshotStore(tmp_path)
+    source = source_of({"users": pa.table({"user_id": [1, 2]})})
+    held = build_snapshot(source, infer_schema(source).schema, store)
+    build_snapshot(source_of({"users": pa.table({"user_id": [5]})}), held.schema, store)
+    assert store.prune(0, min_age_seconds=0) == 1
+    assert held.lookup("users", [2, 5]).tolist() == [1, -1]
+    assert held.keys("users").to_pylist() == [1, 2]
 
 
 def test_which_of_two_rows_with_one_key_stays_does_not_depend_on_their_order(tmp_path: Path) -> None:

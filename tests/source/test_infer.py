@@ -56,6 +56,22 @@ def test_declared_keys_win_over_names() -> None:
     assert not [g for g in inference.guesses if g.what in {"primary_key", "foreign_key"}]
 
 
+def test_a_table_without_rows_keeps_its_time_column_and_irregular_plurals_their_key() -> None:
+    people = pa.table({"person_id": [1, 2], "x": [1.0, 2.0]})
+    visits = pa.table({"person_id": pa.array([], pa.int64()), "seen_at": pa.array([], pa.timestamp("us"))})
+    ages = pa.table({"person_id": [2, 1], "age": [3.0, 4.0]})
+    schema = infer_schema(source_of({"people": people, "visits": visits, "ages": ages})).schema
+    assert schema.table("people").primary_key == "person_id"
+    assert schema.table("visits").time_column == "seen_at"
+
+
+def test_a_one_to_one_extension_refers_to_what_it_extends() -> None:
+    households = pa.table({"household_id": [1, 2, 3]})
+    demographics = pa.table({"household_id": [1, 2], "age": ["old", "young"]})
+    schema = infer_schema(source_of({"households": households, "demographics": demographics})).schema
+    assert [str(e) for e in schema.edge_types] == ["demographics.household_id->households"]
+
+
 def test_a_reference_needs_the_values_not_only_the_name() -> None:
     users = pa.table({"user_id": [1, 2, 3]})
     other = pa.table({"user_id": [100, 200, 300, 400], "x": [1.0, 2.0, 3.0, 4.0]})

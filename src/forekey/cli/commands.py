@@ -166,18 +166,27 @@ def embed(task: str, root: Path, as_json: bool, verbose: bool) -> None:
 
 @cli.command()
 @click.argument("task")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A .parquet or .csv file.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this .parquet or .csv file.")
+@click.option("--table", help="Write to this table of the source database, replacing it.")
 @click.option("--as-of", type=click.DateTime(), help="Predict as of this time (UTC) instead of the snapshot's.")
 @_common
-def predict(task: str, out: Path, as_of: datetime | None, root: Path, as_json: bool, verbose: bool) -> None:
+def predict(
+    task: str, out: Path | None, table: str | None, as_of: datetime | None, root: Path, as_json: bool, verbose: bool
+) -> None:
     """Export predictions for every entity that TASK speaks of."""
     from forekey import pipeline
     from forekey.cli import render
 
-    batch = pipeline.predict(_open(root), task, as_of=as_of)
-    table = batch.table()
-    render.write_table(table, out)
-    render.show(render.exported(task, batch, len(table), out), as_json)
+    if (out is None) == (table is None):
+        raise click.UsageError("Say where to: --out FILE or --table NAME.")
+    project = _open(root)
+    batch = pipeline.predict(project, task, as_of=as_of)
+    rows = batch.table()
+    if out is not None:
+        render.write_table(rows, out)
+    if table is not None:
+        pipeline.write_back(project, table, rows)
+    render.show(render.exported(task, batch, len(rows), str(out or table)), as_json)
 
 
 @cli.command()

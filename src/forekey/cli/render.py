@@ -224,14 +224,14 @@ def embedded(done: Embedded) -> Shown:
     )
 
 
-def exported(task: str, batch: BatchPredictions, rows: int, out: Path) -> Shown:
+def exported(task: str, batch: BatchPredictions, rows: int, out: str) -> Shown:
     """Show where predictions were written."""
     data = {
         "task": task,
         "model_version": batch.model.version,
         "as_of": batch.as_of.isoformat(),
         "rows": rows,
-        "out": str(out),
+        "out": out,
     }
     return Shown(data, Text(f"{rows:,} predictions of {task} as of {batch.as_of} written to {out}."))
 

@@ -129,7 +129,7 @@ class _Story:
             batch = pipeline.predict(project, task)
             rows = batch.table()
             render.write_table(rows, out)
-            self._show(f"predict_{task}", render.exported(task, batch, len(rows), out))
+            self._show(f"predict_{task}", render.exported(task, batch, len(rows), str(out)))
 
     def _four_weeks_later(self, project: Project) -> None:
         self._heading("Four weeks later: new rows arrive in the shop's database")

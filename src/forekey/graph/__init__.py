@@ -3,6 +3,7 @@
 from forekey.graph.build import build_snapshot
 from forekey.graph.clock import MICROS_PER_DAY, Micros, from_micros, in_utc, to_micros, utc_now
 from forekey.graph.integrity import Finding, Integrity, check_integrity
+from forekey.graph.keys import stored_key
 from forekey.graph.snapshot import Snapshot, SnapshotStore
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "check_integrity",
     "from_micros",
     "in_utc",
+    "stored_key",
     "to_micros",
     "utc_now",
 ]

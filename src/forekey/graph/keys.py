@@ -16,9 +16,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from sqlglot import exp
 
 from forekey.errors import SnapshotError
 from forekey.schema import DType
+
+
+def stored_key(value: exp.Expression, own: DType, target: DType) -> exp.Expression:
+    """Write, in SQL, a key as keys of the family ``target`` are stored: a 64-bit integer, or text.
+
+    7.0 and '7' are the key 7; 7.5 is no key, and must not be rounded to one.
+    """
+    if target is not DType.INTEGER:
+        return exp.TryCast(this=value, to=exp.DataType.build("VARCHAR"))
+    whole = exp.TryCast(this=value, to=exp.DataType.build("BIGINT"))
+    if own is DType.INTEGER:
+        return whole
+    number = exp.TryCast(this=value.copy(), to=exp.DataType.build("DOUBLE"))
+    return exp.Case().when(exp.EQ(this=number, expression=exp.func("floor", number.copy())), whole)
 
 
 def key_type(dtype: DType) -> pa.DataType:

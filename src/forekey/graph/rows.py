@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
 
-from forekey.schema import ColumnSchema, DType, Schema, Stype, TableSchema
+from forekey.graph.keys import stored_key
+from forekey.schema import ColumnSchema, Schema, Stype, TableSchema
 from forekey.source import Source
 
 
@@ -75,16 +76,10 @@ def newest_time(source: Source, table: TableSchema, now: str) -> Any:
     return source.query(statement).read_all().column("newest")[0].as_py()
 
 
-def storage_type(column: ColumnSchema, schema: Schema, table: TableSchema) -> str:
-    """Return the DuckDB type in which a column is kept: it follows from what the column means."""
+def storage_type(column: ColumnSchema, table: TableSchema) -> str:
+    """Return the DuckDB type in which a column that is no key is kept: it follows from what the column means."""
     if column.name == table.time_column:
         return "TIMESTAMP"
-    key_of = {fk.column: schema.table(fk.parent) for fk in table.foreign_keys}
-    if column.name in key_of:
-        parent = key_of[column.name]
-        return _key_type(parent.column(parent.primary_key or "").dtype)
-    if column.name == table.primary_key:
-        return _key_type(column.dtype)
     return {
         Stype.NUMERICAL: "DOUBLE",
         Stype.TIMESTAMP: "TIMESTAMP",
@@ -140,15 +135,18 @@ def _typed(schema: Schema, table: TableSchema) -> exp.Select:
 
 
 def _as_stored(column: ColumnSchema, schema: Schema, table: TableSchema) -> Any:
-    kind = storage_type(column, schema, table)
     value = exp.column(column.name, quoted=True)
+    parents = {fk.column: schema.table(fk.parent) for fk in table.foreign_keys}
+    if column.name in parents:
+        parent = parents[column.name]
+        return stored_key(value, column.dtype, parent.column(parent.primary_key or "").dtype)
+    if column.name == table.primary_key:
+        return stored_key(value, column.dtype, column.dtype)
+    kind = storage_type(column, table)
     stored = exp.TryCast(this=value, to=exp.DataType.build(kind, dialect="duckdb"))
     if kind == "TIMESTAMP":
         # An infinite moment is no moment.
         return exp.Case().when(exp.func("isfinite", stored.copy()), stored)
-    if kind == "BIGINT" and column.dtype is DType.FLOAT:
-        # 7.0 is the key 7; 7.5 is no key, and must not be rounded to one.
-        return exp.Case().when(exp.EQ(this=value.copy(), expression=exp.func("floor", value.copy())), stored)
     return stored
 
 
@@ -208,10 +206,6 @@ def _order(table: TableSchema, *, whole: bool = False) -> list[exp.Ordered]:
     keyed = table.primary_key is not None and not whole
     rest = [] if keyed else [c.name for c in kept_columns(table) if c.name not in leading]
     return [exp.Ordered(this=exp.column(c, quoted=True), desc=False, nulls_first=False) for c in [*leading, *rest]]
-
-
-def _key_type(dtype: DType) -> str:
-    return "BIGINT" if dtype is DType.INTEGER else "VARCHAR"
 
 
 def _timestamp(moment: str) -> exp.Expression:

@@ -10,6 +10,7 @@ numbered in the order of time (see :mod:`forekey.graph.rows`).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
@@ -33,7 +34,10 @@ FORMAT = 1
 
 
 class Snapshot:
-    """A graph on disk. Opening maps files and reads no row; every array is read-only."""
+    """A graph on disk. Opening maps every file and reads no row; every array is read-only.
+
+    What is mapped stays readable when a later build prunes the files.
+    """
 
     def __init__(self, manifest: dict[str, Any], pool: Pool) -> None:
         self.manifest = manifest
@@ -42,6 +46,12 @@ class Snapshot:
         self._pool = pool
         self._arrays: dict[tuple[str, str], NDArray[Any]] = {}
         self._rows: dict[str, pa.Table] = {}
+        for owner, part in [*manifest["tables"].items(), *manifest["edges"].items()]:
+            for name, ref in part["files"].items():
+                if name == "rows":
+                    self._rows[owner] = pool.table(FileRef(*ref))
+                else:
+                    self._arrays[owner, name] = np.asarray(pool.array(FileRef(*ref)))
 
     @property
     def as_of(self) -> datetime:
@@ -63,23 +73,19 @@ class Snapshot:
 
     def rows(self, table: str) -> pa.Table:
         """Return a table's rows, keys and time included; row number ``i`` of the graph is row ``i`` here."""
-        if table not in self._rows:
-            self._rows[table] = self._pool.table(FileRef(*self.manifest["tables"][table]["files"]["rows"]))
         return self._rows[table]
 
     def times(self, table: str) -> Micros | None:
         """Return the time of each row, ``[num_nodes] int64`` ascending; None for a table without a time column."""
-        files = self.manifest["tables"][table]["files"]
-        return self._array(table, "times", files) if "times" in files else None
+        return self._arrays.get((table, "times"))
 
     def parents(self, edge: EdgeType) -> NDArray[np.int32]:
         """Return the parent row of each child row, ``[num_children] int32``; -1 for NULL and orphans."""
-        return self._array(str(edge), "parents", self.manifest["edges"][str(edge)]["files"])
+        return self._arrays[str(edge), "parents"]
 
     def children(self, edge: EdgeType) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Return CSR ``indptr [num_parents + 1] int64`` and ``indices [num_edges] int32``, each row's by time."""
-        files = self.manifest["edges"][str(edge)]["files"]
-        return self._array(str(edge), "indptr", files), self._array(str(edge), "indices", files)
+        return self._arrays[str(edge), "indptr"], self._arrays[str(edge), "indices"]
 
     def visible(self, table: str, moments: Micros) -> NDArray[np.int64]:
         """Return, for each moment, how many leading rows are at or before it: row ``r`` is visible if ``r < bound``."""
@@ -107,8 +113,7 @@ class Snapshot:
 
     def lookup_numbers(self, table: str, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return the row of each key number (see :mod:`forekey.graph.keys`), -1 where no row has it."""
-        files = self.manifest["tables"][table]["files"]
-        return find(self._array(table, "key_numbers", files), self._array(table, "key_rows", files), numbers)
+        return find(self._arrays[table, "key_numbers"], self._arrays[table, "key_rows"], numbers)
 
     def keys(self, table: str) -> pa.ChunkedArray:
         """Return the primary key of each row."""
@@ -118,11 +123,6 @@ class Snapshot:
         """Read every file and compare it with its hash; :class:`SnapshotError` names the first that differs."""
         for ref in file_refs(self.manifest):
             self._pool.verify(ref)
-
-    def _array(self, owner: str, name: str, files: dict[str, Any]) -> NDArray[Any]:
-        if (owner, name) not in self._arrays:
-            self._arrays[owner, name] = np.asarray(self._pool.array(FileRef(*files[name])))
-        return self._arrays[owner, name]
 
 
 class SnapshotStore:
@@ -146,34 +146,18 @@ class SnapshotStore:
 
     def open(self, snapshot_id: str) -> Snapshot:
         """Open one snapshot; every file it names must be there in full."""
-        path = self.folder / f"{snapshot_id}.json"
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            if manifest["format"] != FORMAT or manifest["id"] != snapshot_id or identify(manifest) != snapshot_id:
-                raise KeyError("format")
-        except FileNotFoundError:
-            raise SnapshotError(f"There is no snapshot '{snapshot_id}'. Run `forekey snapshot` to build one.") from None
-        except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-            raise SnapshotError(
-                f"The snapshot is damaged: '{path}' is not a manifest of format {FORMAT}. "
-                "Run `forekey snapshot --full` to build it again from the source."
-            ) from error
-        snapshot = Snapshot(manifest, self.pool)
-        for ref in file_refs(manifest):
-            self.pool.check(ref)
-        return snapshot
+        return Snapshot(self._manifest(snapshot_id), self.pool)
 
-    def list(self) -> list[Snapshot]:
-        """Return all snapshots, oldest first."""
-        names = [p.stem for p in self.folder.glob("*.json")]
-        found = [Snapshot(m, self.pool) for m in map(self._known, names) if m is not None]
-        return sorted(found, key=lambda s: str(s.manifest["created_at"]))
+    def ids(self) -> list[str]:
+        """Return the ids of all snapshots, oldest first; damaged manifests are passed over."""
+        found = [m for p in self.folder.glob("*.json") if (m := self._manifest_or_none(p.stem)) is not None]
+        return [m["id"] for m in sorted(found, key=lambda m: str(m["created_at"]))]
 
     def publish(self, manifest: dict[str, Any]) -> Snapshot:
         """Make a manifest whose files are in the pool the current snapshot, in one step."""
         manifest = {**manifest, "id": identify(manifest)}
         path = self.folder / f"{manifest['id']}.json"
-        known = self._known(manifest["id"])
+        known = self._manifest_or_none(manifest["id"])
         if known is not None:
             # The same graph again: it keeps where it came from.
             manifest |= {name: known[name] for name in ("parent", "created_at")}
@@ -181,20 +165,14 @@ class SnapshotStore:
         write_atomically(self.folder / "current", manifest["id"])
         return self.open(manifest["id"])
 
-    def _known(self, snapshot_id: str) -> dict[str, Any] | None:
-        try:
-            return self.open(snapshot_id).manifest
-        except SnapshotError:
-            return None
-
     def prune(self, keep: int, min_age_seconds: float = 3600.0) -> int:
         """Delete all but the newest ``keep`` snapshots (the current one stays) and files that no snapshot needs.
 
         Returns how many snapshots are gone. Files younger than ``min_age_seconds`` wait for the next time.
         """
-        current = self.current_or_none()
-        kept = {s.id for s in self.list()[-keep:]} if keep else set()
-        kept |= {current.id} if current else set()
+        pointer = self.folder / "current"
+        kept = {*self.ids()[-keep:]} if keep else set()
+        kept |= {pointer.read_text().strip()} if pointer.is_file() else set()
         needed: set[str] = set()
         gone = 0
         for path in self.folder.glob("*.json"):
@@ -206,6 +184,27 @@ class SnapshotStore:
         self.pool.sweep(needed, min_age_seconds)
         return gone
 
+    def _manifest(self, snapshot_id: str) -> dict[str, Any]:
+        path = self.folder / f"{snapshot_id}.json"
+        try:
+            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if manifest["format"] != FORMAT or manifest["id"] != snapshot_id or identify(manifest) != snapshot_id:
+                raise KeyError("format")
+        except FileNotFoundError:
+            raise SnapshotError(f"There is no snapshot '{snapshot_id}'. Run `forekey snapshot` to build one.") from None
+        except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+            raise SnapshotError(
+                f"The snapshot is damaged: '{path}' is not a manifest of format {FORMAT}. "
+                "Run `forekey snapshot --full` to build it again from the source."
+            ) from error
+        return manifest
+
+    def _manifest_or_none(self, snapshot_id: str) -> dict[str, Any] | None:
+        try:
+            return self._manifest(snapshot_id)
+        except SnapshotError:
+            return None
+
 
 def file_refs(manifest: dict[str, Any]) -> list[FileRef]:
     """Return every file that a manifest names."""
@@ -215,8 +214,6 @@ def file_refs(manifest: dict[str, Any]) -> list[FileRef]:
 
 def identify(manifest: dict[str, Any]) -> str:
     """Hash what a manifest says of the data: schema, as-of time, and the contents of every file."""
-    import hashlib
-
     told = {
         "format": manifest["format"],
         "schema": manifest["schema"],

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from sqlglot import exp
 
+from forekey.graph import stored_key
 from forekey.query.bound import BoundAggregation, BoundQuery, TaskType
 from forekey.query.calendar import shift
 from forekey.query.tree import (
@@ -27,7 +28,7 @@ from forekey.query.tree import (
     Window,
     is_condition,
 )
-from forekey.schema import ColumnSchema, DType, EdgeType, Schema, TableSchema
+from forekey.schema import DType, EdgeType, Schema, TableSchema
 
 
 def label_sql(
@@ -168,7 +169,9 @@ def _anchors(bound: BoundQuery, anchors: Sequence[datetime]) -> exp.Select:
 
 def _entities(bound: BoundQuery, anchors: Sequence[datetime]) -> exp.Select:
     table = bound.entity
-    key = _as_key(exp.column(bound.entity_key.name, table="e", quoted=True), bound.entity_key, bound.entity_key)
+    key = stored_key(
+        exp.column(bound.entity_key.name, table="e", quoted=True), bound.entity_key.dtype, bound.entity_key.dtype
+    )
     born = _moment(exp.column(table.time_column, table="e", quoted=True)) if table.time_column else None
     used = {c: b for c, b in bound.columns.items() if c != bound.query.entity}
     statement = exp.select(key.as_("entity")).distinct().from_(_table(table.name, "e"))
@@ -182,7 +185,7 @@ def _entities(bound: BoundQuery, anchors: Sequence[datetime]) -> exp.Select:
         statement, alias = _join_up(statement, bound.schema, reached.path, "e", _column_name(bound, column))
         statement = statement.select(exp.column(column.name, table=alias, quoted=True).as_(_column_name(bound, column)))
     if bound.query.ids is not None:
-        statement = statement.where(key.isin(*(_literal(i, bound.entity_key.dtype) for i in bound.query.ids)))
+        statement = statement.where(key.isin(*(_literal(i, own.dtype) for i in bound.query.ids)))
     return statement.where(key.is_(exp.null()).not_())
 
 
@@ -266,11 +269,11 @@ def _join_to_entity(
     """Join from the rows up to the table that holds the entity's key; return that key as an expression."""
     own = bound.entity_key
     if not aggregation.path:
-        return statement, _as_key(exp.column(own.name, table="r", quoted=True), own, own)
+        return statement, stored_key(exp.column(own.name, table="r", quoted=True), own.dtype, own.dtype)
     statement, alias = _join_up(statement, bound.schema, aggregation.path[:-1], "r", "up")
     last = aggregation.path[-1]
     column = bound.schema.table(last.child).column(last.column)
-    return statement, _as_key(exp.column(column.name, table=alias, quoted=True), column, own)
+    return statement, stored_key(exp.column(column.name, table=alias, quoted=True), column.dtype, own.dtype)
 
 
 def _join_anchors(statement: exp.Select, bound: BoundQuery, aggregation: BoundAggregation) -> exp.Select:
@@ -296,8 +299,8 @@ def _join_up(
         column = schema.table(edge.child).column(edge.column)
         upper = f"{prefix}_{i}"
         on = exp.EQ(
-            this=_as_key(exp.column(edge.column, table=alias, quoted=True), column, key),
-            expression=_as_key(exp.column(key.name, table=upper, quoted=True), key, key),
+            this=stored_key(exp.column(edge.column, table=alias, quoted=True), column.dtype, key.dtype),
+            expression=stored_key(exp.column(key.name, table=upper, quoted=True), key.dtype, key.dtype),
         )
         statement = statement.join(_table(edge.parent, upper), on=on, join_type="left")
         alias = upper
@@ -421,17 +424,6 @@ def _timestamp(moment: datetime) -> exp.Expression:
 def _moment(column: exp.Expression) -> exp.Expression:
     """Return a date or timestamp as a timestamp without zone, in UTC (sources set their session's zone to UTC)."""
     return exp.cast(column, "TIMESTAMP")
-
-
-def _as_key(column: exp.Expression, own: ColumnSchema, target: ColumnSchema) -> exp.Expression:
-    """Return a key in the form that keys of ``target`` have everywhere: a 64-bit integer, or text."""
-    if target.dtype is DType.INTEGER:
-        return (
-            exp.cast(column, "BIGINT")
-            if own.dtype is DType.INTEGER
-            else exp.TryCast(this=column, to=exp.DataType.build("BIGINT"))
-        )
-    return exp.cast(column, "VARCHAR")
 
 
 def _table(name: str, alias: str) -> exp.Table:

@@ -70,7 +70,8 @@ def infer_schema(source: Source) -> Inference:
     tables = source.tables()
     profiles = {t.name: profile_table(source, t) for t in tables}
     guesses: list[Guess] = []
-    primary = {t.name: _primary_key(source, t, profiles[t.name], guesses) for t in tables}
+    names = [t.name for t in tables]
+    primary = {t.name: _primary_key(source, t, profiles[t.name], names, guesses) for t in tables}
     columns = {t.name: {c.name: c for c in t.columns} for t in tables}
     schemas = []
     for table in tables:
@@ -86,7 +87,7 @@ def infer_schema(source: Source) -> Inference:
 
 
 def _primary_key(
-    source: Source, table: TableInfo, profile: dict[str, ColumnProfile], guesses: list[Guess]
+    source: Source, table: TableInfo, profile: dict[str, ColumnProfile], names: Iterable[str], guesses: list[Guess]
 ) -> str | None:
     dtypes = {c.name: c.dtype for c in table.columns}
     if len(table.primary_key) == 1 and dtypes[table.primary_key[0]] is not DType.TIMESTAMP:
@@ -99,7 +100,7 @@ def _primary_key(
         guesses.append(Guess(table.name, joined, "primary_key", "composite keys are not nodes yet: taken as no key"))
         return None
     scored = [
-        (key_name_score(table.name, c.name) + (0.1 if i == 0 else 0.0), -i, c)
+        (key_name_score(table.name, c.name, names) + (0.1 if i == 0 else 0.0), -i, c)
         for i, c in enumerate(table.columns)
         if c.dtype in _KEY_TYPES and profile[c.name].nulls == 0 and profile[c.name].looks_unique
     ]
@@ -174,7 +175,7 @@ def _best_parent(
 def _time_column(table: TableInfo, profile: dict[str, ColumnProfile], guesses: list[Guess]) -> str | None:
     if table.time_column is not None:
         return table.time_column
-    times = [c.name for c in table.columns if c.dtype is DType.TIMESTAMP and profile[c.name].non_null > 0]
+    times = [c.name for c in table.columns if c.dtype is DType.TIMESTAMP and _could_tell_time(profile[c.name])]
     scored = sorted(
         ((time_name_score(singular(table.name), name), -i, name) for i, name in enumerate(times)), reverse=True
     )
@@ -184,6 +185,11 @@ def _time_column(table: TableInfo, profile: dict[str, ColumnProfile], guesses: l
     why = "the only timestamp" if len(times) == 1 else f"reads most like the moment of the row among {len(times)}"
     guesses.append(Guess(table.name, name, "time_column", why))
     return name
+
+
+def _could_tell_time(profile: ColumnProfile) -> bool:
+    """Whether there are moments in a column, or no rows yet to have any."""
+    return profile.non_null > 0 or profile.rows == 0
 
 
 def _stype(table: str, column: ColumnInfo, profile: ColumnProfile, is_key: bool, guesses: list[Guess]) -> Stype:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _KEY_WORDS = ("id", "key", "pk", "uuid", "guid", "code", "upc", "sku", "isbn", "number", "no", "num")
 _GENERIC_KEYS = frozenset({"id", "key", "pk", "uuid", "guid", "code", "number", "no", "num"})
@@ -30,8 +31,8 @@ def singular(name: str) -> str:
     return joined[:-1] if joined.endswith("s") and not joined.endswith("ss") else joined
 
 
-def key_name_score(table: str, column: str) -> float:
-    """Score from 0 to 1: how much the column is named like the table's own key."""
+def key_name_score(table: str, column: str, tables: Iterable[str] = ()) -> float:
+    """Score from 0 to 1: how much the column is named like the table's own key, and not like that of another table."""
     parts = words(column)
     if not parts or parts[-1] not in _KEY_WORDS:
         return 0.0
@@ -39,7 +40,11 @@ def key_name_score(table: str, column: str) -> float:
     own = singular(table)
     if stem in {"", own}:
         return 1.0
-    return 0.6 if own.endswith(stem) or stem.endswith(own) or own.startswith(stem) or stem.startswith(own) else 0.2
+    if any(stem == singular(other) for other in tables):
+        return 0.2
+    # person_id of people: plurals are not always regular, and no other table bears the name.
+    related = own.endswith(stem) or stem.endswith(own) or own.startswith(stem) or stem.startswith(own)
+    return 0.6 if related else 0.45
 
 
 def names_parent(column: str, parent: str, key: str) -> bool:

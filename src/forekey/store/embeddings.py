@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from forekey.errors import StoreError
 from forekey.store.protocol import KeyValueStore
 
 _LONGEST_KEY = 256
+_ABANDONED_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,19 @@ class EmbeddingStore:
         embeddings: NDArray[np.float32],
         eligible: NDArray[np.bool_],
     ) -> None:
-        """Write all records of a version, then make it the current one; then drop what nobody reads any more."""
-        before = self.current(version.task)
+        """Write all records of a version, then make it the current one; then drop what nobody reads any more.
+
+        While records are written the version is marked as begun, so that what a killed process leaves is found: a
+        mark that is older than an hour is swept up with its records. Another process may publish at the same time.
+        """
         matrix = predictions.reshape(len(keys), version.outputs)
-        # The version is listed first, so that one whose writing is cut short is found and dropped by the next.
-        self._store.put_many([(_meta_key(version.task, version.version), orjson.dumps(asdict(version)))])
+        mark = _begun_key(version.task, version.version)
+        self._store.put_many([(mark, repr(time.time()).encode())])
         self._store.put_many(_records(version, keys, matrix, embeddings, eligible))
+        self._store.put_many([(_meta_key(version.task, version.version), orjson.dumps(asdict(version)))])
+        before = self.current(version.task)
         self._store.put_many([(_pointer_key(version.task), version.version.encode())])
+        self._store.delete_prefix(mark)
         self._drop_others(version.task, {version.version, before.version if before else ""})
 
     def current(self, task: str) -> EmbeddingVersion | None:
@@ -97,11 +105,15 @@ class EmbeddingStore:
             yield key[len(prefix) :].decode(), _unpack(value, version)
 
     def _drop_others(self, task: str, keep: set[str]) -> None:
-        prefix = _meta_key(task, "")
-        for name in [key[len(prefix) :].decode() for key, _ in self._store.scan(prefix)]:
-            if name not in keep:
-                self._store.delete_prefix(_record_prefix(task, name))
-                self._store.delete_prefix(_meta_key(task, name))
+        begun = {k: float(v) for k, v in self._names_under(_begun_key(task, ""))}
+        finished = [name for name, _ in self._names_under(_meta_key(task, "")) if name not in begun]
+        abandoned = [name for name, since in begun.items() if time.time() - since > _ABANDONED_SECONDS]
+        for name in {*finished, *abandoned} - keep:
+            for prefix in (_record_prefix(task, name), _meta_key(task, name), _begun_key(task, name)):
+                self._store.delete_prefix(prefix)
+
+    def _names_under(self, prefix: bytes) -> list[tuple[str, bytes]]:
+        return [(key[len(prefix) :].decode(), value) for key, value in self._store.scan(prefix)]
 
 
 def new_version_name(model_version: str) -> str:
@@ -141,6 +153,10 @@ def _record_prefix(task: str, version: str) -> bytes:
 
 def _meta_key(task: str, version: str) -> bytes:
     return f"meta/{task}/{version}".encode()
+
+
+def _begun_key(task: str, version: str) -> bytes:
+    return f"begun/{task}/{version}".encode()
 
 
 def _pointer_key(task: str) -> bytes:

@@ -130,7 +130,7 @@ class Task:
 
     def population(self, source: Source, snapshot: Snapshot, anchor: datetime) -> pa.ChunkedArray | None:
         """Return the keys of the entities that the task speaks of at a time; None if that is everyone."""
-        if self.bound is None or self.bound.query.where is None:
+        if self.bound is None or (self.bound.query.where is None and self.bound.query.ids is None):
             return None
         statement = population_sql(self.bound, anchor, unclean=unclean_tables(snapshot))
         return source.query(statement).read_all().column("entity")

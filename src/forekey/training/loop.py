@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -138,36 +138,17 @@ def _batches(
 def _ahead(
     make: Callable[[NDArray[np.int64]], tuple[GraphBatch, Tensor]], parts: list[NDArray[np.int64]]
 ) -> Iterator[tuple[GraphBatch, Tensor]]:
-    ready: queue.Queue[tuple[GraphBatch, Tensor] | Exception | None] = queue.Queue(_AHEAD)
-    stop = threading.Event()
-
-    def put(item: tuple[GraphBatch, Tensor] | Exception | None) -> None:
-        while not stop.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for part in parts:
-                if stop.is_set():
-                    return
-                put(make(part))
-            put(None)
-        except Exception as error:  # noqa: BLE001 - handed to the trainer, which raises it
-            put(error)
-
-    worker = threading.Thread(target=work, daemon=True, name="forekey-sampler")
-    worker.start()
+    pool = ThreadPoolExecutor(1, "forekey-sampler")
+    waiting: deque[Future[tuple[GraphBatch, Tensor]]] = deque()
     try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, Exception):
-                raise item
-            yield item
+        for part in parts:
+            waiting.append(pool.submit(make, part))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     finally:
-        stop.set()
-        worker.join()
+        pool.shutdown(cancel_futures=True)
 
 
 def _targets(task_type: TaskType, train: Resolved, transform: OutputTransform) -> Tensor:
