@@ -169,9 +169,8 @@ def _anchors(bound: BoundQuery, anchors: Sequence[datetime]) -> exp.Select:
 
 def _entities(bound: BoundQuery, anchors: Sequence[datetime]) -> exp.Select:
     table = bound.entity
-    key = stored_key(
-        exp.column(bound.entity_key.name, table="e", quoted=True), bound.entity_key.dtype, bound.entity_key.dtype
-    )
+    own = bound.entity_key
+    key = stored_key(exp.column(own.name, table="e", quoted=True), own.dtype, own.dtype)
     born = _moment(exp.column(table.time_column, table="e", quoted=True)) if table.time_column else None
     used = {c: b for c, b in bound.columns.items() if c != bound.query.entity}
     statement = exp.select(key.as_("entity")).distinct().from_(_table(table.name, "e"))
