@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores
@@ -14,9 +15,16 @@ from hypothesis import HealthCheck, settings
 from forekey import pipeline
 from forekey.project import PQLTask, Project
 from forekey.testing import SHOP_TASKS, write_shop
+from tests.support.servers import Postgres, running_postgres
 
 settings.register_profile(
-    "forekey", deadline=None, max_examples=25, suppress_health_check=list(HealthCheck), print_blob=True
+    "forekey",
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+    # The same examples every time, so that a change is judged by what it changed; FOREKEY_FUZZ=1 looks for new ones.
+    derandomize=not os.environ.get("FOREKEY_FUZZ"),
 )
 settings.load_profile("forekey")
 
@@ -75,3 +83,10 @@ def own_project(_trained_shop: Path, tmp_path: Path) -> Project:
     """A trained project that a test may change."""
     shutil.copytree(_trained_shop, tmp_path / "project")
     return Project.open(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real Postgres server, one a test process."""
+    with running_postgres() as server:
+        yield server

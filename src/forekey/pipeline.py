@@ -9,22 +9,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forekey.errors import ProjectError, TaskError
-from forekey.project import CONFIG_NAME, Config, PQLTask, Project, TaskConfig, render_config, write_atomically
+from forekey.project import (
+    CONFIG_NAME,
+    Config,
+    PQLTask,
+    Project,
+    TaskConfig,
+    render_config,
+    substitute,
+    write_atomically,
+)
 from forekey.schema import Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from forekey.graph import Integrity, Snapshot, SnapshotStore
+    from forekey.graph import Difference, Integrity, Snapshot, SnapshotStore
     from forekey.inference import BatchPredictions
     from forekey.monitoring import MonitorReport
     from forekey.registry import ModelVersion, Registry
@@ -62,43 +72,87 @@ class Initialized:
 
 def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, force: bool = False) -> Initialized:
     """Introspect a source and write forekey.yaml, with what was guessed marked by comments."""
-    from forekey.source import infer_schema, normalize_url, open_source, relbench_project
+    from forekey.source import (
+        PASSWORD_VARIABLE,
+        infer_schema,
+        normalize_url,
+        open_source,
+        password_of,
+        relbench_project,
+        without_secret,
+    )
 
     path = root / CONFIG_NAME
     if path.exists() and not force:
         raise ProjectError(f"'{path}' exists already. Edit it, or write it anew with --force.")
-    own_url = normalize_url(url, Path.cwd(), root)
+    own_url = normalize_url(substitute(url, "The source"), Path.cwd(), root)
     with open_source(own_url, root) as source:
         inference = infer_schema(source)
     official, as_of = relbench_project(own_url, root)
-    config = Config(source=own_url, as_of=as_of, tables=inference.tables(), tasks={**official, **(tasks or {})})
+    kept_url = url if "${" in url else without_secret(own_url)
+    if kept_url != own_url and password_of(own_url):
+        os.environ.setdefault(PASSWORD_VARIABLE, password_of(own_url))
+    config = Config(source=kept_url, as_of=as_of, tables=inference.tables(), tasks={**official, **(tasks or {})})
     header = "Written by `forekey init`; edit freely. Comments say what was guessed, and why."
     write_atomically(path, render_config(config, inference.comments(), header))
-    return Initialized(Project.open(root), own_url, inference, tuple(config.tasks))
+    return Initialized(Project.open(root), kept_url, inference, tuple(config.tasks))
 
 
 def snapshot(
     project: Project, *, full: bool = False, as_of: datetime | None = None, listener: Listener = SILENT
 ) -> Snapshot:
     """Build or update the graph, and publish it."""
-    from forekey.graph import build_snapshot
+    from forekey.graph import ReadSettings, build_snapshot
 
-    with _source(project) as source:
-        schema = _schema(project, source)
+    store = snapshots(project)
+    with store.building(), _source(project) as source:
+        known = store.known_columns()
+        schema = _schema(project, source, known)
+        gone = sorted(known - {(t.name, c.name) for t in schema.tables for c in t.columns})
         moment = as_of or project.config.as_of
-        store = snapshots(project)
-        built = build_snapshot(source, schema, store, as_of=moment, full=full, progress=listener.step)
+        settings = {
+            name: ReadSettings(table.lookback_days, table.updated_at, table.deleted_at, table.watermark)
+            for name, table in project.config.tables.items()
+        }
+        built = build_snapshot(
+            source, schema, store, as_of=moment, full=full, settings=settings, gone=gone, progress=listener.step
+        )
     store.prune(KEPT_SNAPSHOTS)
     return built
 
 
+def compare_snapshots(project: Project, before: str, after: str) -> Difference:
+    """Say what is different between two snapshots of a project; ids may be cut short."""
+    from forekey.graph import compare
+
+    store = snapshots(project)
+    return compare(store.find(before), store.find(after))
+
+
 def check(project: Project) -> Integrity:
-    """Judge keys, foreign keys and times from the newest snapshot, built if there is none."""
-    from forekey.graph import check_integrity
+    """Judge keys, foreign keys, times and leak risks from the newest snapshot, built if there is none."""
+    from forekey.graph import Finding, check_integrity, check_times
+    from forekey.source import unnamed_columns
+    from forekey.task import restating_columns
 
     current = snapshots(project).current_or_none() or snapshot(project)
     current.verify()
-    return check_integrity(current)
+    found = check_integrity(current)
+    more: list[Finding] = []
+    with _source(project) as source:
+        more += check_times(source, current.schema)
+        more += [
+            Finding(f"{t}.{c}", "forekey.yaml does not name this column", "Name it under columns: to learn from it.")
+            for t, c in unnamed_columns(source, project.config)
+        ]
+        for name in project.config.tasks:
+            task = find_task(project, current.schema, name)
+            try:
+                examples = task.labels(source, current).split("train")
+            except TaskError:
+                continue  # without labels there is nothing to restate; `forekey sql` says why there are none
+            more += restating_columns(task, current, examples)
+    return replace(found, warnings=(*found.warnings, *more))
 
 
 @dataclass(frozen=True)
@@ -215,12 +269,20 @@ def predict(project: Project, name: str, *, as_of: datetime | None = None) -> Ba
 
 
 def write_back(project: Project, table: str, rows: pa.Table) -> None:
-    """Write a table into the source database, replacing one of an earlier export but none that the graph is made of."""
+    """Write a table into the source database, replacing one of an earlier export and no other."""
     from forekey.source import open_source
 
     if table in project.config.tables:
         raise ProjectError(f"'{table}' is a table that the graph is made of. Choose another name for the export.")
+    written = project.machine / "exports.json"
+    own: list[str] = json.loads(written.read_text()) if written.is_file() else []
     with open_source(project.config.source, project.root, writable=True) as source:
+        if table not in own and table in {t.name for t in source.tables()}:
+            raise ProjectError(
+                f"'{table}' is in the database already, and no export of this project made it. "
+                "Choose another name, or drop it yourself."
+            )
+        write_atomically(written, json.dumps(sorted({*own, table})))
         source.write_table(table, rows)
 
 
@@ -331,9 +393,9 @@ def _source(project: Project) -> Source:
     return open_source(project.config.source, project.root)
 
 
-def _schema(project: Project, source: Source) -> Schema:
+def _schema(project: Project, source: Source, known: set[tuple[str, str]]) -> Schema:
     from forekey.source import configured_schema
 
     if not project.config.tables:
         raise ProjectError(f"{CONFIG_NAME} lists no tables. Name those to use under tables:, or run `forekey init`.")
-    return configured_schema(source, project.config)
+    return configured_schema(source, project.config, known)

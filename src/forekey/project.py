@@ -17,7 +17,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from forekey.errors import ProjectError, UnknownTask
-from forekey.schema import Stype, did_you_mean
+from forekey.schema import OnOrphan, Stype, did_you_mean
 
 CONFIG_NAME = "forekey.yaml"
 
@@ -26,13 +26,41 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ForeignKeyConfig(_Strict):
+    """What a foreign key refers to, and what becomes of a key that is not found there."""
+
+    table: str
+    on_orphan: OnOrphan = OnOrphan.DROP
+
+
 class TableConfig(_Strict):
-    """How one table is read: keys, time, and column meanings (the rest is as the database says)."""
+    """How one table is read: keys, time, and column meanings (the rest is as the database says).
+
+    A key of several columns is a list of them, or their names joined by commas. ``updated_at`` and ``deleted_at`` name
+    the columns that tell when a row changed or was deleted; ``lookback_days`` is how late rows may come; ``watermark``
+    is the integer primary key of a table without times, if its keys only grow and its rows do not change.
+    """
 
     primary_key: str | None = None
     time_column: str | None = None
-    foreign_keys: dict[str, str] = Field(default_factory=dict)
+    updated_at: str | None = None
+    deleted_at: str | None = None
+    watermark: str | None = None
+    lookback_days: float = Field(default=0.0, ge=0, le=36_500)
+    foreign_keys: dict[str, ForeignKeyConfig] = Field(default_factory=dict)
     columns: dict[str, Stype] = Field(default_factory=dict)
+
+    @field_validator("foreign_keys", mode="before")
+    @classmethod
+    def _bare_parents(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {k: {"table": v} if isinstance(v, str) else v for k, v in value.items()}
+
+    @field_validator("primary_key", mode="before")
+    @classmethod
+    def _several_columns(cls, value: Any) -> Any:
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 class EntityRef(_Strict):
@@ -164,7 +192,7 @@ def parse_config(text: str, where: str) -> Config:
     if not isinstance(data, dict):
         raise ProjectError(f"{where} must hold settings by name (source:, tables:, tasks:), not {type(data).__name__}.")
     try:
-        return Config.model_validate(_substitute(data, where))
+        return Config.model_validate(substitute(data, where))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"] if part not in {"PQLTask", "LabelTask"})
@@ -172,11 +200,12 @@ def parse_config(text: str, where: str) -> Config:
         raise ProjectError(f"{where}: {place or 'the file'}: {first['msg']}{more}.") from error
 
 
-def _substitute(value: Any, where: str) -> Any:
+def substitute(value: Any, where: str) -> Any:
+    """Put environment variables in the place of ``${NAME}`` in every text of a value."""
     if isinstance(value, dict):
-        return {k: _substitute(v, where) for k, v in value.items()}
+        return {k: substitute(v, where) for k, v in value.items()}
     if isinstance(value, list):
-        return [_substitute(v, where) for v in value]
+        return [substitute(v, where) for v in value]
     if not isinstance(value, str):
         return value
 
@@ -210,18 +239,24 @@ def render_config(config: Config, comments: Mapping[tuple[str, ...], str], heade
 
 def _render_table(name: str, table: TableConfig, comments: Mapping[tuple[str, ...], str]) -> CommentedMap:
     entry = CommentedMap()
-    for role in ("primary_key", "time_column"):
+    for role in ("primary_key", "time_column", "updated_at", "deleted_at", "watermark"):
         value = getattr(table, role)
         if value is not None:
             entry[role] = value
             _comment(entry, role, comments.get(("tables", name, role)))
-    for part in ("foreign_keys", "columns"):
-        values = CommentedMap({k: str(v) for k, v in getattr(table, part).items()})
+    if table.lookback_days:
+        entry["lookback_days"] = table.lookback_days
+    parents = {c: _render_foreign_key(fk) for c, fk in table.foreign_keys.items()}
+    for part, values in (("foreign_keys", parents), ("columns", {c: str(s) for c, s in table.columns.items()})):
         if values:
-            entry[part] = values
+            entry[part] = CommentedMap(values)
             for key in values:
-                _comment(values, key, comments.get(("tables", name, part, key)))
+                _comment(entry[part], key, comments.get(("tables", name, part, key)))
     return entry
+
+
+def _render_foreign_key(key: ForeignKeyConfig) -> Any:
+    return key.table if key.on_orphan is OnOrphan.DROP else {"table": key.table, "on_orphan": str(key.on_orphan)}
 
 
 def _comment(entry: CommentedMap, key: str, text: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
@@ -46,6 +46,24 @@ class ColumnSchema:
     name: str
     dtype: DType
     stype: Stype
+    parts: tuple[str, ...] = ()
+    """For a composite key: the columns whose values, as text and joined by commas, it holds."""
+
+    @classmethod
+    def composite(cls, parts: Sequence[str]) -> ColumnSchema:
+        """Make the column that stands for a key of several columns."""
+        return cls(", ".join(parts), DType.TEXT, Stype.ID, tuple(parts))
+
+
+class OnOrphan(StrEnum):
+    """What becomes of a foreign key that no row of the parent has."""
+
+    DROP = "drop"
+    """No edge; the key is counted."""
+    CREATE = "create"
+    """A placeholder in the parent, with a key and nothing else."""
+    FAIL = "fail"
+    """No snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +72,7 @@ class ForeignKey:
 
     column: str
     parent: str
+    on_orphan: OnOrphan = OnOrphan.DROP
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +170,10 @@ class Schema:
         """Every foreign key as an edge type, tables and keys in order."""
         return tuple(EdgeType(t.name, fk.column, fk.parent) for t in self.tables for fk in t.foreign_keys)
 
+    def on_orphan(self, edge: EdgeType) -> OnOrphan:
+        """Return what becomes of keys of an edge type that no parent has."""
+        return next(fk.on_orphan for fk in self.table(edge.child).foreign_keys if fk.column == edge.column)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON form; :meth:`from_dict` reads it back to an equal schema."""
         return {"tables": [asdict(t) for t in self.tables]}
@@ -164,10 +187,15 @@ class Schema:
 def _table_from_dict(data: dict[str, Any]) -> TableSchema:
     return TableSchema(
         name=data["name"],
-        columns=tuple(ColumnSchema(c["name"], DType(c["dtype"]), Stype(c["stype"])) for c in data["columns"]),
+        columns=tuple(
+            ColumnSchema(c["name"], DType(c["dtype"]), Stype(c["stype"]), tuple(c.get("parts", ())))
+            for c in data["columns"]
+        ),
         primary_key=data["primary_key"],
         time_column=data["time_column"],
-        foreign_keys=tuple(ForeignKey(f["column"], f["parent"]) for f in data["foreign_keys"]),
+        foreign_keys=tuple(
+            ForeignKey(f["column"], f["parent"], OnOrphan(f.get("on_orphan", "drop"))) for f in data["foreign_keys"]
+        ),
     )
 
 

@@ -106,7 +106,7 @@ def test_tables_for_people_say_what_json_says(root: Path) -> None:
     [
         (("snapshot",), 2, "is not a Forekey project"),
         (("init", "duckdb:///missing.duckdb"), 2, "cannot be opened"),
-        (("init", "postgresql://localhost/x"), 2, "not a source that this version can open"),
+        (("init", "oracle://localhost/x"), 2, "not a source that this version can open"),
         (("nonsense",), 2, "No such command"),
         (("train",), 2, "Missing argument"),
     ],

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import forekey as fk
+from forekey import pipeline
+from forekey.errors import ProjectError
 from forekey.project import Project
 from forekey.testing import write_shop
 
@@ -44,3 +47,18 @@ def test_importing_the_package_costs_nothing() -> None:
 
     script = "import sys, forekey; print(sorted({'torch', 'numpy', 'duckdb'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_an_export_replaces_an_earlier_one_and_no_other_table(own_project: Project) -> None:
+    import duckdb
+
+    rows = pa.table({"entity": [1], "prediction": [0.5]})
+    with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
+        connection.execute("CREATE TABLE invoices AS SELECT 1 AS precious")
+    with pytest.raises(ProjectError, match="no export of this project made it"):
+        pipeline.write_back(own_project, "invoices", rows)
+    pipeline.write_back(own_project, "scores", rows)
+    pipeline.write_back(own_project, "scores", rows.slice(0, 0))
+    with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
+        assert connection.execute("SELECT precious FROM invoices").fetchall() == [(1,)]
+        assert connection.execute("SELECT count(*) FROM scores").fetchall() == [(0,)]

@@ -9,10 +9,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from forekey.errors import SchemaError, SnapshotError
+from forekey.errors import SchemaError, SnapshotError, SourceError
 from forekey.graph import SnapshotStore, build_snapshot
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
-from forekey.source import infer_schema
+from forekey.source import infer_schema, open_source
 from forekey.source.duck import DuckDBSource
 from tests.support.databases import START, source_of
 
@@ -94,7 +94,7 @@ def test_an_array_of_nonsense_of_the_right_size_is_a_damaged_snapshot(tmp_path: 
         contents = file.read_bytes()
         file.write_bytes(b"\0" * len(contents))
         with pytest.raises(SnapshotError, match="damaged"):
-            SnapshotStore(tmp_path).current()
+            SnapshotStore(tmp_path).current().verify()
         file.write_bytes(contents)
     SnapshotStore(tmp_path).current().verify()
 
@@ -117,3 +117,84 @@ def test_which_of_two_rows_with_one_key_stays_does_not_depend_on_their_order(tmp
         for i, order in enumerate(([0, 1, 2], [2, 1, 0], [1, 0, 2]))
     }
     assert len(ids) == 1
+
+
+def test_a_full_build_mends_files_that_were_damaged_at_their_length(tmp_path: Path) -> None:
+    source = source_of({"users": pa.table({"user_id": [1, 2]})})
+    first = build_snapshot(source, infer_schema(source).schema, SnapshotStore(tmp_path))
+    for file in (tmp_path / "files").iterdir():
+        file.write_bytes(b"\0" * file.stat().st_size)
+    assert build_snapshot(source, first.schema, SnapshotStore(tmp_path), full=True).id == first.id
+    SnapshotStore(tmp_path).current().verify()
+
+
+def test_long_texts_are_sorted_partly_on_disk(tmp_path: Path) -> None:
+    connection = duckdb.connect()
+    connection.execute(
+        "CREATE TABLE notes AS SELECT i::BIGINT AS id, TIMESTAMP '2020-01-01' + INTERVAL (hash(i) % 1000000) SECOND AS "
+        "written, repeat(md5(i::VARCHAR), 40) AS body FROM range(200000) t(i)"
+    )
+    source = DuckDBSource("memory", connection)
+    columns = (
+        ColumnSchema("id", DType.INTEGER, Stype.ID),
+        ColumnSchema("written", DType.TIMESTAMP, Stype.TIMESTAMP),
+        ColumnSchema("body", DType.TEXT, Stype.TEXT),
+    )
+    schema = Schema((TableSchema("notes", columns, "id", "written"),))
+    assert build_snapshot(source, schema, SnapshotStore(tmp_path)).num_nodes("notes") == 200_000
+
+
+def test_many_small_tables_do_not_use_up_file_descriptors(tmp_path: Path) -> None:
+    tables = {f"t{i}": pa.table({"id": [1, 2], "x": [1.0, 2.0]}) for i in range(60)}
+    source = source_of(tables)
+    schema = infer_schema(source).schema
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    held = build_snapshot(source, schema, SnapshotStore(tmp_path))
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 3
+    assert held.lookup("t7", [2]).tolist() == [1]
+
+
+def test_what_the_source_says_midway_is_what_the_build_says(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    rows = "\n".join(f"{i},{i}" for i in range(60_000))
+    (tmp_path / "data" / "t.csv").write_text(f"id,x\n{rows}\nsixty,'thousand\n")
+    source = open_source(f"files:///{tmp_path / 'data'}", tmp_path)
+    columns = (ColumnSchema("id", DType.INTEGER, Stype.ID), ColumnSchema("x", DType.INTEGER, Stype.NUMERICAL))
+    with pytest.raises((SourceError, SnapshotError)) as caught:
+        build_snapshot(source, Schema((TableSchema("t", columns, "id"),)), SnapshotStore(tmp_path / "s"))
+    assert "\n" not in str(caught.value)
+
+
+def test_parts_of_a_key_that_hold_commas_are_told_apart(tmp_path: Path) -> None:
+    columns = (
+        ColumnSchema("a", DType.TEXT, Stype.CATEGORICAL),
+        ColumnSchema("b", DType.TEXT, Stype.CATEGORICAL),
+        ColumnSchema.composite(["a", "b"]),
+    )
+    schema = Schema((TableSchema("t", columns, "a, b"),))
+    source = source_of({"t": pa.table({"a": ["x,y", "x", "x\\"], "b": ["z", "y,z", ",z"]})})
+    snapshot = build_snapshot(source, schema, SnapshotStore(tmp_path))
+    assert snapshot.num_nodes("t") == 3
+    assert sorted(snapshot.keys("t").to_pylist()) == ["x,y\\,z", "x\\,y,z", "x\\\\,\\,z"]
+
+
+def test_lists_with_missing_elements_are_canonical(tmp_path: Path) -> None:
+    rows = [[None, 3.0], [1.0, 2.0], None, [], [4.0, None]] * 20
+    columns = (
+        ColumnSchema("id", DType.INTEGER, Stype.ID),
+        ColumnSchema("at", DType.TIMESTAMP, Stype.TIMESTAMP),
+        ColumnSchema("e", DType.LIST, Stype.EMBEDDING),
+    )
+    schema = Schema((TableSchema("t", columns, "id", "at"),))
+
+    def source(count: int) -> DuckDBSource:
+        at = pa.array([START + timedelta(hours=i) for i in range(count)], pa.timestamp("us"))
+        return source_of(
+            {"t": pa.table({"id": range(count), "at": at, "e": pa.array(rows[:count], pa.list_(pa.float32()))})}
+        )
+
+    store = SnapshotStore(tmp_path / "a")
+    for count in (10, 50, 63, 65, 100):
+        updated = build_snapshot(source(count), schema, store)
+        assert updated.rows("t").column("e").to_pylist() == rows[:count]
+        assert updated.id == build_snapshot(source(count), schema, SnapshotStore(tmp_path / str(count))).id

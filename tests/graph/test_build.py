@@ -18,7 +18,7 @@ from forekey.graph import Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
 from forekey.source import infer_schema
 from forekey.source.duck import DuckDBSource
-from tests.support.databases import SHOP_SCHEMA, START, Tables, shops, source_of
+from tests.support.databases import SHOP_SCHEMA, START, Tables, shops, source_of, with_copies_of_foreign_keys
 
 
 @pytest.fixture
@@ -35,11 +35,11 @@ def build(store: SnapshotStore, tables: dict[str, dict[str, list[Any]] | pa.Tabl
 @given(shops())
 def test_edges_are_what_a_join_says(tables: Tables) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        snapshot = build_snapshot(source_of(tables), SHOP_SCHEMA, SnapshotStore(Path(folder)))
+        told, schema = with_copies_of_foreign_keys(tables)
+        snapshot = build_snapshot(source_of(told), schema, SnapshotStore(Path(folder)))
         for edge in snapshot.edge_types:
-            own = snapshot.schema.table(edge.parent).primary_key
-            keys = {k: i for i, k in enumerate(snapshot.rows(edge.parent).column(own).to_pylist())}
-            wanted = [keys.get(k, -1) for k in snapshot.rows(edge.child).column(edge.column).to_pylist()]
+            keys = {k: i for i, k in enumerate(snapshot.keys(edge.parent).to_pylist())}
+            wanted = [keys.get(k, -1) for k in snapshot.rows(edge.child).column(f"copy of {edge.column}").to_pylist()]
             assert snapshot.parents(edge).tolist() == wanted
             indptr, indices = snapshot.children(edge)
             for parent in range(snapshot.num_nodes(edge.parent)):

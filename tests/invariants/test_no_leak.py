@@ -6,14 +6,18 @@ import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forekey import pipeline
 from forekey.features import fit_features, windowed_aggregates
 from forekey.features.aggregates import AggregatePlan
 from forekey.graph import Snapshot, SnapshotStore, build_snapshot, to_micros
+from forekey.inference import load_predictor
+from forekey.project import Project
 from forekey.query import bind, label_sql, parse, shift
 from forekey.sampling import NeighborPlan, NeighborSampler
 from forekey.source import infer_schema, open_source
@@ -131,3 +135,37 @@ def test_on_the_formula_1_database(relbench_f1: Path, tmp_path: Path, day: str) 
     assert a.predict(rows, times)[0].tobytes() == b.predict(rows, times)[0].tobytes()
     everyone = [p.predict_all(to_micros(moment), tmp_path)[0].tobytes() for p in (a, b)]
     assert everyone[0] == everyone[1]
+
+
+@pytest.mark.parametrize("task", ["churn", "spend"])
+def test_a_prediction_for_the_past_does_not_see_attributes_that_changed_since(own_project: Project, task: str) -> None:
+    """The same model, asked for the same moment before and after customers moved and new orders came, says the same."""
+    first = pipeline.snapshots(own_project).current()
+    before = pipeline.predict(own_project, task, as_of=first.as_of)
+    with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
+        connection.execute("UPDATE customers SET region = 'east', age = age + 40 WHERE customer_id % 3 = 0")
+        connection.execute("INSERT INTO orders VALUES (900001, 1, '2026-01-01', 5000, 'web', true)")
+    second = pipeline.snapshot(own_project)
+    versions = second.versions("customers")
+    assert versions is not None
+    assert len(versions) > 50
+    after = pipeline.predict(own_project, task, as_of=first.as_of)
+    assert after.keys == before.keys
+    assert after.predictions.tolist() == before.predictions.tolist()
+    assert after.embeddings.tolist() == before.embeddings.tolist()
+    now = pipeline.predict(own_project, task)
+    assert now.predictions.tolist() != before.predictions.tolist()
+
+
+def test_sampled_and_layerwise_agree_on_former_contents(own_project: Project, tmp_path: Path) -> None:
+    first = pipeline.snapshots(own_project).current()
+    with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
+        connection.execute("UPDATE customers SET region = 'east', age = age + 40 WHERE customer_id % 3 = 0")
+        connection.execute("INSERT INTO orders VALUES (900001, 1, '2026-01-01', 5000, 'web', true)")
+    current = pipeline.snapshot(own_project)
+    predictor = load_predictor(pipeline.registry(own_project).champion("spend"), current)
+    rows = np.arange(current.num_nodes("customers"), dtype=np.int32)
+    for moment in (to_micros(first.as_of), to_micros(current.as_of)):
+        _, sampled = predictor.predict(rows, np.full(len(rows), moment))
+        _, layerwise = predictor.predict_all(moment, tmp_path)
+        np.testing.assert_allclose(sampled, layerwise, atol=1e-4, rtol=1e-4)

@@ -108,3 +108,10 @@ def test_a_target_over_rows_without_a_time_is_refused_because_it_is_known_alread
     undated = Schema((SHOP_SCHEMA.table("customers"), visits))
     with pytest.raises(QueryError, match="nothing is left to predict"):
         bind(parse(f"PREDICT SUM(visits.n) {FOR}"), undated)
+
+
+@pytest.mark.parametrize(
+    "condition", ["a.b IS NOTNULL", "a.b STARTS WITHNULL", "a.b ENDS WITHfalse", "a.b NOT CONTAINSTRUE"]
+)
+def test_a_constant_that_is_a_word_may_follow_its_operator_without_a_blank(condition: str) -> None:
+    parse(f"PREDICT {condition} FOR EACH users.id")

@@ -20,11 +20,15 @@ ROWS = pa.table({"id": [1, 2, 3], "name": ["a", "b", None]})
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("postgresql://localhost/shop", "not a source that this version can open"),
+        ("oracle://localhost/shop", "not a source that this version can open"),
+        ("postgresql://localhost:1/shop", "does not answer"),
+        ("mysql://localhost:1/shop", "does not answer"),
+        ("mysql://localhost:1", "names no database"),
+        ("sqlite:///missing.sqlite", "there is no file"),
         ("duckdb:///missing.duckdb", "there is no file"),
         ("files:///missing", "there is no folder"),
         ("relbench:///missing", "manifest.yaml"),
-        ("nonsense", "neither a folder nor a .duckdb file"),
+        ("nonsense", "neither a folder nor a .duckdb or .sqlite file"),
     ],
 )
 def test_a_url_that_cannot_be_opened_says_why(tmp_path: Path, url: str, says: str) -> None:

@@ -128,3 +128,21 @@ def test_names() -> None:
 def test_an_attribute_in_time_is_not_the_moment_of_the_row() -> None:
     people = pa.table({"person_id": [1, 2], "birth_date": [datetime(1970, 1, 1), datetime(1980, 1, 1)]})
     assert infer_schema(source_of({"people": people})).schema.table("people").time_column is None
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "expected"),
+    [
+        ("amount", {"numbers": 1.0}, Stype.NUMERICAL),
+        ("zip code", {"numbers": 1.0}, Stype.CATEGORICAL),
+        ("phone", {"numbers": 0.99}, Stype.CATEGORICAL),
+        ("seen", {"moments": 1.0}, Stype.TIMESTAMP),
+        ("note", {"numbers": 0.9}, Stype.CATEGORICAL),
+    ],
+)
+def test_text_that_reads_as_numbers_or_moments_is_taken_as_such_unless_it_is_a_code(
+    name: str, share: dict[str, float], expected: Stype
+) -> None:
+    stype, reason = guess_stype(ColumnInfo(name, DType.TEXT, "VARCHAR"), ColumnProfile(1000, 1000, 100, 5.0, **share))
+    assert stype is expected
+    assert reason

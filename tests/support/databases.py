@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -129,3 +130,15 @@ def cut(tables: Tables, schema: Schema, moment: datetime) -> Tables:
     return {
         n: pa.Table.from_pylist([r for r in t.to_pylist() if keep(n)(r)], schema=t.schema) for n, t in tables.items()
     }
+
+
+def with_copies_of_foreign_keys(tables: Tables) -> tuple[Tables, Schema]:
+    """Return the database with each foreign key once more, as a feature, so that rows tell what they pointed at."""
+    told, schemas = dict(tables), []
+    for table in SHOP_SCHEMA.tables:
+        copies = [f"copy of {fk.column}" for fk in table.foreign_keys]
+        for fk, copy in zip(table.foreign_keys, copies, strict=True):
+            told[table.name] = told[table.name].append_column(copy, told[table.name].column(fk.column))
+        columns = [ColumnSchema(c, DType.INTEGER, Stype.NUMERICAL) for c in copies]
+        schemas.append(replace(table, columns=(*table.columns, *columns)))
+    return told, Schema(tuple(schemas))

@@ -66,7 +66,8 @@ def demo(no_serve: bool, port: int, households: int | None, root: Path, as_json:
 def init(url: str, force: bool, root: Path, as_json: bool, verbose: bool) -> None:
     """Introspect a database, infer keys and types, write forekey.yaml, print the schema.
 
-    URL is duckdb:///FILE, files:///FOLDER (Parquet or CSV), relbench:///FOLDER, or a path.
+    URL is postgresql://USER@HOST/DB, mysql://USER@HOST/DB, duckdb:///FILE, sqlite:///FILE, files:///FOLDER (Parquet
+    or CSV), relbench:///FOLDER, or a path.
     """
     from forekey import pipeline
     from forekey.cli import render
@@ -90,16 +91,39 @@ def check(root: Path, as_json: bool, verbose: bool) -> None:
 @cli.command()
 @click.option("--full", is_flag=True, help="Read every row again instead of only what is new.")
 @click.option("--as-of", type=click.DateTime(), help="Leave out rows after this time (UTC).")
+@click.option("--list", "listing", is_flag=True, help="List the snapshots there are, and build none.")
+@click.option("--stats", is_flag=True, help="Show degrees, NULLs and distributions of the newest, and build none.")
+@click.option("--diff", nargs=2, metavar="A B", help="Compare two snapshots by id (or 'current'), and build none.")
+@click.option("--prune", type=click.IntRange(min=1), metavar="KEEP", help="Delete all but the newest KEEP.")
 @_common
-def snapshot(full: bool, as_of: datetime | None, root: Path, as_json: bool, verbose: bool) -> None:
+def snapshot(
+    full: bool,
+    as_of: datetime | None,
+    listing: bool,
+    stats: bool,
+    diff: tuple[str, str] | None,
+    prune: int | None,
+    root: Path,
+    as_json: bool,
+    verbose: bool,
+) -> None:
     """Build or update the graph; print rows, edges, time and what changed."""
     from forekey import pipeline
     from forekey.cli import render
 
     project = _open(root)
+    store = pipeline.snapshots(project)
+    if prune is not None:
+        store.prune(prune)
+    if diff is not None:
+        return render.show(render.difference(pipeline.compare_snapshots(project, *diff)), as_json)
+    if stats:
+        return render.show(render.statistics(current := store.current(), store.parent_of(current)), as_json)
+    if listing or prune is not None:
+        return render.show(render.snapshot_list(store.manifests()), as_json)
     with render.listening(as_json) as listener:
         built = pipeline.snapshot(project, full=full, as_of=as_of, listener=listener)
-    render.show(render.snapshot(built), as_json)
+    return render.show(render.snapshot(built), as_json)
 
 
 @cli.command()
@@ -167,7 +191,7 @@ def embed(task: str, root: Path, as_json: bool, verbose: bool) -> None:
 @cli.command()
 @click.argument("task")
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this .parquet or .csv file.")
-@click.option("--table", help="Write to this table of the source database, replacing it.")
+@click.option("--table", help="Write to this table of the source database; replaces an earlier export of that name.")
 @click.option("--as-of", type=click.DateTime(), help="Predict as of this time (UTC) instead of the snapshot's.")
 @_common
 def predict(

@@ -18,12 +18,13 @@ from rich.text import Text
 
 from forekey.errors import ForekeyError
 from forekey.pipeline import Listener
+from forekey.schema import Stype
 from forekey.task import SPLITS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from forekey.graph import Integrity, Snapshot
+    from forekey.graph import Difference, Integrity, Snapshot
     from forekey.inference import BatchPredictions
     from forekey.monitoring import MonitorReport
     from forekey.pipeline import Embedded, Initialized, Labelled
@@ -111,7 +112,7 @@ def initialized(done: Initialized) -> Shown:
             }
             for t in schema.tables
         },
-        "guesses": [asdict(g) for g in done.inference.guesses],
+        "guesses": [{n: v for n, v in asdict(g).items() if n != "score"} for g in done.inference.guesses],
     }
     return Shown(data, Group(table, *([guessed] if structure else []), end))
 
@@ -151,7 +152,91 @@ def snapshot(built: Snapshot) -> Shown:
     end = Text(
         f"Snapshot {built.id} as of {built.as_of}: {total[0]:,} nodes, {total[1]:,} edges, {facts['seconds']:.1f} s."
     )
-    return Shown(data, Group(nodes, edges, end))
+    changes = [Text(f"schema: {change}") for change in facts["changes"]]
+    return Shown(data, Group(nodes, edges, *changes, end))
+
+
+def snapshot_list(manifests: Sequence[dict[str, Any]]) -> Shown:
+    """Show the snapshots of a project, oldest first."""
+    table = _table("snapshot", "as of", "built", "nodes", "edges", "parent", right=("nodes", "edges"))
+    rows = [
+        {
+            "snapshot": m["id"],
+            "as_of": _moment(m["as_of"]),
+            "created_at": m["created_at"],
+            "nodes": sum(t["nodes"] for t in m["tables"].values()),
+            "edges": sum(e["edges"] for e in m["edges"].values()),
+            "parent": m["parent"],
+            "changes": m["changes"],
+        }
+        for m in manifests
+    ]
+    for r in rows:
+        table.add_row(
+            r["snapshot"], r["as_of"], r["created_at"], f"{r['nodes']:,}", f"{r['edges']:,}", r["parent"] or "–"
+        )
+    return Shown({"snapshots": rows}, table)
+
+
+def difference(found: Difference) -> Shown:
+    """Show what is different between two snapshots."""
+    table = _table("", found.before, found.after, "change", right=(found.before, found.after, "change"))
+    kinds = (
+        ("nodes", found.nodes),
+        ("left out", found.quarantined),
+        ("edges", found.edges),
+        ("orphans", found.orphans),
+    )
+    for kind, pairs in kinds:
+        for name, (was, now) in pairs.items():
+            if was != now:
+                cells = [f"{n:,}" if n is not None else "–" for n in (was, now)]
+                table.add_row(f"{kind} {name}", *cells, f"{(now or 0) - (was or 0):+,}")
+    for name, (share, later) in found.null_rates.items():
+        table.add_row(f"NULLs {name}", f"{share:.2%}", f"{later:.2%}", f"{100 * (later - share):+.2f} points")
+    told = [Text(f"schema: {change}") for change in found.schema]
+    nothing = Text("The two are alike.")
+    return Shown(found.to_dict(), Group(*told, table) if table.row_count or told else nothing)
+
+
+def statistics(built: Snapshot, parent: Snapshot | None) -> Shown:
+    """Show growth, degrees, orphans, NULLs and distributions."""
+    facts = built.manifest
+    before = {n: t["nodes"] for n, t in parent.manifest["tables"].items()} if parent is not None else {}
+    growth = {n: t["nodes"] - before[n] if n in before else None for n, t in facts["tables"].items()}
+    nodes = _table("node type", "nodes", "since the parent", "newest row", right=("nodes", "since the parent"))
+    for name, t in facts["tables"].items():
+        grown = growth[name]
+        nodes.add_row(name, f"{t['nodes']:,}", "–" if grown is None else f"{grown:+,}", _moment(t["newest"]))
+    edges = _table("edge type", "edges", "mean", "median", "p99", "max", "isolated", "orphans", right=("edges",))
+    for name, e in facts["edges"].items():
+        d, keys = e["degree"], e["edges"] + e["orphans"]
+        degrees = (f"{d['mean']:.2f}", f"{d['median']:g}", f"{d['p99']:g}", f"{d['max']:,}", f"{d['isolated']:,}")
+        edges.add_row(name, f"{e['edges']:,}", *degrees, f"{e['orphans'] / keys:.2%}" if keys else "–")
+    columns = _table("column", "NULL", "distribution", right=("NULL",))
+    for name, t in facts["tables"].items():
+        for column, c in t["columns"].items():
+            is_moment = built.schema.table(name).column(column).stype is Stype.TIMESTAMP
+            columns.add_row(f"{name}.{column}", f"{c['null_rate']:.1%}", _distribution(c, is_moment))
+    data = {
+        "snapshot": built.id,
+        "tables": {
+            n: {k: t[k] for k in ("nodes", "read", "quarantined", "placeholders", "newest", "columns")}
+            | {"growth": growth[n]}
+            for n, t in facts["tables"].items()
+        },
+        "edges": {n: {k: v for k, v in e.items() if k != "arrays"} for n, e in facts["edges"].items()},
+    }
+    return Shown(data, Group(nodes, edges, columns))
+
+
+def _distribution(column: dict[str, Any], is_moment: bool) -> str:
+    if column.get("top"):
+        return ", ".join(f"{value} {count:,}" for value, count in column["top"][:4])
+    if column.get("quantiles"):
+        low, _, _, middle, _, _, high = column["quantiles"]
+        return " … ".join(_moment(int(v)) if is_moment else f"{v:.4g}" for v in (low, middle, high))
+    return "–"
 
 
 def integrity(found: Integrity) -> Shown:

@@ -50,10 +50,13 @@ class FeatureStore:
         self._tables: dict[str, Encoded] = {}
 
     def table(self, name: str) -> Encoded:
-        """Return all rows of a table, encoded."""
+        """Return all rows of a table, encoded, and after them their former contents.
+
+        :meth:`forekey.graph.Snapshot.contents_at` tells which of them a row had at a moment.
+        """
         if name not in self._tables:
             time_column = self.snapshot.schema.table(name).time_column
-            self._tables[name] = encode_rows(self.snapshot.rows(name), self.spec.table(name), time_column)
+            self._tables[name] = encode_rows(self.snapshot.all_contents(name), self.spec.table(name), time_column)
         return self._tables[name]
 
 

@@ -136,8 +136,7 @@ def fit_features(snapshot: Snapshot, cutoff: int, hidden: Iterable[tuple[str, st
     left_out = set(hidden)
     tables = []
     for table in snapshot.schema.tables:
-        bound = int(snapshot.visible(table.name, np.array([cutoff]))[0])
-        rows = snapshot.rows(table.name).slice(0, bound)
+        rows = snapshot.rows_at(table.name, cutoff)
         columns = [
             _fit(rows, column, table)
             for column in table.columns

@@ -2,22 +2,27 @@
 
 from forekey.graph.build import build_snapshot
 from forekey.graph.clock import MICROS_PER_DAY, Micros, from_micros, in_utc, to_micros, utc_now
-from forekey.graph.integrity import Finding, Integrity, check_integrity
-from forekey.graph.keys import stored_key
+from forekey.graph.compare import Difference, compare
+from forekey.graph.findings import Finding
+from forekey.graph.integrity import Integrity, check_integrity, check_times
+from forekey.graph.reading import ReadSettings
 from forekey.graph.snapshot import Snapshot, SnapshotStore
 
 __all__ = [
     "MICROS_PER_DAY",
+    "Difference",
     "Finding",
     "Integrity",
     "Micros",
+    "ReadSettings",
     "Snapshot",
     "SnapshotStore",
     "build_snapshot",
     "check_integrity",
+    "check_times",
+    "compare",
     "from_micros",
     "in_utc",
-    "stored_key",
     "to_micros",
     "utc_now",
 ]

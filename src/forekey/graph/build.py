@@ -1,43 +1,39 @@
 """From a source to a snapshot: read rows (all, or only what is new), then derive the graph from them.
 
-Only reading differs between a first build and an update. Everything else is a function of the canonical rows, so an
-update that ends with the same rows ends with the same snapshot, to the byte.
+An update keeps the leading rows that a table has in common with the last snapshot and writes what comes behind them;
+a first build keeps none. Everything else follows from the rows, so that an update which ends with the same rows ends
+with the same snapshot, to the byte (but for the versions of rows that changed, which only an update can know).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from forekey import __version__
 from forekey.errors import SnapshotError
-from forekey.graph.clock import from_micros, in_utc, to_micros, utc_now
-from forekey.graph.keys import build_index, find, key_numbers
-from forekey.graph.pool import FileRef
-from forekey.graph.rows import Rows, canonical, count_known, newest_time, read_rows
+from forekey.graph.changes import schema_changes
+from forekey.graph.clock import in_utc, to_micros, utc_now
+from forekey.graph.draft import ROW_BLOCK, Draft, RowBlock, put_rows, read_rows, read_sketch
+from forekey.graph.edges import put_edge
+from forekey.graph.placeholders import add_placeholders
+from forekey.graph.pool import ArrayRef, Pool, writer
+from forekey.graph.reading import Build, ReadSettings, moved_rows, read_table
+from forekey.graph.rows import newest_time, sorting_engine
 from forekey.graph.snapshot import FORMAT, Snapshot, SnapshotStore
-from forekey.graph.statistics import column_statistics, degree_statistics
-from forekey.schema import EdgeType, Schema, TableSchema
+from forekey.graph.statistics import merge_sketches
+from forekey.graph.versions import carry
+from forekey.schema import EdgeType, OnOrphan, Schema
 from forekey.source import Source
 
-_BATCH_ROWS = 1 << 20
-_MAX_ROWS = 2**31 - 1
-
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    rows: Rows
-    how: str  # "full" or "new rows"
 
 
 def build_snapshot(
@@ -47,146 +43,142 @@ def build_snapshot(
     *,
     as_of: datetime | None = None,
     full: bool = False,
+    settings: Mapping[str, ReadSettings] | None = None,
+    gone: Sequence[tuple[str, str]] = (),
     progress: Progress = lambda _: None,
 ) -> Snapshot:
     """Build and publish a snapshot of the source as of a time (default: the newest time that is not in the future).
 
-    Where there is a snapshot of the same schema and source, only rows newer than its newest are read from tables
-    with a time column; a count of the source tells whether that was all, and if not, the table is read whole.
+    Where there is a snapshot of the same source, only rows newer than its newest are read from tables with a time
+    column; a count of the source tells whether that was all, and if not, the table is read whole. ``full`` reads
+    every table whole, whatever the counts say. ``gone`` is noted: columns (by table) that the source has no longer.
     """
     started = time.perf_counter()
-    moment = _as_of(source, schema, as_of)
-    previous = None if full else _previous(store, schema, source, moment)
-    reads: dict[str, _Read] = {}
-    for name in schema.names:
-        progress(f"reading {name}")
-        reads[name] = _read(source, schema, name, moment, previous, store)
-    progress("building edges")
-    manifest = _assemble(store, schema, {n: r.rows for n, r in reads.items()})
-    manifest |= {
-        "as_of": moment,
-        "source": source.url,
-        "created_at": utc_now().isoformat(),
-        "tool_version": __version__,
-        "parent": previous.id if previous else None,
-        "read": {name: r.how for name, r in reads.items()},
-        "seconds": round(time.perf_counter() - started, 3),
-    }
-    return store.publish(manifest)
+    pool = Pool(store.pool.folder, rewrite=full)
+    with store.building(), writer(pool) as pen, sorting_engine(store.folder / "spill") as engine:
+        history = _history(store, source)
+        moment = _as_of(source, schema, as_of, history)
+        previous = history if history is not None and history.manifest["as_of"] <= moment else None
+        build = Build(source, schema, previous, history, full, moment, settings or {}, pen, engine)
+        drafts: dict[str, Draft] = {}
+        for name in schema.names:
+            progress(f"reading {name}")
+            drafts[name] = read_table(build, name)
+        for name in schema.names:
+            drafts[name] = add_placeholders(build, drafts, name)
+        progress("building edges")
+        manifest = _assemble(build, drafts)
+        manifest |= {
+            "source": source.url,
+            "created_at": utc_now().isoformat(),
+            "tool_version": __version__,
+            "parent": history.id if history else None,
+            "changes": schema_changes(history.schema, schema) if history else [],
+            "gone": [list(pair) for pair in gone],
+            "read": {name: d.how for name, d in drafts.items()},
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+        return store.publish(manifest)
 
 
-def _as_of(source: Source, schema: Schema, asked: datetime | None) -> int:
+def _as_of(source: Source, schema: Schema, asked: datetime | None, history: Snapshot | None) -> int:
+    """Return the moment asked for, or the newest time there is; that of the last snapshot if its newest rows are gone.
+
+    A last snapshot that was asked to reach into the future does not hold the next ones there.
+    """
     if asked is not None:
         return to_micros(in_utc(asked))
-    now = utc_now().isoformat()
-    newest = [newest_time(source, t, now) for t in schema.tables if t.time_column is not None]
-    return max((to_micros(t) for t in newest if t is not None), default=0)
+    now = utc_now()
+    newest = [newest_time(source, t, now.isoformat()) for t in schema.tables if t.time_column is not None]
+    seen = [to_micros(t) for t in newest if t is not None]
+    before = [min(history.manifest["as_of"], to_micros(now))] if history is not None else []
+    return max([*seen, *before], default=0)
 
 
-def _previous(store: SnapshotStore, schema: Schema, source: Source, as_of: int) -> Snapshot | None:
-    """Return the current snapshot if an update may start from it."""
+def _history(store: SnapshotStore, source: Source) -> Snapshot | None:
+    """Return the current snapshot if it is of the same source and can be read."""
     try:
         current = store.current_or_none()
     except SnapshotError:
         return None
-    if current is None or current.schema != schema or current.manifest["source"] != source.url:
-        return None
-    return current if current.manifest["as_of"] <= as_of else None
+    return current if current is not None and current.manifest["source"] == source.url else None
 
 
-def _read(
-    source: Source, schema: Schema, name: str, as_of: int, previous: Snapshot | None, store: SnapshotStore
-) -> _Read:
-    table = schema.table(name)
-    until = from_micros(as_of).isoformat(sep=" ")
-    workspace = store.folder / "spill"
-    if previous is not None and previous.manifest["tables"][name]["watermark"] is not None:
-        update = _read_new(source, schema, table, until, previous, store)
-        if update is not None:
-            return _Read(update, "new rows")
-    rows = read_rows(source, schema, name, until, None, workspace)
-    if len(rows.table) > _MAX_ROWS:
-        raise SnapshotError(f"Table '{name}' has more than {_MAX_ROWS:,} rows, which is more than a node type holds.")
-    return _Read(rows, "full")
-
-
-def _read_new(
-    source: Source, schema: Schema, table: TableSchema, until: str, previous: Snapshot, store: SnapshotStore
-) -> Rows | None:
-    """Read rows newer than any the previous snapshot read; None if counts show that older rows changed too."""
-    entry = previous.manifest["tables"][table.name]
-    after = from_micros(entry["watermark"]).isoformat(sep=" ")
-    undated = entry["quarantined"].get("no time", 0)
-    if count_known(source, table, after) != (entry["read"] - undated, undated):
-        return None
-    new = read_rows(source, schema, table.name, until, after, store.folder / "spill", undated=False)
-    old = previous.rows(table.name)
-    fresh, repeated = _without_known_keys(new.table, table, previous)
-    quarantined = dict(entry["quarantined"])
-    for reason, count in [*new.quarantined.items(), ("duplicate key", repeated)]:
-        if count:
-            quarantined[reason] = quarantined.get(reason, 0) + count
-    newest = new.newest if new.newest is not None else entry["watermark"]
-    return Rows(canonical(pa.concat_tables([old, fresh])), entry["read"] + new.read, quarantined, newest)
-
-
-def _without_known_keys(rows: pa.Table, table: TableSchema, previous: Snapshot) -> tuple[pa.Table, int]:
-    """Drop rows whose key an older row has: the same choice that a build from scratch makes."""
-    if table.primary_key is None or len(rows) == 0:
-        return rows, 0
-    known = previous.lookup_numbers(table.name, key_numbers(rows.column(table.primary_key))) >= 0
-    return rows.filter(pa.array(~known)), int(known.sum())
-
-
-def _assemble(store: SnapshotStore, schema: Schema, rows: dict[str, Rows]) -> dict[str, Any]:
-    """Derive keys, times, edges and statistics from canonical rows, and store them."""
-    tables: dict[str, dict[str, Any]] = {}
-    index: dict[str, tuple[NDArray[np.int64], NDArray[np.int32]]] = {}
-    for table in schema.tables:
-        data = rows[table.name]
-        arrays: dict[str, NDArray[Any]] = {}
-        if table.time_column is not None:
-            arrays["times"] = data.table.column(table.time_column).cast(pa.int64()).to_numpy()
-        if table.primary_key is not None:
-            index[table.name] = build_index(key_numbers(data.table.column(table.primary_key)))
-            arrays["key_numbers"], arrays["key_rows"] = index[table.name]
-        files = {name: store.pool.put_array(array) for name, array in arrays.items()}
-        files["rows"] = store.pool.put_table(data.table, _BATCH_ROWS)
-        tables[table.name] = {
-            "read": data.read,
-            "nodes": len(data.table),
-            "quarantined": data.quarantined,
-            "watermark": data.newest,
-            "newest": int(arrays["times"][-1]) if len(arrays.get("times", ())) else None,
-            "columns": column_statistics(data.table, table),
-            "files": _to_json(files),
-        }
-    edges = {str(e): _edge(store, e, rows, index[e.parent]) for e in schema.edge_types}
-    return {"format": FORMAT, "schema": schema.to_dict(), "tables": tables, "edges": edges}
-
-
-def _edge(
-    store: SnapshotStore, edge: EdgeType, rows: dict[str, Rows], index: tuple[NDArray[np.int64], NDArray[np.int32]]
-) -> dict[str, Any]:
-    from forekey.graph.kernels import invert
-
-    keys = rows[edge.child].table.column(edge.column)
-    present = pc.is_valid(keys).to_numpy()
-    parents = np.where(present, find(*index, key_numbers(keys)), np.int32(-1)).astype(np.int32)
-    indptr, indices = invert(parents, len(rows[edge.parent].table))
-    files = {
-        "parents": store.pool.put_array(parents),
-        "indptr": store.pool.put_array(indptr),
-        "indices": store.pool.put_array(indices),
-    }
+def _assemble(build: Build, drafts: dict[str, Draft]) -> dict[str, Any]:
+    """Store times, keys, versions and edges; return the manifest."""
+    waiting = {name: _put_table(build, name, draft) for name, draft in drafts.items()}
+    edges = {}
+    for edge in build.schema.edge_types:
+        old = build.previous if drafts[edge.child].kept else None
+        edges[str(edge)] = put_edge(build.writer, edge, drafts[edge.child], drafts[edge.parent], old)
+        _refuse_orphans(build, edge, edges[str(edge)]())
     return {
-        "edges": len(indices),
-        "null_keys": int((~present).sum()),
-        "orphans": int((present & (parents < 0)).sum()),
-        "degree": degree_statistics(indptr),
-        "files": _to_json(files),
+        "format": FORMAT,
+        "as_of": build.as_of,
+        "schema": build.schema.to_dict(),
+        "tables": {name: entry() for name, entry in waiting.items()},
+        "edges": {name: entry() for name, entry in edges.items()},
     }
 
 
-def _to_json(files: dict[str, FileRef]) -> dict[str, list[Any]]:
-    return {name: ref.to_list() for name, ref in files.items()}
+def _refuse_orphans(build: Build, edge: EdgeType, entry: dict[str, Any]) -> None:
+    """Stop a build where forekey.yaml says that every key must be found."""
+    if entry["orphans"] and build.schema.on_orphan(edge) is OnOrphan.FAIL:
+        raise SnapshotError(
+            f"{edge.child}.{edge.column}: {entry['orphans']:,} keys are found in no row of '{edge.parent}', and "
+            "forekey.yaml says to fail then. Load the missing rows, or set on_orphan: drop or create."
+        )
+
+
+def _put_table(build: Build, name: str, draft: Draft) -> Callable[[], dict[str, Any]]:
+    pen, old = build.writer, build.previous if draft.kept else None
+    refs = old.array_refs(name) if old is not None else {}
+    jobs: dict[str, Future[ArrayRef]] = {}
+    if draft.times is not None:
+        jobs["times"] = pen.submit(pen.pool.put_array, draft.times, refs.get("times"), draft.kept)
+    for reason, times in draft.dropped.items():
+        jobs[f"dropped: {reason}"] = pen.submit(pen.pool.put_array, times)
+    known = old.index(name).runs if old is not None and draft.index.runs else ()
+    for i, run in enumerate(draft.index.runs):
+        same = i < len(known) and run[0] is known[i][0]
+        parts: dict[str, NDArray[Any]] = {f"numbers_{i}": run[0], f"rows_{i}": run[1]}
+        for part, array in parts.items():
+            ref = refs[part] if same else None
+            jobs[part] = pen.submit(pen.pool.put_array, array, ref, len(array) if same else 0)
+    versions = _put_versions(build, name, draft)
+    entry = {
+        "read": draft.read,
+        "nodes": draft.length,
+        "quarantined": draft.quarantined,
+        "placeholders": draft.placeholders,
+        "watermark": draft.watermark,
+        "updated_until": draft.updated_until,
+        "newest": int(draft.times[-1]) if draft.times is not None and len(draft.times) else None,
+        "runs": len(draft.index.runs),
+        "columns": merge_sketches([read_sketch(pen.pool, b) for b in draft.blocks]),
+        "rows": [b.to_list() for b in draft.blocks],
+        "version_rows": [b.to_list() for b in versions[0]],
+    }
+    jobs |= versions[1]
+    return lambda: {**entry, "arrays": {n: job.result().to_dict() for n, job in jobs.items()}}
+
+
+def _put_versions(build: Build, name: str, draft: Draft) -> tuple[list[RowBlock], dict[str, Future[ArrayRef]]]:
+    """Keep what rows without a time were before this update found them changed."""
+    old, table, pen = build.history, draft.staging.table, build.writer
+    if old is None or name not in old.schema.names or table.time_column is not None or table.primary_key is None:
+        return [], {}
+    before = old.versions(name)
+    if draft.blocks == old.blocks(name) and before is None:
+        return [], {}
+    count = old.num_nodes(name)
+    moved = draft.moved if build.previous is not None else moved_rows(build, old, draft, name)
+    moved = moved if moved is not None else np.arange(count, dtype=np.int32)
+    now = pa.concat_tables([read_rows(pen.pool, b) for b in draft.blocks])
+    versions = carry(before, old.rows(name), now, moved, build.as_of)
+    if len(versions) == 0:
+        return [], {}
+    starts = range(0, len(versions), ROW_BLOCK)
+    blocks = [put_rows(pen.pool, versions.rows.slice(i, ROW_BLOCK), draft.staging) for i in starts]
+    arrays = {"version_nodes": versions.nodes, "version_until": versions.until}
+    return blocks, {n: pen.submit(pen.pool.put_array, a) for n, a in arrays.items()}

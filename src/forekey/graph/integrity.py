@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
+from forekey.graph.clock import utc_now
+from forekey.graph.findings import Finding
+from forekey.graph.leaks import leak_risks
+from forekey.graph.rows import count_future
 from forekey.graph.snapshot import Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something a person should look at: where it is, what was seen, how to mend it."""
-
-    where: str
-    what: str
-    how: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return asdict(self)
+from forekey.schema import Schema
+from forekey.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +24,26 @@ class Integrity:
 
 
 _MEND = {
+    "deleted": "Rows that deleted_at marks as deleted are left out. This is as it should be.",
     "no key": "Rows without a primary key are left out. Mend them, or choose another primary_key.",
     "duplicate key": "Only the earliest row of each key is kept. Mend the table, or choose another primary_key.",
-    "no time": "Rows without a time cannot be placed in time and are left out. Fill them, or remove time_column.",
+    "no time": "Rows whose time is missing or does not read as one are left out. Mend them, or remove time_column.",
 }
 _MAX_QUARANTINED = 0.5
 _MAX_ORPHANS = 0.5
+
+
+def check_times(source: Source, schema: Schema) -> Iterator[Finding]:
+    """List tables of the source that have rows from the future."""
+    now = utc_now().isoformat(sep=" ")
+    for table in schema.tables:
+        rows = count_future(source, table, now)
+        if rows:
+            yield Finding(
+                f"{table.name}.{table.time_column}",
+                f"{rows:,} rows are later than now",
+                "They stay out until their time comes. Mend them if they are mistakes.",
+            )
 
 
 def check_integrity(snapshot: Snapshot) -> Integrity:
@@ -50,9 +58,15 @@ def check_integrity(snapshot: Snapshot) -> Integrity:
             (errors if severe else warnings).append(
                 Finding(name, f"{reason}: {count:,} of {entry['read']:,} rows", _MEND[reason])
             )
-        for column, facts in entry["columns"].items():
-            if entry["nodes"] and facts["null_rate"] == 1.0:
-                warnings.append(Finding(f"{name}.{column}", "all values are NULL", "Set it to ignore in forekey.yaml."))
+        if entry["placeholders"]:
+            what = f"{entry['placeholders']:,} placeholders stand for rows that are not there"
+            warnings.append(Finding(name, what, "Load the missing rows."))
+        if entry["nodes"]:
+            warnings += [
+                Finding(f"{name}.{column}", said, "Set another type, or ignore, in forekey.yaml.")
+                for column, facts in entry["columns"].items()
+                if (said := _says_nothing(facts, entry["nodes"])) is not None
+            ]
     for name, edge in snapshot.manifest["edges"].items():
         keys = edge["edges"] + edge["orphans"]
         if edge["orphans"]:
@@ -64,4 +78,15 @@ def check_integrity(snapshot: Snapshot) -> Integrity:
                     "Load the missing parents, or check that the foreign key names the right table.",
                 )
             )
-    return Integrity(tuple(errors), tuple(warnings))
+    return Integrity(tuple(errors), (*warnings, *leak_risks(snapshot)))
+
+
+def _says_nothing(facts: dict[str, Any], nodes: int) -> str | None:
+    """Return what is wrong with a column that has one value only."""
+    if facts["null_rate"] == 1.0:
+        return "all values are NULL, or none reads as its column type"
+    if nodes < 2 or facts["null_rate"] > 0:
+        return None
+    quantiles, top = facts.get("quantiles"), facts.get("top")
+    alike = (quantiles and quantiles[0] == quantiles[-1]) or (top and len(top) == 1)
+    return "all values are the same" if alike else None

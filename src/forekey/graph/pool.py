@@ -1,10 +1,17 @@
-"""A folder of files named by their contents: written once, never changed, shared between snapshots."""
+"""A folder of blocks named by their contents: written once, never changed, shared between snapshots.
+
+Arrays are cut into blocks of :data:`ARRAY_BLOCK` values and mapped back as one; what two snapshots have in common at
+the front of an array, they share, so that a snapshot that grew costs the disk what it grew by.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +21,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.errors import SnapshotError
+from forekey.graph.mapping import map_files
 from forekey.project import process_alive
 
-_CHUNK = 1 << 22
+ARRAY_BLOCK = 1 << 20
+"""Values per block of an array: a multiple of the page size of every machine, so that blocks can be mapped in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,52 +40,76 @@ class FileRef:
         return [self.digest, self.size]
 
 
-class Pool:
-    """Put files in, map them back. A file is in the pool whole or not at all."""
+@dataclass(frozen=True, slots=True)
+class ArrayRef:
+    """An array of the pool: little-endian values of ``dtype``, cut into blocks."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    dtype: str
+    length: int
+    blocks: tuple[FileRef, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {"dtype": self.dtype, "length": self.length, "blocks": [b.to_list() for b in self.blocks]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ArrayRef:
+        """Read what :meth:`to_dict` wrote."""
+        return cls(data["dtype"], data["length"], tuple(FileRef(*b) for b in data["blocks"]))
+
+
+class Pool:
+    """Put blocks in, map them back. A file is in the pool whole or not at all."""
+
+    def __init__(self, folder: Path, *, rewrite: bool = False) -> None:
+        self.folder = folder
+        self._rewrite = rewrite  # also what seems to be here: it may have been damaged
 
     def path(self, ref: FileRef) -> Path:
         """Where the file lies."""
-        return self._folder / ref.digest
+        return self.folder / ref.digest
 
-    def put_array(self, array: NDArray[Any]) -> FileRef:
-        """Store an array as a .npy file."""
+    def put(self, contents: bytes | memoryview | pa.Buffer) -> FileRef:
+        """Store some bytes; those that are here already are not written again."""
+        view = memoryview(contents)
+        ref = FileRef(hashlib.blake2b(view, digest_size=16).hexdigest(), view.nbytes)
+        target = self.path(ref)
+        if not self._rewrite and target.is_file() and target.stat().st_size == ref.size:
+            os.utime(target)  # as good as new: a sweep in another process must not take it
+            return ref
         draft = self._draft()
         with draft.open("wb") as handle:
-            np.save(handle, np.ascontiguousarray(array), allow_pickle=False)
-        return self._keep(draft)
+            handle.write(view)
+            handle.flush()
+            os.fsync(handle.fileno())
+        draft.replace(target)
+        return ref
 
-    def put_table(self, table: pa.Table, batch_rows: int) -> FileRef:
-        """Store a table as an uncompressed Arrow IPC file in batches of fixed size."""
-        draft = self._draft()
-        with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            for batch in table.combine_chunks().to_batches(max_chunksize=batch_rows):
-                writer.write_batch(batch)
-        return self._keep(draft)
+    def put_array(self, array: NDArray[Any], same_as: ArrayRef | None = None, same: int = 0) -> ArrayRef:
+        """Store an array, whose first ``same`` values are known to be those of ``same_as``."""
+        plain = np.ascontiguousarray(array)
+        shared = () if same_as is None else same_as.blocks[: min(same, same_as.length) // ARRAY_BLOCK]
+        starts = range(len(shared) * ARRAY_BLOCK, len(plain), ARRAY_BLOCK)
+        fresh = [self.put(plain[i : i + ARRAY_BLOCK].view(np.uint8).data) for i in starts]
+        return ArrayRef(plain.dtype.str, len(plain), (*shared, *fresh))
 
-    def array(self, ref: FileRef) -> NDArray[Any]:
+    def array(self, ref: ArrayRef) -> NDArray[Any]:
         """Map an array, read-only."""
-        self.check(ref)
-        try:
-            return np.load(self.path(ref), mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-        except ValueError as error:
-            raise SnapshotError(_damaged(self.path(ref))) from error
+        raw = map_files([(self.check(b), b.size) for b in ref.blocks])
+        dtype = np.dtype(ref.dtype)
+        if len(raw) != ref.length * dtype.itemsize:
+            raise SnapshotError(_damaged(self.folder))
+        return raw.view(dtype)
 
-    def table(self, ref: FileRef) -> pa.Table:
-        """Map a table; no row is read until it is used."""
-        self.check(ref)
-        try:
-            return pa.ipc.open_file(pa.memory_map(str(self.path(ref)))).read_all()
-        except pa.ArrowInvalid as error:
-            raise SnapshotError(_damaged(self.path(ref))) from error
+    def buffer(self, ref: FileRef) -> pa.Buffer:
+        """Map a file as an Arrow buffer."""
+        return pa.py_buffer(map_files([(self.check(ref), ref.size)]))
 
     def verify(self, ref: FileRef) -> None:
         """Read the whole file and compare it with its name."""
-        self.check(ref)
-        if _digest(self.path(ref)) != ref.digest:
-            raise SnapshotError(_damaged(self.path(ref)))
+        with self.check(ref).open("rb") as handle:
+            if hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest() != ref.digest:
+                raise SnapshotError(_damaged(self.path(ref)))
 
     def sweep(self, keep: set[str], min_age_seconds: float) -> int:
         """Delete files that are not in ``keep`` and drafts of processes that are gone; return how many.
@@ -84,7 +117,7 @@ class Pool:
         Files younger than ``min_age_seconds`` stay: a build in another process may be about to name them.
         """
         gone, now = 0, time.time()
-        for file in self._folder.glob("*"):
+        for file in self.folder.glob("*"):
             abandoned = file.name.startswith(".draft") and not process_alive(int(file.name.split("-")[1]))
             unnamed = not file.name.startswith(".") and file.name not in keep
             if abandoned or (unnamed and now - file.stat().st_mtime >= min_age_seconds):
@@ -93,32 +126,52 @@ class Pool:
         return gone
 
     def _draft(self) -> Path:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return self._folder / f".draft-{os.getpid()}-{os.urandom(4).hex()}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / f".draft-{os.getpid()}-{os.urandom(4).hex()}"
 
-    def _keep(self, draft: Path) -> FileRef:
-        descriptor = os.open(draft, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        ref = FileRef(_digest(draft), draft.stat().st_size)
-        draft.replace(self.path(ref))
-        return ref
-
-    def check(self, ref: FileRef) -> None:
-        """Refuse a file that is not there in its full length."""
+    def check(self, ref: FileRef) -> Path:
+        """Return where a file lies; refuse one that is not there in its full length."""
         path = self.path(ref)
-        if not path.is_file() or path.stat().st_size != ref.size:
+        try:
+            intact = path.stat().st_size == ref.size
+        except FileNotFoundError:
+            intact = False
+        if not intact:
             raise SnapshotError(_damaged(path))
+        return path
 
 
-def _digest(path: Path) -> str:
-    state = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as handle:
-        while chunk := handle.read(_CHUNK):
-            state.update(chunk)
-    return state.hexdigest()
+class Writer:
+    """Hashing and writing beside the work that makes the blocks: a thread, a bounded queue, results in order."""
+
+    def __init__(self, pool: Pool, ahead: int = 2) -> None:
+        self.pool = pool
+        self._threads = ThreadPoolExecutor(1, "forekey-writer")
+        self._ahead = ahead
+        self._waiting: list[Future[Any]] = []
+
+    def submit(self, job: Any, *arguments: Any) -> Future[Any]:
+        """Run ``job(*arguments)`` beside; block while too much waits, so that memory stays bounded."""
+        self._waiting = [f for f in self._waiting if not f.done()]
+        if len(self._waiting) >= self._ahead:
+            self._waiting.pop(0).result()
+        future = self._threads.submit(job, *arguments)
+        self._waiting.append(future)
+        return future
+
+    def close(self) -> None:
+        """Let the thread go; what has not begun is given up."""
+        self._threads.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def writer(pool: Pool) -> Iterator[Writer]:
+    """Write beside the work of the ``with`` block."""
+    own = Writer(pool)
+    try:
+        yield own
+    finally:
+        own.close()
 
 
 def _damaged(path: Path) -> str:

@@ -1,14 +1,18 @@
-"""The rows of one table as the graph holds them: typed by meaning, in the order of time, the unusable ones counted.
+"""The rows of one table as the graph holds them: typed by meaning, in the order of time, keys as numbers.
 
 Row order is canonical: by time, then primary key, then every column. A row's number is therefore its rank in time,
 so "visible at T" is "number below a bound", and equal rows give equal snapshots however they were read.
+
+On their way from the source to the blocks of a snapshot, rows are *staged*: column ``c0:x`` is what the graph keeps of
+column x, ``p`` the number of the primary key, ``f0:x`` that of the foreign key in x (see :mod:`forekey.graph.keys`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,70 +20,252 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from sqlglot import exp
 
-from forekey.graph.keys import stored_key
-from forekey.schema import ColumnSchema, Schema, Stype, TableSchema
+from forekey.errors import ForekeyError
+from forekey.graph.clock import to_micros
+from forekey.graph.keys import KeyForm, key_form, key_numbers
+from forekey.schema import ColumnSchema, DType, OnOrphan, Schema, Stype, TableSchema
 from forekey.source import Source
+
+_BATCH = 1 << 17
+_SORT_MEMORY = 160 << 20
+"""Bytes in memory while rows are sorted; what is beyond goes to disk. More made ten million rows no faster."""
+_WIDE_MEMORY = 1 << 30
+"""The same for rows with long values, which DuckDB moves in larger pieces."""
+_WIDE = {Stype.TEXT, Stype.EMBEDDING, Stype.MULTICATEGORICAL}
+_NOTHING = ""
+"""Stands in for the contents of a table that has none but foreign keys, so that its rows can be counted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Canonical rows of one table. ``read`` counts source rows; ``read = len(table) + sum(quarantined)``.
+class Period:
+    """Rows with ``after < time <= until`` (ISO timestamps in UTC; ``after`` None for all before).
 
-    ``newest`` is the newest time (microseconds) of any row read, quarantined or not: an update starts after it.
+    Rows without a time are read too, unless ``undated`` is False. Tables without a time column are read whole. Rows
+    whose ``deleted`` column is not after a moment are left out; ``changed`` asks for those alone whose column of that
+    name is not before a moment, ``later_keys`` for those whose column of that name is above a number.
     """
 
-    table: pa.Table
-    read: int
-    quarantined: dict[str, int]
-    newest: int | None
+    until: str
+    after: str | None = None
+    undated: bool = True
+    deleted: tuple[str, str] | None = None
+    changed: tuple[str, str] | None = None
+    later_keys: tuple[str, int] | None = None
 
 
-def read_rows(
-    source: Source, schema: Schema, name: str, as_of: str, after: str | None, workspace: Path, *, undated: bool = True
-) -> Rows:
-    """Read a table's rows with ``after < time <= as_of`` (ISO timestamps in UTC; ``after`` None for all before).
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Rows that are there at or before a moment: with a time, without one, and deleted."""
 
-    Rows without a time are read too (unless ``undated`` is False), and quarantined: they cannot be placed in time.
-    Tables without a time column are read whole.
+    dated: int
+    undated: int
+    deleted: int
+
+
+@dataclass
+class Intake:
+    """Counts what streams by."""
+
+    read: int = 0
+    error: ForekeyError | None = None
+
+
+@dataclass(frozen=True)
+class Staging:
+    """How one table is staged: what it is, and the form of every key in it."""
+
+    table: TableSchema
+    own_form: KeyForm | None
+    forms: dict[str, KeyForm] = field(default_factory=dict)
+    named: frozenset[str] = frozenset()
+    """Foreign keys whose contents are kept too: placeholders are named after them."""
+
+    @classmethod
+    def of(cls, schema: Schema, name: str) -> Staging:
+        """Derive it from the schema."""
+        table = schema.table(name)
+        own = key_form(schema, name) if table.primary_key is not None else None
+        forms = {fk.column: key_form(schema, fk.parent) for fk in table.foreign_keys}
+        created = (fk.column for fk in table.foreign_keys if fk.on_orphan is OnOrphan.CREATE)
+        return cls(table, own, forms, frozenset(c for c in created if forms[c] is not KeyForm.INTEGER))
+
+    @property
+    def kept(self) -> list[ColumnSchema]:
+        """The columns whose contents the graph keeps: everything but foreign keys and what is ignored."""
+        t = self.table
+        return [
+            c
+            for c in t.columns
+            if c.name in {t.primary_key, t.time_column, *self.named}
+            or (c.name not in self.forms and c.stype not in {Stype.IGNORE, Stype.ID})
+        ]
+
+    @property
+    def order(self) -> list[str]:
+        """Staged columns by which rows are ordered."""
+        t = self.table
+        leading = [self.c(c) for c in (t.time_column, t.primary_key) if c is not None]
+        rest = [] if t.primary_key is not None else self.rest
+        return [*leading, *rest]
+
+    @property
+    def rest(self) -> list[str]:
+        """Staged columns that tell rows of equal time and key apart."""
+        leading = {self.table.time_column, self.table.primary_key}
+        contents = [self.c(c.name) for c in self.kept if c.name not in leading]
+        return [*contents, *(self.f(c) for c in self.forms)]
+
+    def c(self, column: str) -> str:
+        """Name a column's contents. The number tells apart names that differ in case alone: to DuckDB they are one."""
+        return f"c{self._places.get(column, '')}:{column}"
+
+    def f(self, column: str) -> str:
+        """Name the numbers of a foreign key."""
+        return f"f{list(self.forms).index(column)}:{column}"
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {c.name: i for i, c in enumerate(self.kept)}
+
+
+def open_source(source: Source, staging: Staging, period: Period, intake: Intake) -> pa.RecordBatchReader:
+    """Stream a table's rows from the source, keys turned into numbers; ``intake`` counts them."""
+    table = staging.table
+    used = [c for c in table.columns if c in staging.kept or c.name in staging.forms]
+    names = list(dict.fromkeys(part for c in used for part in c.parts or (c.name,)))
+    columns = [source.column(table.name, n).as_(n, quoted=True) for n in names]
+    statement = exp.select(*columns or [exp.Literal.number(1).as_("row")]).from_(quoted(table.name))
+    reader = source.query(statement.where(*_within(table, period)), _BATCH)
+    empty = _stage(pa.RecordBatch.from_pylist([], schema=reader.schema), staging)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in reader:
+                intake.read += len(batch)
+                yield _stage(batch, staging)
+        except ForekeyError as error:
+            intake.error = error
+            raise
+
+    return pa.RecordBatchReader.from_batches(empty.schema, batches())
+
+
+@contextmanager
+def in_order(
+    staging: Staging, incoming: Sequence[Any], engine: Any, *, first_of_key: bool = False
+) -> Iterator[pa.RecordBatchReader]:
+    """Stream staged rows, of all that come in together, in canonical order, typed as they are kept.
+
+    ``first_of_key`` drops repeated keys. Sorting is DuckDB's, partly on disk.
     """
-    table = schema.table(name)
-    statement = _select(schema, table).where(*_period(table, as_of, after, undated))
-    with _engine(workspace) as engine:
-        engine.register("incoming", source.query(statement))
-        engine.execute(f"CREATE TABLE staged AS {_typed(schema, table).from_('incoming').sql(dialect='duckdb')}")
-        engine.unregister("incoming")
-        read, newest = _measure(engine, table)
-        quarantined = _quarantine(engine, table)
-        ordered = exp.select("*").from_("staged").order_by(*_order(table))
-        rows = engine.sql(ordered.sql(dialect="duckdb")).to_arrow_table()
-    return Rows(canonical(rows), read, quarantined, newest)
+    memory = _WIDE_MEMORY if any(c.stype in _WIDE for c in staging.kept) else _SORT_MEMORY
+    engine.execute(f"SET memory_limit = '{memory}B'")
+    parts = []
+    for i, rows in enumerate(incoming):
+        engine.register(f"incoming_{i}", rows)
+        parts.append(_typed(staging, f"incoming_{i}"))
+    together = exp.union(*parts, distinct=False) if len(parts) > 1 else parts[0]
+    statement = exp.select("*").from_(together.subquery("typed"))
+    if first_of_key:
+        order = [_ascending(c) for c in (*staging.order, *staging.rest)]
+        rank = exp.Window(
+            this=exp.RowNumber(), partition_by=[exp.column("p", quoted=True)], order=exp.Order(expressions=order)
+        )
+        statement = statement.qualify(exp.EQ(this=rank, expression=exp.Literal.number(1)))
+    if staging.order:
+        statement = statement.order_by(*(_ascending(c) for c in staging.order))
+    try:
+        yield engine.sql(statement.sql(dialect="duckdb")).to_arrow_reader(_BATCH)
+    finally:
+        for i in range(len(incoming)):
+            engine.unregister(f"incoming_{i}")
 
 
-def count_known(source: Source, table: TableSchema, until: str) -> tuple[int, int]:
-    """Count the rows at or before a time, and those without any: what an update takes to be unchanged."""
-    assert table.time_column is not None
-    time = exp.cast(exp.column(table.time_column, quoted=True), "TIMESTAMP")
-    dated = exp.Count(this=exp.Case().when(time <= _timestamp(until), exp.Literal.number(1)))
-    undated = exp.Count(this=exp.Case().when(time.copy().is_(exp.null()), exp.Literal.number(1)))
-    statement = exp.select(dated.as_("dated"), undated.as_("undated")).from_(_quoted(table.name))
-    row = source.query(statement).read_all().to_pylist()[0]
-    return int(row["dated"]), int(row["undated"])
+def count_known(source: Source, table: TableSchema, period: Period) -> Known:
+    """Count the rows at or before ``period.until``, those without any time, and those deleted by then."""
+    alive = _alive(period)
+    time = time_of(table) if table.time_column is not None else None
+    dated = [time <= timestamp(period.until)] if time is not None else []
+    undated = [time.copy().is_(exp.null())] if time is not None else [exp.false()]
+    counts = {
+        "dated": _count_if(exp.and_(*dated, *alive) if dated or alive else exp.true()),
+        "undated": _count_if(exp.and_(*undated, *(a.copy() for a in alive))),
+        "deleted": _count_if(exp.not_(exp.paren(alive[0].copy())) if alive else exp.false()),
+    }
+    statement = exp.select(*(c.as_(n) for n, c in counts.items())).from_(quoted(table.name))
+    return Known(**source.query(statement).read_all().to_pylist()[0])
+
+
+def count_keys(source: Source, table: TableSchema, last: int, period: Period) -> Known:
+    """Count the rows whose key is not above a number, those that have none, and those deleted."""
+    key = exp.column(table.primary_key or "", quoted=True)
+    alive = _alive(period)
+    counts = {
+        "dated": _count_if(exp.and_(key <= exp.Literal.number(last), *alive)),
+        "undated": _count_if(exp.and_(key.copy().is_(exp.null()), *(a.copy() for a in alive))),
+        "deleted": _count_if(exp.not_(exp.paren(alive[0].copy())) if alive else exp.false()),
+    }
+    statement = exp.select(*(c.as_(n) for n, c in counts.items())).from_(quoted(table.name))
+    return Known(**source.query(statement).read_all().to_pylist()[0])
+
+
+def count_future(source: Source, table: TableSchema, now: str) -> int:
+    """Count the rows whose time has not come yet."""
+    if table.time_column is None:
+        return 0
+    statement = exp.select(_count_if(time_of(table) > timestamp(now)).as_("rows")).from_(quoted(table.name))
+    return int(source.query(statement).read_all().column("rows")[0].as_py())
+
+
+def newest_update(source: Source, table: TableSchema, updated_at: str, until: str) -> int | None:
+    """Return the newest moment at which a row changed, in microseconds."""
+    moment = exp.cast(exp.column(updated_at, quoted=True), "TIMESTAMP")
+    statement = exp.select(exp.Max(this=moment).as_("newest")).from_(quoted(table.name))
+    newest = source.query(statement.where(moment.copy() <= timestamp(until))).read_all().column("newest")[0].as_py()
+    return to_micros(newest) if newest is not None else None
+
+
+def read_deleted_keys(source: Source, table: TableSchema, deleted_at: str, after: str, until: str) -> pa.ChunkedArray:
+    """Return the primary keys of rows deleted with ``after < deleted_at <= until``."""
+    key = table.column(table.primary_key or "")
+    names = key.parts or (key.name,)
+    moment = exp.cast(exp.column(deleted_at, quoted=True), "TIMESTAMP")
+    statement = exp.select(*(source.column(table.name, n).as_(n, quoted=True) for n in names)).from_(quoted(table.name))
+    statement = statement.where(moment > timestamp(after), moment.copy() <= timestamp(until))
+    batches = [_values(b, key) for b in source.query(statement)]
+    return pa.chunked_array(batches) if batches else pa.chunked_array([[]], pa.string())
+
+
+def _count_if(condition: Any) -> exp.Expression:
+    return exp.Count(this=exp.Case().when(condition, exp.Literal.number(1)))
+
+
+def _alive(period: Period) -> list[exp.Expression]:
+    """Write the condition under which a row is not deleted yet."""
+    if period.deleted is None:
+        return []
+    column, by = period.deleted
+    moment = exp.cast(exp.column(column, quoted=True), "TIMESTAMP")
+    return [exp.paren(exp.or_(moment.is_(exp.null()), moment.copy() > timestamp(by)))]
 
 
 def newest_time(source: Source, table: TableSchema, now: str) -> Any:
     """Return the newest time of a table's rows that is not in the future, or None."""
-    assert table.time_column is not None
-    time = exp.cast(exp.column(table.time_column, quoted=True), "TIMESTAMP")
-    statement = exp.select(exp.Max(this=time).as_("newest")).from_(_quoted(table.name)).where(time <= _timestamp(now))
+    time = time_of(table)
+    statement = exp.select(exp.Max(this=time).as_("newest")).from_(quoted(table.name))
+    statement = statement.where(time <= timestamp(now), time.copy() >= timestamp("0001-01-01"))
     return source.query(statement).read_all().column("newest")[0].as_py()
 
 
 def storage_type(column: ColumnSchema, table: TableSchema) -> str:
-    """Return the DuckDB type in which a column that is no key is kept: it follows from what the column means."""
+    """Return the DuckDB type in which a column is kept: it follows from what the column means."""
     if column.name == table.time_column:
         return "TIMESTAMP"
+    if column.name == table.primary_key:
+        return "BIGINT" if column.dtype is DType.INTEGER else "VARCHAR"
     return {
         Stype.NUMERICAL: "DOUBLE",
         Stype.TIMESTAMP: "TIMESTAMP",
@@ -89,60 +275,75 @@ def storage_type(column: ColumnSchema, table: TableSchema) -> str:
     }.get(column.stype, "VARCHAR")
 
 
-def kept_columns(table: TableSchema) -> list[ColumnSchema]:
-    """Return the columns that the graph holds: keys, the time, and everything that is not ignored."""
-    roles = table.keys | {table.time_column}
-    return [c for c in table.columns if c.stype is not Stype.IGNORE or c.name in roles]
-
-
 def canonical(rows: pa.Table) -> pa.Table:
     """Return the rows with equal bytes for equal contents: what lies under a NULL is zero, no slack, no offsets."""
     return pa.table({name: _canonical_column(rows.column(name)) for name in rows.column_names})
 
 
-def _canonical_column(column: pa.ChunkedArray) -> pa.Array:
-    array = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-    if pa.types.is_list(array.type):
-        return array
-    missing = array.is_null().to_numpy(zero_copy_only=False)
-    if pa.types.is_string(array.type):
-        filled = pc.fill_null(array, "") if array.null_count else array
-        bitmap = pa.py_buffer(np.packbits(~missing, bitorder="little")) if array.null_count else None
-        _, offsets, data = filled.buffers()
-        return pa.StringArray.from_buffers(len(filled), offsets, data, bitmap, array.null_count, filled.offset)
-    plain = array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array
-    zero = False if pa.types.is_boolean(array.type) else 0
-    values = pc.fill_null(plain, zero).to_numpy(zero_copy_only=False)
-    return pa.array(values, mask=missing if array.null_count else None).cast(array.type)
+def contents(staged: pa.Table) -> pa.Table:
+    """Return what the graph keeps of staged rows, under the columns' own names."""
+    kept = [n for n in staged.column_names if n.startswith("c")]
+    return staged.select(kept).rename_columns([n.split(":", 1)[1] for n in kept])
 
 
-@contextmanager
-def _engine(workspace: Path) -> Iterator[Any]:
-    """Open a DuckDB that keeps what does not fit in memory in ``workspace``."""
-    with duckdb.connect() as engine:
-        engine.execute("SET TimeZone = 'UTC'")
-        engine.execute("SET enable_progress_bar = false")
-        engine.execute(f"SET temp_directory = {exp.Literal.string(str(workspace)).sql(dialect='duckdb')}")
-        yield engine
+def time_of(table: TableSchema) -> exp.Expression:
+    """Write a row's time in SQL."""
+    return exp.cast(exp.column(table.time_column or "", quoted=True), "TIMESTAMP")
 
 
-def _select(schema: Schema, table: TableSchema) -> exp.Select:
-    return exp.select(*(exp.column(c.name, quoted=True) for c in kept_columns(table))).from_(_quoted(table.name))
+def timestamp(moment: str) -> exp.Expression:
+    """Write a moment in SQL."""
+    return exp.cast(exp.Literal.string(moment), "TIMESTAMP")
 
 
-def _typed(schema: Schema, table: TableSchema) -> exp.Select:
-    return exp.select(*(_as_stored(c, schema, table).as_(c.name, quoted=True) for c in kept_columns(table)))
+def quoted(name: str) -> exp.Table:
+    """Write a table's name in SQL."""
+    return exp.Table(this=exp.to_identifier(name, quoted=True))
 
 
-def _as_stored(column: ColumnSchema, schema: Schema, table: TableSchema) -> Any:
-    value = exp.column(column.name, quoted=True)
-    parents = {fk.column: schema.table(fk.parent) for fk in table.foreign_keys}
-    if column.name in parents:
-        parent = parents[column.name]
-        return stored_key(value, column.dtype, parent.column(parent.primary_key or "").dtype)
-    if column.name == table.primary_key:
-        return stored_key(value, column.dtype, column.dtype)
-    kind = storage_type(column, table)
+def _stage(batch: pa.RecordBatch, staging: Staging) -> pa.RecordBatch:
+    """Turn a batch of the source into staged columns; contents keep the source's types."""
+    table = staging.table
+    columns: dict[str, Any] = {staging.c(c.name): _values(batch, c) for c in staging.kept}
+    if not columns:
+        columns[staging.c(_NOTHING)] = pa.nulls(len(batch), pa.bool_())
+    if table.primary_key is not None and staging.own_form is not None:
+        columns["p"] = _numbered(_values(batch, table.column(table.primary_key)), staging.own_form)
+    for name, form in staging.forms.items():
+        columns[staging.f(name)] = _numbered(_values(batch, table.column(name)), form)
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _values(batch: pa.RecordBatch, column: ColumnSchema) -> pa.Array:
+    """Return a column; a composite key is its parts as text, joined by commas, NULL where one of them is."""
+    if not column.parts:
+        return batch.column(column.name)
+    parts = [_escaped(pc.utf8_trim_whitespace(batch.column(p).cast(pa.string()))) for p in column.parts]
+    return pc.binary_join_element_wise(*parts, ",", null_handling="emit_null")
+
+
+def _escaped(texts: pa.Array) -> pa.Array:
+    """Mark commas that are in a value, so that ('a,b', 'c') and ('a', 'b,c') differ; key_sql does the same."""
+    return pc.replace_substring(pc.replace_substring(texts, "\\", "\\\\"), ",", "\\,")
+
+
+def _numbered(keys: pa.Array, form: KeyForm) -> pa.Array:
+    numbers = key_numbers(keys, form)
+    return pa.array(numbers, mask=keys.is_null().to_numpy(zero_copy_only=False) if keys.null_count else None)
+
+
+def _typed(staging: Staging, incoming: str) -> exp.Select:
+    table = staging.table
+    kept = [_as_stored(c, staging).as_(staging.c(c.name), quoted=True) for c in staging.kept]
+    kept = kept or [exp.column(staging.c(_NOTHING), quoted=True)]
+    own = ["p"] if table.primary_key is not None else []
+    numbers = [exp.column(n, quoted=True) for n in (*own, *(staging.f(c) for c in staging.forms))]
+    return exp.select(*kept, *numbers).from_(incoming)
+
+
+def _as_stored(column: ColumnSchema, staging: Staging) -> Any:
+    kind = storage_type(column, staging.table)
+    value = exp.column(staging.c(column.name), quoted=True)
     stored = exp.TryCast(this=value, to=exp.DataType.build(kind, dialect="duckdb"))
     if kind == "TIMESTAMP":
         # An infinite moment is no moment.
@@ -150,67 +351,61 @@ def _as_stored(column: ColumnSchema, schema: Schema, table: TableSchema) -> Any:
     return stored
 
 
-def _period(table: TableSchema, as_of: str, after: str | None, undated: bool) -> Sequence[Any]:
+def _within(table: TableSchema, period: Period) -> list[Any]:
+    conditions: list[Any] = _alive(period)
+    if period.changed is not None:
+        column, since = period.changed
+        conditions.append(exp.cast(exp.column(column, quoted=True), "TIMESTAMP") >= timestamp(since))
+    if period.later_keys is not None:
+        column, number = period.later_keys
+        conditions.append(exp.column(column, quoted=True) > exp.Literal.number(number))
     if table.time_column is None:
-        return []
-    time = exp.cast(exp.column(table.time_column, quoted=True), "TIMESTAMP")
-    bounds: list[Any] = [time <= _timestamp(as_of), *([time > _timestamp(after)] if after is not None else [])]
-    inside = exp.and_(*bounds)
-    if not undated:
-        return [inside]
-    return [exp.paren(exp.or_(time.is_(exp.null()), inside))]
+        return conditions
+    time = time_of(table)
+    after = [time > timestamp(period.after)] if period.after is not None else []
+    inside = exp.and_(time <= timestamp(period.until), *after)
+    dated = exp.paren(exp.or_(time.is_(exp.null()), inside)) if period.undated else inside
+    return [*conditions, dated]
 
 
-def _measure(engine: Any, table: TableSchema) -> tuple[int, int | None]:
-    """Return the number of staged rows and their newest time in microseconds."""
-    time = exp.null() if table.time_column is None else exp.column(table.time_column, quoted=True)
-    newest = exp.func("epoch_us", exp.cast(exp.Max(this=time), "TIMESTAMP"))
-    statement = exp.select(exp.Count(this=exp.Star()), newest).from_("staged")
-    rows, micros = engine.execute(statement.sql(dialect="duckdb")).fetchall()[0]
-    return int(rows), int(micros) if micros is not None else None
+def _ascending(column: str) -> exp.Ordered:
+    return exp.Ordered(this=exp.column(column, quoted=True), desc=False, nulls_first=False)
 
 
-def _quarantine(engine: Any, table: TableSchema) -> dict[str, int]:
-    """Remove and count rows that cannot be nodes: no time, no key, a key that an earlier row has."""
-    removed: dict[str, int] = {}
-    for reason, column in (("no time", table.time_column), ("no key", table.primary_key)):
-        if column is not None:
-            where = exp.column(column, quoted=True).is_(exp.null())
-            statement = exp.delete("staged").where(where).sql(dialect="duckdb")
-            removed[reason] = int(engine.execute(statement).fetchall()[0][0])
-    if table.primary_key is not None:
-        removed["duplicate key"] = _drop_duplicates(engine, table)
-    return {reason: n for reason, n in removed.items() if n}
+@contextmanager
+def sorting_engine(workspace: Path) -> Iterator[Any]:
+    """Open a DuckDB that keeps what does not fit in memory in ``workspace``."""
+    with duckdb.connect() as engine:
+        engine.execute("SET TimeZone = 'UTC'")
+        engine.execute("SET enable_progress_bar = false")
+        engine.execute("SET preserve_insertion_order = false")
+        engine.execute(f"SET temp_directory = {exp.Literal.string(str(workspace)).sql(dialect='duckdb')}")
+        yield engine
 
 
-def _drop_duplicates(engine: Any, table: TableSchema) -> int:
-    key = exp.column(table.primary_key or "", quoted=True)
-    rows, keys = engine.execute(
-        exp.select(exp.Count(this=exp.Star()), exp.Count(this=exp.Distinct(expressions=[key])))
-        .from_("staged")
-        .sql(dialect="duckdb")
-    ).fetchall()[0]
-    if rows == keys:
-        return 0
-    rank = exp.Window(
-        this=exp.RowNumber(), partition_by=[key.copy()], order=exp.Order(expressions=_order(table, whole=True))
-    )
-    first = exp.select("*").from_("staged").qualify(exp.EQ(this=rank, expression=exp.Literal.number(1)))
-    engine.execute(f"CREATE OR REPLACE TABLE staged AS {first.sql(dialect='duckdb')}")
-    return int(rows - keys)
+def _canonical_column(column: pa.ChunkedArray) -> pa.Array:
+    array = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    if pa.types.is_list(array.type):
+        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy().astype(np.int64)
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+        flat = _canonical_column(pa.chunked_array([array.flatten()]))
+        missing = array.is_null() if array.null_count else None
+        return pa.ListArray.from_arrays(offsets, flat, type=array.type, mask=missing)
+    missing = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+    if pa.types.is_string(array.type):
+        filled = pc.fill_null(array, "") if missing is not None else array
+        bitmap = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing is not None else None
+        _, offsets, data = filled.buffers()
+        return pa.StringArray.from_buffers(len(filled), offsets, data, bitmap, array.null_count, filled.offset)
+    if missing is None:
+        return pa.Array.from_buffers(array.type, len(array), [None, *array.buffers()[1:]], 0, array.offset)
+    plain = array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array
+    zero = False if pa.types.is_boolean(array.type) else 0
+    values = pc.fill_null(plain, zero).to_numpy(zero_copy_only=False)
+    return pa.array(values, mask=missing).cast(array.type)
 
 
-def _order(table: TableSchema, *, whole: bool = False) -> list[exp.Ordered]:
-    """Order by time and key; by every column where there is no key, or ``whole`` asks for it."""
-    leading = [c for c in (table.time_column, table.primary_key) if c is not None]
-    keyed = table.primary_key is not None and not whole
-    rest = [] if keyed else [c.name for c in kept_columns(table) if c.name not in leading]
-    return [exp.Ordered(this=exp.column(c, quoted=True), desc=False, nulls_first=False) for c in [*leading, *rest]]
-
-
-def _timestamp(moment: str) -> exp.Expression:
-    return exp.cast(exp.Literal.string(moment), "TIMESTAMP")
-
-
-def _quoted(name: str) -> exp.Table:
-    return exp.Table(this=exp.to_identifier(name, quoted=True))
+def missing_of(column: pa.Array) -> NDArray[np.bool_]:
+    """Return which values are NULL."""
+    flags: NDArray[np.bool_] = column.is_null().to_numpy(zero_copy_only=False)
+    return flags

@@ -2,7 +2,7 @@
 
     snapshots/current          the id of the snapshot that readers take
     snapshots/<id>.json        the manifest: schema, as-of time, counts, and the files
-    snapshots/files/<hash>     arrays (.npy) and rows (Arrow IPC), shared between snapshots that agree on them
+    snapshots/files/<hash>     blocks of arrays and of rows (Arrow IPC), shared between snapshots that agree on them
 
 The id is a hash of everything the manifest says of the data, so equal graphs have equal ids. Rows of a table are
 numbered in the order of time (see :mod:`forekey.graph.rows`).
@@ -10,9 +10,11 @@ numbered in the order of time (see :mod:`forekey.graph.rows`).
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -25,12 +27,14 @@ from numpy.typing import NDArray
 
 from forekey.errors import SnapshotError
 from forekey.graph.clock import Micros, from_micros
-from forekey.graph.keys import as_keys, find, key_number, key_numbers, key_type
-from forekey.graph.pool import FileRef, Pool
+from forekey.graph.draft import RowBlock
+from forekey.graph.keys import KeyIndex, key_form, key_numbers, lookup_numbers
+from forekey.graph.pool import ArrayRef, FileRef, Pool
+from forekey.graph.versions import Versions
 from forekey.project import write_atomically
 from forekey.schema import EdgeType, Schema
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Snapshot:
@@ -45,13 +49,16 @@ class Snapshot:
         self.schema = Schema.from_dict(manifest["schema"])
         self._pool = pool
         self._arrays: dict[tuple[str, str], NDArray[Any]] = {}
-        self._rows: dict[str, pa.Table] = {}
+        self._blocks: dict[tuple[str, str], list[pa.Buffer]] = {}
+        self._rows: dict[tuple[str, str], pa.Table] = {}
         for owner, part in [*manifest["tables"].items(), *manifest["edges"].items()]:
-            for name, ref in part["files"].items():
-                if name == "rows":
-                    self._rows[owner] = pool.table(FileRef(*ref))
-                else:
-                    self._arrays[owner, name] = np.asarray(pool.array(FileRef(*ref)))
+            for name, ref in part["arrays"].items():
+                self._arrays[owner, name] = pool.array(ArrayRef.from_dict(ref))
+            for name in ("rows", "version_rows"):
+                blocks = [RowBlock.from_list(b) for b in part.get(name, ())]
+                self._blocks[owner, name] = [pool.buffer(b.rows) for b in blocks]
+                for block in blocks:
+                    pool.check(block.sketch)
 
     @property
     def as_of(self) -> datetime:
@@ -72,12 +79,49 @@ class Snapshot:
         return int(self.manifest["edges"][str(edge)]["edges"])
 
     def rows(self, table: str) -> pa.Table:
-        """Return a table's rows, keys and time included; row number ``i`` of the graph is row ``i`` here."""
-        return self._rows[table]
+        """Return a table's rows with primary key and time; row number ``i`` of the graph is row ``i`` here.
+
+        Foreign keys are not among the columns: the edges say what they said.
+        """
+        return self._table(table, "rows")
 
     def times(self, table: str) -> Micros | None:
         """Return the time of each row, ``[num_nodes] int64`` ascending; None for a table without a time column."""
         return self._arrays.get((table, "times"))
+
+    def dropped(self, table: str) -> dict[str, Micros]:
+        """Return the times of rows that were left out though they had one, by reason, ascending."""
+        prefix = "dropped: "
+        found = {n: a for (owner, n), a in self._arrays.items() if owner == table and n.startswith(prefix)}
+        return {name.removeprefix(prefix): times for name, times in found.items()}
+
+    def versions(self, table: str) -> Versions | None:
+        """Return what rows without a time looked like before they changed, or None if none ever did."""
+        if (table, "version_nodes") not in self._arrays:
+            return None
+        rows = self._table(table, "version_rows")
+        return Versions(rows, self._arrays[table, "version_nodes"], self._arrays[table, "version_until"])
+
+    def contents_at(self, table: str, rows: NDArray[np.int32], moments: Micros) -> NDArray[np.int32]:
+        """Return, for each row at each moment, where its contents stand.
+
+        A number below ``num_nodes`` is a row of :meth:`rows`; ``num_nodes + v`` is row ``v`` of :meth:`versions`.
+        """
+        versions = self.versions(table)
+        return rows if versions is None else versions.at(rows, moments, self.num_nodes(table))
+
+    def all_contents(self, table: str) -> pa.Table:
+        """Return :meth:`rows`, followed by the former contents of those that changed (see :meth:`contents_at`)."""
+        versions = self.versions(table)
+        return self.rows(table) if versions is None else pa.concat_tables([self.rows(table), versions.rows])
+
+    def rows_at(self, table: str, moment: int) -> pa.Table:
+        """Return the rows visible at a moment (microseconds), with the contents they had."""
+        visible = int(self.visible(table, np.array([moment]))[0])
+        if self.versions(table) is None:
+            return self.rows(table).slice(0, visible)
+        contents = self.contents_at(table, np.arange(visible, dtype=np.int32), np.full(visible, moment))
+        return self.all_contents(table).take(pa.array(contents))
 
     def parents(self, edge: EdgeType) -> NDArray[np.int32]:
         """Return the parent row of each child row, ``[num_children] int32``; -1 for NULL and orphans."""
@@ -86,6 +130,10 @@ class Snapshot:
     def children(self, edge: EdgeType) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Return CSR ``indptr [num_parents + 1] int64`` and ``indices [num_edges] int32``, each row's by time."""
         return self._arrays[str(edge), "indptr"], self._arrays[str(edge), "indices"]
+
+    def orphans(self, edge: EdgeType) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the child rows whose key no parent has, ascending, and the numbers of these keys."""
+        return self._arrays[str(edge), "orphan_rows"], self._arrays[str(edge), "orphan_numbers"]
 
     def visible(self, table: str, moments: Micros) -> NDArray[np.int64]:
         """Return, for each moment, how many leading rows are at or before it: row ``r`` is visible if ``r < bound``."""
@@ -96,33 +144,56 @@ class Snapshot:
 
     def lookup(self, table: str, keys: Sequence[Any]) -> NDArray[np.int32]:
         """Return the row of each primary key, ``[len(keys)] int32``; -1 where no row has it."""
-        own = self.schema.table(table)
-        dtype = own.column(own.primary_key or "").dtype
-        typed = as_keys(keys, dtype)
-        numbers = np.array([0 if k is None else key_number(k) for k in typed], np.int64)
-        found = self.lookup_numbers(table, numbers)
-        known = np.array([k is not None for k in typed], bool)
-        return np.where(known, found, np.int32(-1)).astype(np.int32)
+        numbers, possible = lookup_numbers(keys, key_form(self.schema, table))
+        return np.where(possible, self.index(table).find(numbers), np.int32(-1)).astype(np.int32)
 
     def lookup_keys(self, table: str, keys: pa.ChunkedArray) -> NDArray[np.int32]:
         """Return the row of each primary key of an Arrow column, -1 where there is none."""
-        own = self.schema.table(table)
-        typed = keys.cast(key_type(own.column(own.primary_key or "").dtype))
-        found = self.lookup_numbers(table, key_numbers(typed))
-        return np.where(pc.is_valid(typed).to_numpy(), found, np.int32(-1)).astype(np.int32)
+        found = self.index(table).find(key_numbers(keys, key_form(self.schema, table)))
+        return np.where(pc.is_valid(keys).to_numpy(), found, np.int32(-1)).astype(np.int32)
 
-    def lookup_numbers(self, table: str, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Return the row of each key number (see :mod:`forekey.graph.keys`), -1 where no row has it."""
-        return find(self._arrays[table, "key_numbers"], self._arrays[table, "key_rows"], numbers)
+    def index(self, table: str) -> KeyIndex:
+        """Return the rows of a table by their key's number (see :mod:`forekey.graph.keys`)."""
+        if table not in self._indexes:
+            runs = range(self.manifest["tables"][table]["runs"])
+            self._indexes[table] = KeyIndex(
+                tuple((self._arrays[table, f"numbers_{i}"], self._arrays[table, f"rows_{i}"]) for i in runs)
+            )
+        return self._indexes[table]
+
+    @cached_property
+    def _indexes(self) -> dict[str, KeyIndex]:
+        return {}
 
     def keys(self, table: str) -> pa.ChunkedArray:
         """Return the primary key of each row."""
         return self.rows(table).column(self.schema.table(table).primary_key)
 
+    def blocks(self, table: str) -> list[RowBlock]:
+        """Return the blocks that a table's rows lie in."""
+        return [RowBlock.from_list(b) for b in self.manifest["tables"][table]["rows"]]
+
+    def array_refs(self, owner: str) -> dict[str, ArrayRef]:
+        """Return where the arrays of a table or edge type lie."""
+        part = self.manifest["tables"].get(owner) or self.manifest["edges"][owner]
+        return {name: ArrayRef.from_dict(ref) for name, ref in part["arrays"].items()}
+
     def verify(self) -> None:
         """Read every file and compare it with its hash; :class:`SnapshotError` names the first that differs."""
         for ref in file_refs(self.manifest):
             self._pool.verify(ref)
+
+    def _table(self, table: str, part: str) -> pa.Table:
+        if (table, part) not in self._rows:
+            try:
+                pieces = [pa.ipc.open_file(b).read_all() for b in self._blocks[table, part]]
+            except pa.ArrowInvalid as error:
+                raise SnapshotError(
+                    f"The snapshot is damaged: rows of '{table}' cannot be read. "
+                    "Run `forekey snapshot --full` to build it again from the source."
+                ) from error
+            self._rows[table, part] = pa.concat_tables(pieces)
+        return self._rows[table, part]
 
 
 class SnapshotStore:
@@ -131,6 +202,7 @@ class SnapshotStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.pool = Pool(folder / "files")
+        self._building = 0
 
     def current(self) -> Snapshot:
         """Open the newest published snapshot; :class:`SnapshotError` if there is none."""
@@ -142,16 +214,74 @@ class SnapshotStore:
     def current_or_none(self) -> Snapshot | None:
         """Open the newest published snapshot, or None if there never was one."""
         pointer = self.folder / "current"
-        return self.open(pointer.read_text().strip()) if pointer.is_file() else None
+        while pointer.is_file():
+            name = pointer.read_text().strip()
+            try:
+                return self.open(name)
+            except SnapshotError:
+                if pointer.read_text().strip() == name:
+                    raise
+                # A build in another process published the next one and pruned this one meanwhile.
+        return None
+
+    def known_columns(self) -> set[tuple[str, str]]:
+        """Return (table, column) of all that the newest snapshot has, or knows to be gone from the source."""
+        pointer = self.folder / "current"
+        manifest = self._manifest_or_none(pointer.read_text().strip()) if pointer.is_file() else None
+        if manifest is None:
+            return set()
+        there = {(t["name"], c["name"]) for t in manifest["schema"]["tables"] for c in t["columns"]}
+        return there | {(table, column) for table, column in manifest["gone"]}
 
     def open(self, snapshot_id: str) -> Snapshot:
         """Open one snapshot; every file it names must be there in full."""
         return Snapshot(self._manifest(snapshot_id), self.pool)
 
+    def parent_of(self, snapshot: Snapshot) -> Snapshot | None:
+        """Open the snapshot that this one was updated from, if it is still there."""
+        name = snapshot.manifest["parent"]
+        try:
+            return self.open(name) if name is not None else None
+        except SnapshotError:
+            return None
+
+    def find(self, prefix: str) -> Snapshot:
+        """Open the one snapshot whose id begins so; ``current`` names the newest."""
+        if prefix == "current":
+            return self.current()
+        found = [i for i in self.ids() if i.startswith(prefix)]
+        if len(found) != 1:
+            raise SnapshotError(
+                f"{'No snapshot begins' if not found else f'{len(found)} snapshots begin'} with '{prefix}'. "
+                f"There are: {', '.join(self.ids()) or 'none yet; run `forekey snapshot`'}."
+            )
+        return self.open(found[0])
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """Return the manifests of all snapshots, oldest first."""
+        return [self._manifest(i) for i in self.ids()]
+
     def ids(self) -> list[str]:
         """Return the ids of all snapshots, oldest first; damaged manifests are passed over."""
         found = [m for p in self.folder.glob("*.json") if (m := self._manifest_or_none(p.stem)) is not None]
         return [m["id"] for m in sorted(found, key=lambda m: str(m["created_at"]))]
+
+    @contextmanager
+    def building(self) -> Iterator[None]:
+        """Hold the right to build: one process at a time, others wait; readers are not concerned.
+
+        Who holds it may ask for it again. Take it before opening the source: what is read must not be older than
+        what another process published meanwhile.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".building").open("w") as handle:
+            if not self._building:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            self._building += 1
+            try:
+                yield
+            finally:
+                self._building -= 1
 
     def publish(self, manifest: dict[str, Any]) -> Snapshot:
         """Make a manifest whose files are in the pool the current snapshot, in one step."""
@@ -170,6 +300,10 @@ class SnapshotStore:
 
         Returns how many snapshots are gone. Files younger than ``min_age_seconds`` wait for the next time.
         """
+        with self.building():
+            return self._prune(keep, min_age_seconds)
+
+    def _prune(self, keep: int, min_age_seconds: float) -> int:
         pointer = self.folder / "current"
         kept = {*self.ids()[-keep:]} if keep else set()
         kept |= {pointer.read_text().strip()} if pointer.is_file() else set()
@@ -208,20 +342,32 @@ class SnapshotStore:
 
 def file_refs(manifest: dict[str, Any]) -> list[FileRef]:
     """Return every file that a manifest names."""
-    parts = [*manifest["tables"].values(), *manifest["edges"].values()]
-    return [FileRef(*ref) for part in parts for ref in part["files"].values()]
+    found: list[FileRef] = []
+    for part in [*manifest["tables"].values(), *manifest["edges"].values()]:
+        for array in part["arrays"].values():
+            found += ArrayRef.from_dict(array).blocks
+        for block in [*part.get("rows", ()), *part.get("version_rows", ())]:
+            found += [RowBlock.from_list(block).rows, RowBlock.from_list(block).sketch]
+    return found
 
 
 def identify(manifest: dict[str, Any]) -> str:
-    """Hash what a manifest says of the data: schema, as-of time, and the contents of every file."""
-    told = {
-        "format": manifest["format"],
-        "schema": manifest["schema"],
-        "as_of": manifest["as_of"],
-        "files": [
-            (name, sorted(part["files"].items()))
-            for kind in ("tables", "edges")
-            for name, part in sorted(manifest[kind].items())
-        ],
+    """Hash what a manifest says of the data: schema, as-of time, rows, what was left out, versions and edges.
+
+    The index of keys is left out: it follows from the rows, and its runs tell how the snapshot came about.
+    """
+    tables = {
+        name: {
+            "rows": [b[:3] for b in part["rows"]],
+            "versions": [b[:3] for b in part["version_rows"]],
+            "books": [part["read"], part["quarantined"], part["placeholders"]],
+            **{n: a for n, a in part["arrays"].items() if n.startswith("version_")},
+        }
+        for name, part in manifest["tables"].items()
     }
+    edges = {name: {n: part["arrays"][n] for n in _POINTERS} for name, part in manifest["edges"].items()}
+    told = {**{n: manifest[n] for n in ("format", "schema", "as_of")}, "tables": tables, "edges": edges}
     return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+_POINTERS = ("parents", "orphan_rows", "orphan_numbers")

@@ -40,14 +40,16 @@ class Assembler:
         from forekey.sampling.kernels import distinct
 
         nodes = subgraph.nodes[table]
+        snapshot, moments = self._features.snapshot, subgraph.seed_times[nodes.seeds]
+        every = self._features.table(table)
         if table not in self._scratch:
-            self._scratch[table] = np.full(self._features.snapshot.num_nodes(table), -1, np.int32)
-        rows, place = distinct(nodes.rows, self._scratch[table])
-        encoded = self._features.table(table).take(rows)
-        times = self._features.snapshot.times(table)
+            self._scratch[table] = np.full(len(every), -1, np.int32)
+        contents, place = distinct(snapshot.contents_at(table, nodes.rows, moments), self._scratch[table])
+        encoded = every.take(contents)
+        times = snapshot.times(table)
         age = None
         if times is not None:
-            age = torch.from_numpy(age_in_days(subgraph.seed_times[nodes.seeds], times[nodes.rows]))
+            age = torch.from_numpy(age_in_days(moments, times[nodes.rows]))
         return NodeBatch(
             torch.from_numpy(encoded.numbers),
             torch.from_numpy(encoded.codes).long(),

@@ -81,10 +81,11 @@ class _Pass:
         times = self.features.snapshot.times(table)
         encoded = self.features.table(table)
         for part in _chunks(rows):
-            piece = encoded.take(part)
+            moments = np.full(len(part), self.as_of)
+            piece = encoded.take(self.features.snapshot.contents_at(table, part, moments))
             age = None
             if times is not None:
-                age = torch.from_numpy(age_in_days(np.full(len(part), self.as_of), times[part]))
+                age = torch.from_numpy(age_in_days(moments, times[part]))
             state = self.model.encode(table, torch.from_numpy(piece.numbers), torch.from_numpy(piece.codes).long())
             out[part] = self.model.seen_at(table, state, age).numpy()
         return out

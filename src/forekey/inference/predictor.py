@@ -18,7 +18,7 @@ from forekey.inference.output import OutputTransform, Predictions, predictions_f
 from forekey.nn import GraphModel, ModelConfig
 from forekey.registry import ModelVersion
 from forekey.sampling import NeighborPlan, NeighborSampler
-from forekey.schema import Schema, did_you_mean
+from forekey.schema import Schema, Stype, TableSchema
 
 _BATCH = 512
 
@@ -75,18 +75,20 @@ def load_predictor(version: ModelVersion, snapshot: Snapshot) -> Predictor:
 
 
 def check_signature(needed: Schema, found: Schema, model: str) -> None:
-    """Compare what a model was trained on with what a snapshot has."""
-    for table in needed.tables:
-        if table.name not in found.names:
-            raise ModelError(f"{model} needs the table '{table.name}', which the snapshot lacks. Train the task again.")
-        have = found.table(table.name)
-        for column in table.columns:
-            if column not in have.columns:
-                hint = did_you_mean(column.name, have.column_names) if column.name not in have.column_names else ""
-                raise ModelError(
-                    f"{model} needs {table.name}.{column.name} as {column.stype}, which the snapshot lacks{hint}. "
-                    "Train the task again."
-                )
-    for edge in needed.edge_types:
-        if edge not in found.edge_types:
-            raise ModelError(f"{model} needs the foreign key {edge}, which the snapshot lacks. Train the task again.")
+    """Compare what a model was trained on with what a snapshot has; :class:`ModelError` names all that is missing.
+
+    Columns count by name and meaning: an integer that became a decimal is the same number to a model.
+    """
+    missing = [part for table in needed.tables for part in _missing_of(table, found)]
+    missing += [f"the foreign key {e}" for e in needed.edge_types if e not in found.edge_types]
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise ModelError(f"{model} needs {shown}, which the snapshot lacks. Train the task again.")
+
+
+def _missing_of(table: TableSchema, found: Schema) -> list[str]:
+    if table.name not in found.names:
+        return [f"the table '{table.name}'"]
+    have = {c.name: c.stype for c in found.table(table.name).columns}
+    used = [c for c in table.columns if c.stype not in {Stype.ID, Stype.IGNORE}]
+    return [f"{table.name}.{c.name} as {c.stype}" for c in used if have.get(c.name) != c.stype]

@@ -48,7 +48,7 @@ def column_drift(snapshot: Snapshot, trained_until: int) -> list[ColumnDrift]:
         if bound < _MIN_ROWS or len(rows) - bound < _MIN_ROWS:
             continue
         for column in table.columns:
-            shares = _shares(rows.column(column.name), column, bound)
+            shares = _shares(rows, column, bound)
             if shares is not None:
                 psi = population_stability(*shares)
                 found.append(ColumnDrift(table.name, column.name, round(psi, 4), bound, len(rows) - bound))
@@ -67,12 +67,10 @@ def prediction_drift(before: NDArray[np.float64], now: NDArray[np.float64]) -> f
     return population_stability(_histogram(before, edges), _histogram(now, edges))
 
 
-def _shares(
-    values: pa.ChunkedArray, column: ColumnSchema, bound: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+def _shares(rows: pa.Table, column: ColumnSchema, bound: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Return the shares of the bins before and after the bound; missing values have a bin of their own."""
     if column.stype is Stype.NUMERICAL:
-        numbers = values.to_numpy()
+        numbers = rows.column(column.name).to_numpy()
         old, new = numbers[:bound], numbers[bound:]
         finite = old[np.isfinite(old)]
         if len(finite) == 0:
@@ -80,7 +78,7 @@ def _shares(
         edges = np.unique(np.quantile(finite, np.linspace(0, 1, _BINS + 1)[1:-1]))
         return _histogram(old, edges), _histogram(new, edges)
     if column.stype in {Stype.CATEGORICAL, Stype.BOOLEAN}:
-        return _categories(values.cast(pa.string()), bound)
+        return _categories(rows.column(column.name).cast(pa.string()), bound)
     return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from forekey.errors import SnapshotError
 from forekey.graph import MICROS_PER_DAY, Snapshot, SnapshotStore, from_micros, to_micros
 
 
@@ -35,17 +34,10 @@ class EdgeStatistics:
 
 def graph_statistics(snapshot: Snapshot, store: SnapshotStore) -> tuple[list[TableStatistics], list[EdgeStatistics]]:
     """Read the statistics that the build left in the manifest."""
-    parent = _parent(snapshot, store)
+    parent = store.parent_of(snapshot)
     return [_table(snapshot, parent, t) for t in snapshot.schema.names], [
         _edge(snapshot, str(e)) for e in snapshot.edge_types
     ]
-
-
-def _parent(snapshot: Snapshot, store: SnapshotStore) -> Snapshot | None:
-    try:
-        return store.open(snapshot.manifest["parent"]) if snapshot.manifest["parent"] else None
-    except SnapshotError:
-        return None
 
 
 def _table(snapshot: Snapshot, parent: Snapshot | None, table: str) -> TableStatistics:

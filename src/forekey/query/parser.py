@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -273,8 +274,6 @@ def _unquote(name: str) -> str:
 
 
 def _date(text: str) -> datetime:
-    day, _, clock = text.replace("/", "-").replace("T", " ").partition(" ")
-    year, month, date = (int(part) for part in day.split("-"))
-    padded = f"{year:04d}-{month:02d}-{date:02d}"
-    hours, _, rest = clock.partition(":")
-    return datetime.fromisoformat(f"{padded} {int(hours):02d}:{rest}" if clock else padded)
+    numbers = [int(part) for part in re.findall(r"\d+", text.partition(".")[0])]
+    fraction = text.partition(".")[2]
+    return datetime(*numbers, microsecond=int(fraction.ljust(6, "0"))) if fraction else datetime(*numbers)  # type: ignore[arg-type,misc]

@@ -11,7 +11,6 @@ from datetime import datetime
 
 from sqlglot import exp
 
-from forekey.graph import stored_key
 from forekey.query.bound import BoundAggregation, BoundQuery, TaskType
 from forekey.query.calendar import shift
 from forekey.query.tree import (
@@ -29,6 +28,7 @@ from forekey.query.tree import (
     is_condition,
 )
 from forekey.schema import DType, EdgeType, Schema, TableSchema
+from forekey.source import key_sql
 
 
 def label_sql(
@@ -80,10 +80,18 @@ def _clean(statement: exp.Select, schema: Schema, unclean: Collection[str]) -> e
     return statement
 
 
+def _own_columns(table: TableSchema) -> tuple[str, ...]:
+    if table.primary_key is None:
+        return ()
+    return table.column(table.primary_key).parts or (table.primary_key,)
+
+
 def _earliest_of_each_key(table: TableSchema) -> exp.Select:
-    key = exp.column(table.primary_key or "", quoted=True)
-    rest = [c.name for c in table.columns if c.name not in (table.time_column, table.primary_key)]
-    order = [c for c in (table.time_column, table.primary_key, *rest) if c is not None]
+    own = table.column(table.primary_key or "")
+    key = key_sql(own, None, own)
+    rest = [c.name for c in table.columns if c.name not in (table.time_column, table.primary_key) and not c.parts]
+    first = [c for c in (table.time_column, *(own.parts or (own.name,))) if c is not None]
+    order = [*first, *(c for c in rest if c not in first)]
     rank = exp.Window(
         this=exp.RowNumber(),
         partition_by=[key],
@@ -170,7 +178,7 @@ def _anchors(bound: BoundQuery, anchors: Sequence[datetime]) -> exp.Select:
 def _entities(bound: BoundQuery, anchors: Sequence[datetime]) -> exp.Select:
     table = bound.entity
     own = bound.entity_key
-    key = stored_key(exp.column(own.name, table="e", quoted=True), own.dtype, own.dtype)
+    key = key_sql(own, "e", own)
     born = _moment(exp.column(table.time_column, table="e", quoted=True)) if table.time_column else None
     used = {c: b for c, b in bound.columns.items() if c != bound.query.entity}
     statement = exp.select(key.as_("entity")).distinct().from_(_table(table.name, "e"))
@@ -246,7 +254,7 @@ def _first_or_last(
     assert value is not None
     latest = aggregation.aggregation.aggregator is Aggregator.LAST
     order = [_moment(exp.column(table.time_column, table="r", quoted=True))]
-    order += [exp.column(c, table="r", quoted=True) for c in (table.primary_key, value.name) if c is not None]
+    order += [exp.column(c, table="r", quoted=True) for c in (*_own_columns(table), value.name)]
     rank = exp.Window(
         this=exp.RowNumber(),
         partition_by=[key.copy(), anchor.copy()],
@@ -268,11 +276,11 @@ def _join_to_entity(
     """Join from the rows up to the table that holds the entity's key; return that key as an expression."""
     own = bound.entity_key
     if not aggregation.path:
-        return statement, stored_key(exp.column(own.name, table="r", quoted=True), own.dtype, own.dtype)
+        return statement, key_sql(own, "r", own)
     statement, alias = _join_up(statement, bound.schema, aggregation.path[:-1], "r", "up")
     last = aggregation.path[-1]
     column = bound.schema.table(last.child).column(last.column)
-    return statement, stored_key(exp.column(column.name, table=alias, quoted=True), column.dtype, own.dtype)
+    return statement, key_sql(column, alias, own)
 
 
 def _join_anchors(statement: exp.Select, bound: BoundQuery, aggregation: BoundAggregation) -> exp.Select:
@@ -298,8 +306,8 @@ def _join_up(
         column = schema.table(edge.child).column(edge.column)
         upper = f"{prefix}_{i}"
         on = exp.EQ(
-            this=stored_key(exp.column(edge.column, table=alias, quoted=True), column.dtype, key.dtype),
-            expression=stored_key(exp.column(key.name, table=upper, quoted=True), key.dtype, key.dtype),
+            this=key_sql(column, alias, key),
+            expression=key_sql(key, upper, key),
         )
         statement = statement.join(_table(edge.parent, upper), on=on, join_type="left")
         alias = upper

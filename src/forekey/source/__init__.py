@@ -1,12 +1,14 @@
 """Databases in: connect, introspect, infer what is not declared, read Arrow batches."""
 
-from forekey.source.connect import normalize_url, open_source
+from forekey.source.connect import PASSWORD_VARIABLE, normalize_url, open_source, password_of, without_secret
 from forekey.source.infer import Guess, Inference, infer_schema
-from forekey.source.overlay import configured_schema
+from forekey.source.keys import key_sql
+from forekey.source.overlay import configured_schema, unnamed_columns
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
 from forekey.source.relbench import relbench_project, relbench_tasks
 
 __all__ = [
+    "PASSWORD_VARIABLE",
     "ColumnInfo",
     "Guess",
     "Inference",
@@ -14,8 +16,12 @@ __all__ = [
     "TableInfo",
     "configured_schema",
     "infer_schema",
+    "key_sql",
     "normalize_url",
     "open_source",
+    "password_of",
     "relbench_project",
     "relbench_tasks",
+    "unnamed_columns",
+    "without_secret",
 ]

@@ -1,32 +1,49 @@
 """From a URL to a connected source.
 
-duckdb:///shop.duckdb      a DuckDB file, relative to the project folder (four slashes: absolute)
-shop.duckdb                the same
-relbench:///rel-f1         a RelBench v3 folder (manifest.yaml, db/*.parquet, tasks/*)
-files:///exports           a folder of Parquet or CSV files, one table each
-/data/exports              a folder: RelBench if it has a manifest.yaml, else files
+postgresql://user@host/shop      a PostgreSQL database (whatever libpq understands)
+mysql://user@host:3306/shop      a MySQL or MariaDB database
+duckdb:///shop.duckdb            a DuckDB file, relative to the project folder (four slashes: absolute)
+sqlite:///shop.sqlite            a SQLite file
+shop.duckdb, shop.sqlite         the same
+relbench:///rel-f1               a RelBench v3 folder (manifest.yaml, db/*.parquet, tasks/*)
+files:///exports                 a folder of Parquet or CSV files, one table each
+/data/exports                    a folder: RelBench if it has a manifest.yaml, else files
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import unquote
 
 from forekey.errors import SourceError
 from forekey.source.duck import DuckDBSource
 from forekey.source.folder import FolderSource
-from forekey.source.protocol import Source
+from forekey.source.protocol import Source, without_password
 from forekey.source.relbench import RelBenchSource, is_relbench
 
-_SCHEMES = ("duckdb", "relbench", "files")
+_SERVERS = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
+_FILES = ("duckdb", "sqlite", "relbench", "files")
+_SUFFIXES = {
+    **dict.fromkeys((".duckdb", ".ddb"), "duckdb"),
+    **dict.fromkeys((".sqlite", ".sqlite3", ".db3"), "sqlite"),
+}
+PASSWORD_VARIABLE = "FOREKEY_PASSWORD"
+"""Where a project looks for the password of its source, unless forekey.yaml names another variable."""
 
 
 def open_source(url: str, root: Path, *, writable: bool = False) -> Source:
     """Connect to ``url``; relative paths start at ``root``. :class:`SourceError` says what cannot be opened."""
+    if (server := _server(url)) is not None:
+        return _open_server(server, url, writable)
     scheme, path = _split(url)
     place = Path(path) if Path(path).is_absolute() else root / path
     if scheme == "duckdb":
         return DuckDBSource.open(url, place, writable=writable)
+    if scheme == "sqlite":
+        from forekey.source.attached import SQLiteSource
+
+        return SQLiteSource.open(url, place, writable=writable)
     return (RelBenchSource if scheme == "relbench" else FolderSource).open(url, place)
 
 
@@ -35,6 +52,8 @@ def normalize_url(url: str, cwd: Path, root: Path) -> str:
 
     A file or folder inside the project is named relative to it, any other absolutely. The path must exist.
     """
+    if _server(url) is not None:
+        return url
     scheme, path = _split(url)
     place = (Path(path) if Path(path).is_absolute() else cwd / path).resolve()
     if not place.exists():
@@ -43,21 +62,58 @@ def normalize_url(url: str, cwd: Path, root: Path) -> str:
     return f"{scheme}:///{place.relative_to(root.resolve()) if inside else place}"
 
 
+def without_secret(url: str) -> str:
+    """Return a URL as it is written to forekey.yaml: a password becomes ``${FOREKEY_PASSWORD}``."""
+    return re.sub(r"(?<=://)([^:@/]*):[^@/]+@", rf"\1:${{{PASSWORD_VARIABLE}}}@", url)
+
+
+def password_of(url: str) -> str:
+    """Return the password in a URL, or nothing."""
+    found = re.search(r"://[^:@/]*:([^@/]*)@", url)
+    return found[1] if found else ""
+
+
+def _server(url: str) -> str | None:
+    return _SERVERS.get(url.split("://", 1)[0]) if "://" in url else None
+
+
+def _open_server(kind: str, url: str, writable: bool) -> Source:
+    if kind == "mysql":
+        from forekey.source.attached import MySQLSource
+
+        return MySQLSource.connect(url, writable=writable)
+    from forekey.source.postgres import PostgresSource
+
+    return PostgresSource.open(url)
+
+
 def _split(url: str) -> tuple[str, str]:
     """Split a URL into its scheme and a path, absolute or relative."""
     if "://" in url:
         scheme, rest = url.split("://", 1)
-        if scheme not in _SCHEMES:
+        if scheme not in _FILES:
             raise SourceError(
-                f"'{scheme}://' is not a source that this version can open. "
-                "Use duckdb:///FILE, files:///FOLDER (Parquet or CSV) or relbench:///FOLDER."
+                f"'{without_password(url).split('://', 1)[0]}://' is not a source that this version can open. Use "
+                "postgresql://, mysql://, duckdb:///FILE, sqlite:///FILE, files:///FOLDER (Parquet or CSV) or "
+                "relbench:///FOLDER."
             )
         return scheme, unquote(rest.removeprefix("/"))
     path = Path(url)
     if path.is_dir():
         return ("relbench" if is_relbench(path) else "files"), url
-    if path.suffix in {".duckdb", ".db", ".ddb"}:
-        return "duckdb", url
+    if path.suffix in _SUFFIXES:
+        return _SUFFIXES[path.suffix], url
+    if path.suffix == ".db":
+        return ("sqlite" if _is_sqlite(path) else "duckdb"), url
     raise SourceError(
-        f"'{url}' is neither a folder nor a .duckdb file. Use duckdb:///FILE, files:///FOLDER or relbench:///FOLDER."
+        f"'{url}' is neither a folder nor a .duckdb or .sqlite file. Use postgresql://, mysql://, duckdb:///FILE, "
+        "sqlite:///FILE, files:///FOLDER or relbench:///FOLDER."
     )
+
+
+def _is_sqlite(path: Path) -> bool:
+    """Whether a file begins as SQLite files do (https://www.sqlite.org/fileformat.html)."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as handle:
+        return handle.read(16) == b"SQLite format 3\0"

@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from forekey.errors import SourceError, SourceUnavailable
 from forekey.schema import DType
-from forekey.source.protocol import ColumnInfo, TableInfo
+from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo
 
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
 _FAMILIES = {
@@ -49,40 +49,48 @@ class DuckDBSource:
                 raise SourceUnavailable(
                     f"'{url}' is held by another process, which writes to it. Close that process, or try again later."
                 ) from error
-            raise SourceError(f"'{url}' cannot be opened: {_first_line(error)}") from error
+            raise SourceError(f"'{url}' cannot be opened: {first_line(error)}") from error
         except duckdb.Error as error:
-            raise SourceError(f"'{url}' cannot be opened: {_first_line(error)}") from error
+            raise SourceError(f"'{url}' cannot be opened: {first_line(error)}") from error
 
     def tables(self) -> list[TableInfo]:
-        """Return the tables and views of the main schema with their declared keys."""
+        """Return the tables and views of the current schema with their declared keys."""
         columns: dict[str, list[ColumnInfo]] = defaultdict(list)
         for table, column, sql_type in self._fetch(
             "SELECT table_name, column_name, data_type FROM duckdb_columns() "
-            "WHERE schema_name = 'main' AND NOT internal AND database_name = current_database() "
+            "WHERE schema_name = current_schema() AND NOT internal AND database_name = current_database() "
             "ORDER BY table_name, column_index"
         ):
             columns[table].append(ColumnInfo(column, dtype_of(sql_type), sql_type))
+        primary, foreign = self._declared_keys()
+        return [
+            TableInfo(name, tuple(cols), self._count(name), primary.get(name, ()), tuple(foreign.get(name, ())))
+            for name, cols in columns.items()
+        ]
+
+    def column(self, table: str, name: str) -> exp.Expression:
+        """Read a column as it is: DuckDB hands over Arrow."""
+        return exp.column(name, quoted=True)
+
+    def _declared_keys(self) -> tuple[dict[str, tuple[str, ...]], dict[str, list[ForeignKeyInfo]]]:
         primary: dict[str, tuple[str, ...]] = {}
-        foreign: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        foreign: dict[str, list[ForeignKeyInfo]] = defaultdict(list)
         for table, kind, own, parent, theirs in self._fetch(
             "SELECT table_name, constraint_type, constraint_column_names, referenced_table, referenced_column_names "
-            "FROM duckdb_constraints() WHERE schema_name = 'main' AND database_name = current_database()"
+            "FROM duckdb_constraints() WHERE schema_name = current_schema() AND database_name = current_database()"
         ):
             if kind == "PRIMARY KEY":
                 primary[table] = tuple(own)
-            elif kind == "FOREIGN KEY" and len(own) == 1:
-                foreign[table].append((own[0], parent, theirs[0]))
-        return [
-            TableInfo(name, tuple(cols), self._count(name), primary.get(name, ()), tuple(foreign[name]))
-            for name, cols in columns.items()
-        ]
+            elif kind == "FOREIGN KEY":
+                foreign[table].append(ForeignKeyInfo(tuple(own), parent, tuple(theirs)))
+        return primary, foreign
 
     def query(self, statement: exp.Expression, batch_rows: int = 65_536) -> pa.RecordBatchReader:
         """Stream the rows of one SELECT as Arrow batches."""
         try:
             return self._connection.sql(statement.sql(dialect=self.dialect)).to_arrow_reader(batch_rows)
         except duckdb.Error as error:
-            raise SourceError(f"'{self.url}' refused a query: {_first_line(error)}") from error
+            raise SourceError(f"'{self.url}' refused a query: {first_line(error)}") from error
 
     def write_table(self, name: str, rows: pa.Table) -> None:
         """Create or replace a table in one transaction."""
@@ -91,7 +99,7 @@ class DuckDBSource:
         try:
             self._connection.execute(f"CREATE OR REPLACE TABLE {target} AS SELECT * FROM forekey_rows")
         except duckdb.Error as error:
-            raise SourceError(f"Table '{name}' cannot be written to '{self.url}': {_first_line(error)}") from error
+            raise SourceError(f"Table '{name}' cannot be written to '{self.url}': {first_line(error)}") from error
         finally:
             self._connection.unregister("forekey_rows")
 
@@ -116,7 +124,7 @@ class DuckDBSource:
         try:
             return int(self._fetch(statement.sql(dialect=self.dialect))[0][0])
         except duckdb.Error as error:
-            raise SourceError(f"Table '{name}' of '{self.url}' cannot be read: {_first_line(error)}") from error
+            raise SourceError(f"Table '{name}' of '{self.url}' cannot be read: {first_line(error)}") from error
 
 
 def dtype_of(sql_type: str) -> DType:
@@ -124,14 +132,15 @@ def dtype_of(sql_type: str) -> DType:
     head = sql_type.upper()
     if head.endswith("]"):
         return DType.LIST
-    if head.startswith("TIMESTAMP"):
+    if head.startswith(("TIMESTAMP", "DATETIME")):
         return DType.TIMESTAMP
     if head.startswith("DECIMAL"):
-        return DType.FLOAT
+        return DType.INTEGER if head.endswith(",0)") and int(head[8:-3]) <= 18 else DType.FLOAT
     if head.startswith("ENUM"):
         return DType.TEXT
     return _FAMILIES.get(head, DType.OTHER)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of what DuckDB said."""
     return str(error).strip().splitlines()[0]

@@ -10,16 +10,18 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from forekey.project import TableConfig
+from forekey.project import ForeignKeyConfig, TableConfig
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
-from forekey.source.names import key_name_score, names_parent, singular, time_name_score, words
+from forekey.source.keys import key_sql
+from forekey.source.names import key_name_score, names_itself, names_parent, singular, time_name_score, words
 from forekey.source.profile import ColumnProfile, profile_table
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
 
 _KEY_TYPES = frozenset({DType.INTEGER, DType.TEXT, DType.UUID})
-_CODE_WORDS = frozenset({"id", "code", "type", "status", "class", "zip", "category", "no"})
+_CODE_WORDS = frozenset({"id", "code", "type", "status", "class", "zip", "category", "no", "phone", "postcode"})
 _MIN_CONTAINMENT = 0.8
 _SAMPLE_KEYS = 10_000
+_VERIFIED_ROWS = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Guess:
     column: str
     what: str
     reason: str
+    score: float | None = None
+    """For a foreign key: the share of its values found in the key it refers to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Inference:
             t.name: TableConfig(
                 primary_key=t.primary_key,
                 time_column=t.time_column,
-                foreign_keys={fk.column: fk.parent for fk in t.foreign_keys},
+                foreign_keys={fk.column: ForeignKeyConfig(table=fk.parent) for fk in t.foreign_keys},
                 columns={c.name: c.stype for c in t.columns if c.name not in t.keys},
             )
             for t in self.schema.tables
@@ -76,12 +80,15 @@ def infer_schema(source: Source) -> Inference:
     schemas = []
     for table in tables:
         foreign = _foreign_keys(source, table, profiles[table.name], primary, columns, guesses)
-        time = _time_column(table, profiles[table.name], guesses)
+        time = _time_column(source, table, profiles[table.name], primary[table.name], guesses)
         keys = {fk.column for fk in foreign} | {primary[table.name]}
         stypes = [
             ColumnSchema(c.name, c.dtype, _stype(table.name, c, profiles[table.name][c.name], c.name in keys, guesses))
             for c in table.columns
         ]
+        present = {c.name for c in table.columns}
+        several = [k for k in sorted(k for k in keys if k) if k not in present]
+        stypes += [ColumnSchema.composite(k.split(", ")) for k in several]
         schemas.append(TableSchema(table.name, tuple(stypes), primary[table.name], time, foreign))
     return Inference(Schema(tuple(schemas)), tuple(guesses), {t.name: t.rows for t in tables})
 
@@ -96,9 +103,7 @@ def _primary_key(
         guesses.append(Guess(table.name, table.primary_key[0], "primary_key", "a moment is taken as time, not as key"))
         return None
     if len(table.primary_key) > 1:
-        joined = ", ".join(table.primary_key)
-        guesses.append(Guess(table.name, joined, "primary_key", "composite keys are not nodes yet: taken as no key"))
-        return None
+        return ColumnSchema.composite(table.primary_key).name
     scored = [
         (key_name_score(table.name, c.name, names) + (0.1 if i == 0 else 0.0), -i, c)
         for i, c in enumerate(table.columns)
@@ -123,68 +128,120 @@ def _foreign_keys(
     columns: dict[str, dict[str, ColumnInfo]],
     guesses: list[Guess],
 ) -> tuple[ForeignKey, ...]:
-    declared = {column: parent for column, parent, key in table.foreign_keys if primary.get(parent) == key}
-    found = dict(declared)
-    if table.foreign_keys:
-        return tuple(ForeignKey(c, p) for c, p in found.items())
+    found = _declared(table, primary)
     for column in table.columns:
-        if column.dtype not in {*_KEY_TYPES, DType.FLOAT} or column.name == primary[table.name]:
+        if column.dtype not in {*_KEY_TYPES, DType.FLOAT} or column.name in {primary[table.name], *found}:
             continue
         candidates = [
-            (parent, key)
+            (parent, columns[parent][key])
             for parent, key in primary.items()
             if key is not None
-            and parent != table.name
+            and key in columns[parent]
             and _may_refer(column.dtype, columns[parent][key].dtype)
-            and names_parent(column.name, parent, key)
+            and (names_parent(column.name, parent, key) if parent != table.name else names_itself(column.name))
         ]
-        best = _best_parent(source, table, column.name, profile[column.name], candidates, guesses)
+        best = _best_parent(source, table, column, profile[column.name], candidates, guesses)
         if best is not None:
             found[column.name] = best
     return tuple(ForeignKey(c, p) for c, p in found.items())
 
 
+def _declared(table: TableInfo, primary: dict[str, str | None]) -> dict[str, str]:
+    """Return the declared foreign keys that point at primary keys; those of several columns in the key's order."""
+    found = {}
+    for fk in table.foreign_keys:
+        own = dict(zip(fk.parent_columns, fk.columns, strict=True))
+        key = primary.get(fk.parent) or ""
+        parts = (key,) if key in own else tuple(key.split(", "))
+        if set(parts) == set(own):
+            found[", ".join(own[p] for p in parts)] = fk.parent
+    return found
+
+
 def _may_refer(child: DType, parent: DType) -> bool:
-    """Whether a column may hold keys of a type; integers with NULLs often arrive as floats."""
-    return child == parent or (child is DType.FLOAT and parent is DType.INTEGER)
+    """Whether a column may hold keys of a type: integers with NULLs arrive as floats, numbers and UUIDs as text."""
+    return child == parent or (parent, child) in _SPELLINGS
+
+
+_SPELLINGS = {
+    (DType.INTEGER, DType.FLOAT),
+    (DType.INTEGER, DType.TEXT),
+    (DType.TEXT, DType.INTEGER),
+    (DType.UUID, DType.TEXT),
+    (DType.TEXT, DType.UUID),
+}
 
 
 def _best_parent(
     source: Source,
     table: TableInfo,
-    column: str,
+    column: ColumnInfo,
     profile: ColumnProfile,
-    candidates: Iterable[tuple[str, str]],
+    candidates: Iterable[tuple[str, ColumnInfo]],
     guesses: list[Guess],
 ) -> str | None:
-    """Return the candidate parent that holds most of the column's values, and note why."""
-    measured = [
-        (1.0 if profile.non_null == 0 else _containment(source, table.name, column, parent, key), parent, key)
-        for parent, key in candidates
-    ]
-    if not measured:
+    """Return the candidate parent that holds most of the column's values, and note why.
+
+    Containment is measured on a sample of distinct values first, and then, for the best, on all rows.
+    """
+    if profile.non_null == 0:
+        found = [(0.5, parent, key.name, "no values to measure") for parent, key in candidates]
+    else:
+        found = []
+        for parent, key in candidates:
+            share = _containment(source, table, column, parent, key, sample=_SAMPLE_KEYS)
+            if share >= _MIN_CONTAINMENT:
+                found.append((share, parent, key.name, f"{share:.1%} of values found in {parent}.{key.name}"))
+    if not found:
         return None
-    share, parent, key = max(measured)
-    if share < _MIN_CONTAINMENT:
-        return None
-    found = "no values to measure" if profile.non_null == 0 else f"{share:.1%} of values found in {parent}.{key}"
-    guesses.append(Guess(table.name, column, "foreign_key", f"named after {parent}.{key}; {found}"))
+    share, parent, key_name, evidence = max(found)
+    if profile.non_null and 0 < table.rows <= _VERIFIED_ROWS:
+        key = next(k for p, k in candidates if p == parent)
+        share = _containment(source, table, column, parent, key, sample=None)
+        evidence = f"{share:.1%} of all rows' values found in {parent}.{key_name}"
+    why = f"named after {parent}.{key_name}" if parent != table.name else "named like a reference within the table"
+    guesses.append(Guess(table.name, column.name, "foreign_key", f"{why}; {evidence}", round(share, 4)))
     return parent
 
 
-def _time_column(table: TableInfo, profile: dict[str, ColumnProfile], guesses: list[Guess]) -> str | None:
+def _time_column(
+    source: Source,
+    table: TableInfo,
+    profile: dict[str, ColumnProfile],
+    primary: str | None,
+    guesses: list[Guess],
+) -> str | None:
+    """Choose the moment at which a row came to be: by its name, and by how it rises with a key of integers."""
     if table.time_column is not None:
         return table.time_column
     times = [c.name for c in table.columns if c.dtype is DType.TIMESTAMP and _could_tell_time(profile[c.name])]
-    scored = sorted(
-        ((time_name_score(singular(table.name), name), -i, name) for i, name in enumerate(times)), reverse=True
-    )
+    named = {name: time_name_score(singular(table.name), name) for name in times}
+    counted = len(times) > 1 and {c.name: c.dtype for c in table.columns}.get(primary or "") is DType.INTEGER
+    rises = {name: _rises(source, table.name, name, primary or "") if counted else 0.0 for name in times}
+    scored = sorted(((named[t] + 0.4 * (rises[t] > _RISING), -i, t) for i, t in enumerate(times)), reverse=True)
     if not scored or scored[0][0] < 0:
         return None
     name = scored[0][2]
     why = "the only timestamp" if len(times) == 1 else f"reads most like the moment of the row among {len(times)}"
+    why += f"; rises with {primary}" if rises[name] > _RISING else ""
     guesses.append(Guess(table.name, name, "time_column", why))
     return name
+
+
+_RISING = 0.9
+
+
+def _rises(source: Source, table: str, time: str, key: str) -> float:
+    """Return the share of rows (of the first 100,000) whose time is not before that of the row with the key before."""
+    first = exp.select(source.column(table, time).as_("moment"), exp.column(key, quoted=True).as_("number"))
+    first = first.from_(_table(table)).limit(100_000)
+    order = exp.Order(expressions=[exp.Ordered(this=exp.column("number"), desc=False)])
+    before = exp.Window(this=exp.Lag(this=exp.column("moment")), order=order)
+    pairs = exp.select("moment", before.as_("earlier")).from_(first.subquery("first_rows"))
+    rising = exp.Case().when(exp.column("moment") >= exp.column("earlier"), exp.Literal.number(1))
+    statement = exp.select(exp.Count(this=rising).as_("rising"), exp.Count(this=exp.column("earlier")).as_("pairs"))
+    row = source.query(statement.from_(pairs.subquery("pairs"))).read_all().to_pylist()[0]
+    return int(row["rising"]) / int(row["pairs"]) if row["pairs"] else 0.0
 
 
 def _could_tell_time(profile: ColumnProfile) -> bool:
@@ -215,7 +272,7 @@ def guess_stype(column: ColumnInfo, profile: ColumnProfile) -> tuple[Stype, str]
     if column.dtype is DType.INTEGER:
         return _stype_of_integer(column, profile)
     if column.dtype is DType.TEXT:
-        return _stype_of_text(profile)
+        return _stype_of_text(column, profile)
     if column.dtype is DType.LIST:
         return _stype_of_list(column)
     return Stype.IGNORE, f"{column.sql_type} has no encoder"
@@ -238,7 +295,14 @@ def _stype_of_integer(column: ColumnInfo, profile: ColumnProfile) -> tuple[Stype
     return Stype.NUMERICAL, f"an integer; {profile.distinct:,} distinct values"
 
 
-def _stype_of_text(profile: ColumnProfile) -> tuple[Stype, str]:
+_READS = 0.98
+
+
+def _stype_of_text(column: ColumnInfo, profile: ColumnProfile) -> tuple[Stype, str]:
+    if profile.moments >= _READS:
+        return Stype.TIMESTAMP, f"text of which {profile.moments:.1%} reads as a moment"
+    if profile.numbers >= _READS and profile.distinct > 30 and not _CODE_WORDS.intersection(words(column.name)):
+        return Stype.NUMERICAL, f"text of which {profile.numbers:.1%} reads as a number"
     share = profile.distinct / profile.non_null
     seen = f"{profile.distinct:,} distinct values in {profile.non_null:,}"
     if profile.distinct <= 30 or (share <= 0.5 and profile.distinct <= 20_000 and profile.mean_length <= 60):
@@ -248,9 +312,9 @@ def _stype_of_text(profile: ColumnProfile) -> tuple[Stype, str]:
 
 def _stype_of_list(column: ColumnInfo) -> tuple[Stype, str]:
     inner = column.sql_type.upper().split("[")[0]
-    if inner.startswith(("FLOAT", "DOUBLE", "DECIMAL")):
+    if inner.startswith(("FLOAT", "DOUBLE", "DECIMAL", "REAL", "NUMERIC", "VECTOR")):
         return Stype.EMBEDDING, f"a list of {inner.lower()}"
-    if inner.startswith(("VARCHAR", "ENUM", "INTEGER", "BIGINT")):
+    if inner.startswith(("VARCHAR", "CHAR", "TEXT", "ENUM", "INTEGER", "BIGINT", "SMALLINT", "UUID")):
         return Stype.MULTICATEGORICAL, f"a list of {inner.lower()}"
     return Stype.IGNORE, f"{column.sql_type} has no encoder"
 
@@ -262,21 +326,27 @@ def _is_unique(source: Source, table: TableInfo, column: str) -> bool:
     return int(source.query(counted).read_all().column(0)[0].as_py()) == table.rows
 
 
-def _containment(source: Source, child: str, column: str, parent: str, key: str) -> float:
-    """Return the share of (a sample of) the distinct values of ``child.column`` found in ``parent.key``."""
-    value = exp.column(column, quoted=True)
-    sample = (
-        exp.select(value.as_("value"))
-        .distinct()
-        .from_(exp.Table(this=exp.to_identifier(child, quoted=True)))
-        .where(value.is_(exp.null()).not_())
-        .limit(_SAMPLE_KEYS)
-        .subquery("sampled")
+def _containment(
+    source: Source, table: TableInfo, column: ColumnInfo, parent: str, key: ColumnInfo, sample: int | None
+) -> float:
+    """Return the share of the column's values found in the parent's key, however the two are spelled.
+
+    ``sample`` limits it to so many distinct values; None counts every row.
+    """
+    value = source.column(table.name, column.name)
+    values = exp.select(value.as_("value")).from_(_table(table.name)).where(value.copy().is_(exp.null()).not_())
+    values = values.distinct().limit(sample) if sample is not None else values
+    target = ColumnSchema(key.name, key.dtype, Stype.ID)
+    own = key_sql(ColumnSchema("value", column.dtype, Stype.ID), None, target)
+    known = exp.select(key_sql(target, None, target).as_("known")).from_(_table(parent))
+    known = exp.select("known").from_(known.subquery("keys")).where(exp.column("known").is_(exp.null()).not_())
+    found = exp.Sum(this=exp.Case().when(own.isin(query=known), exp.Literal.number(1)).else_(exp.Literal.number(0)))
+    statement = exp.select(found.as_("found"), exp.Count(this=exp.Star()).as_("total")).from_(
+        values.subquery("sampled")
     )
-    known = exp.select(exp.column(key, quoted=True)).from_(exp.Table(this=exp.to_identifier(parent, quoted=True)))
-    found = exp.Sum(
-        this=exp.Case().when(exp.column("value").isin(query=known), exp.Literal.number(1)).else_(exp.Literal.number(0))
-    )
-    row = source.query(exp.select(found.as_("found"), exp.Count(this=exp.Star()).as_("total")).from_(sample)).read_all()
-    total = int(row.column("total")[0].as_py())
-    return float(row.column("found")[0].as_py()) / total if total else 1.0
+    row = source.query(statement).read_all().to_pylist()[0]
+    return float(row["found"]) / int(row["total"]) if row["total"] else 1.0
+
+
+def _table(name: str) -> exp.Table:
+    return exp.Table(this=exp.to_identifier(name, quoted=True))

@@ -15,6 +15,17 @@ _NOT_EVENT_WORDS = (
 )  # fmt: skip
 
 
+_SELF_WORDS = (
+    "parent", "manager", "supervisor", "boss", "leader", "mentor", "referrer", "referred", "reply", "previous", "next",
+    "original", "root", "ancestor", "successor", "predecessor", "superior", "reports",
+)  # fmt: skip
+
+
+def names_itself(column: str) -> bool:
+    """Whether a column is named like a reference to another row of its own table: ``manager_id``, ``parent``."""
+    return any(w in _SELF_WORDS for w in words(column))
+
+
 def words(name: str) -> list[str]:
     """Split a name at underscores, blanks and capitals: ``customerId`` gives customer, id."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)

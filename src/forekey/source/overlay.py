@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from forekey.errors import SchemaError
 from forekey.project import Config, TableConfig
-from forekey.schema import ColumnSchema, ForeignKey, Schema, Stype, TableSchema, did_you_mean
+from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema, did_you_mean
 from forekey.source.protocol import Source, TableInfo
 
 
-def configured_schema(source: Source, config: Config) -> Schema:
+def configured_schema(source: Source, config: Config, known: Collection[tuple[str, str]] = ()) -> Schema:
     """Return the schema of the configured tables with the types that the database has today.
 
     Only what stands in forekey.yaml takes part: a table or column that is not named there is ignored, so that a
-    project keeps its meaning when the database grows.
+    project keeps its meaning when the database grows. A column that is no key and no time, and that was there once
+    (``known``, as table and column), may be gone: it is left out. Anything else that is missing is an error.
     """
     found = {t.name: t for t in source.tables()}
     for name in config.tables:
@@ -21,19 +24,49 @@ def configured_schema(source: Source, config: Config) -> Schema:
                 f"forekey.yaml names the table '{name}', but the source has none{did_you_mean(name, found)}. "
                 "Remove it from tables:, or check source:."
             )
-    return Schema(tuple(_table(found[name], entry) for name, entry in config.tables.items()))
+    tables = []
+    for name, entry in config.tables.items():
+        columns = {c.name for c in found[name].columns}
+        kept = {c: s for c, s in entry.columns.items() if c in columns or (name, c) not in known}
+        tables.append(_table(found[name], entry.model_copy(update={"columns": kept})))
+    return Schema(tuple(tables))
+
+
+def unnamed_columns(source: Source, config: Config) -> list[tuple[str, str]]:
+    """Return the columns that configured tables have in the database and not in forekey.yaml."""
+    return [
+        (table.name, column.name)
+        for table in source.tables()
+        if (entry := config.tables.get(table.name)) is not None
+        for column in table.columns
+        if column.name not in {*entry.columns, entry.primary_key, entry.time_column, *_key_parts(entry)}
+    ]
+
+
+def _key_parts(entry: TableConfig) -> set[str]:
+    keys = (*entry.foreign_keys, entry.primary_key or "", entry.updated_at or "", entry.deleted_at or "")
+    return {part.strip() for key in keys for part in (key, *key.split(","))}
 
 
 def _table(info: TableInfo, entry: TableConfig) -> TableSchema:
     dtypes = {c.name: c.dtype for c in info.columns}
-    named = [*entry.columns, *entry.foreign_keys, *filter(None, (entry.primary_key, entry.time_column))]
-    for column in named:
+    keys = {entry.primary_key, *entry.foreign_keys} - {None}
+    composite = {k: tuple(p.strip() for p in k.split(",")) for k in keys if k is not None and k not in dtypes}
+    roles = (*entry.foreign_keys, entry.primary_key, entry.time_column, entry.updated_at, entry.deleted_at)
+    simple = [k for k in roles if k and k not in composite]
+    for column in [*entry.columns, *simple, *(p for parts in composite.values() for p in parts)]:
         if column not in dtypes:
             raise SchemaError(
                 f"forekey.yaml names the column '{info.name}.{column}', but the table has none"
                 f"{did_you_mean(column, dtypes)}. Remove it, or check the table."
             )
-    keys = {entry.primary_key, *entry.foreign_keys}
+    if entry.watermark is not None and (
+        entry.watermark != entry.primary_key or dtypes[entry.watermark] is not DType.INTEGER or entry.time_column
+    ):
+        raise SchemaError(
+            f"watermark of '{info.name}' must name the table's integer primary key, and the table have no time_column. "
+            "Remove it from forekey.yaml."
+        )
     stypes = dict(entry.columns)
     if entry.time_column is not None:
         stypes.setdefault(entry.time_column, Stype.TIMESTAMP)
@@ -43,8 +76,9 @@ def _table(info: TableInfo, entry: TableConfig) -> TableSchema:
             ColumnSchema(c.name, c.dtype, Stype.ID if c.name in keys else stypes[c.name])
             for c in info.columns
             if c.name in keys or c.name in stypes
-        ),
+        )
+        + tuple(ColumnSchema(name, DType.TEXT, Stype.ID, parts) for name, parts in composite.items()),
         primary_key=entry.primary_key,
         time_column=entry.time_column,
-        foreign_keys=tuple(ForeignKey(column, parent) for column, parent in entry.foreign_keys.items()),
+        foreign_keys=tuple(ForeignKey(c, fk.table, fk.on_orphan) for c, fk in entry.foreign_keys.items()),
     )

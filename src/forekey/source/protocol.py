@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -22,18 +23,23 @@ class ColumnInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class TableInfo:
-    """One table or view as the database declares it.
+class ForeignKeyInfo:
+    """A declared foreign key: ``columns`` hold what ``parent_columns`` of ``parent`` hold."""
 
-    ``foreign_keys`` holds ``(column, parent table, parent column)`` for keys of one column. A composite primary key
-    is in ``primary_key`` with all its columns.
-    """
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """One table or view as the database declares it; a composite key has all its columns in order."""
 
     name: str
     columns: tuple[ColumnInfo, ...]
     rows: int
     primary_key: tuple[str, ...] = ()
-    foreign_keys: tuple[tuple[str, str, str], ...] = ()
+    foreign_keys: tuple[ForeignKeyInfo, ...] = ()
     time_column: str | None = None
 
 
@@ -45,6 +51,10 @@ class Source(Protocol):
 
     def tables(self) -> list[TableInfo]:
         """Return all tables and views, by name, with what is declared about them."""
+        ...
+
+    def column(self, table: str, name: str) -> exp.Expression:
+        """Write, in SQL, how a column is read so that it arrives as what it is."""
         ...
 
     def query(self, statement: exp.Expression, batch_rows: int = 65_536) -> pa.RecordBatchReader:
@@ -64,3 +74,8 @@ class Source(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown and kept."""
+    return re.sub(r"(?<=://)([^:@/]*):[^@/]+@", r"\1:***@", url)

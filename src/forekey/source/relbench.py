@@ -20,7 +20,7 @@ from ruamel.yaml.error import YAMLError
 from forekey.errors import SourceError
 from forekey.project import EntityRef, LabelTask
 from forekey.source.folder import FolderSource, connect_views
-from forekey.source.protocol import TableInfo
+from forekey.source.protocol import ForeignKeyInfo, TableInfo
 
 _TASK_TYPES = {
     "binary_classification": "binary_classification",
@@ -69,7 +69,8 @@ class RelBenchSource(FolderSource):
                 found[name],
                 primary_key=(entry["pkey"],) if entry.get("pkey") else (),
                 foreign_keys=tuple(
-                    (column, parent, declared[parent]["pkey"]) for column, parent in (entry.get("fkeys") or {}).items()
+                    ForeignKeyInfo((column,), parent, (declared[parent]["pkey"],))
+                    for column, parent in (entry.get("fkeys") or {}).items()
                 ),
                 time_column=entry.get("time_col"),
             )

@@ -3,6 +3,7 @@
 from forekey.query import TaskType
 from forekey.task.labels import SPLITS, Examples, LabelTable
 from forekey.task.metrics import Metrics, better, compute_metrics, default_metric
+from forekey.task.restating import restating_columns
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
 from forekey.task.task import Task, define_task
 
@@ -19,5 +20,6 @@ __all__ = [
     "default_metric",
     "define_task",
     "plan_anchors",
+    "restating_columns",
     "split_by_time",
 ]

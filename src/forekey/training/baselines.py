@@ -96,7 +96,7 @@ def lightgbm(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
 
 def _design(data: BaselineData, resolved: Resolved) -> NDArray[np.float32]:
     entity = data.task.entity.name
-    own = data.features.table(entity).take(resolved.rows)
+    own = data.features.table(entity).take(data.features.snapshot.contents_at(entity, resolved.rows, resolved.times))
     window = _window_days(data.task)
     plan = AggregatePlan((window, 3 * window, None))
     history, _ = windowed_aggregates(data.features.snapshot, entity, resolved.rows, resolved.times, plan)

@@ -53,12 +53,13 @@ class TrainReport:
         best = self.best_baseline
         if best is None:
             return "There is no baseline to compare with."
+        metric = self.default_metric
         mine, theirs = self._test(self.metrics), self._test(self.baselines[best])
         if mine is None or theirs is None:
             return "The test set is too small, or has one class only, to tell the model from the baselines."
         if better(self.task_type, mine, theirs):
-            return f"The model beats every baseline; the best is {best} ({theirs:.4g} against {mine:.4g})."
-        return f"The model does not beat {best} ({theirs:.4g} against {mine:.4g}): use with care."
+            return f"By {metric}, the model beats every baseline; the best is {best} ({theirs:.4g} against {mine:.4g})."
+        return f"By {metric}, the model does not beat {best} ({theirs:.4g} against {mine:.4g}): use with care."
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form of ``forekey train --json``."""

@@ -1,0 +1,109 @@
+"""Columns that seem to have been written after their row came to be: what they say was not known at the time.
+
+A model that learns from such a column learns from the future, and does worse in production than it did in training.
+Each suspicion is measured on the snapshot; a person decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from forekey.graph.findings import Finding
+from forekey.graph.snapshot import Snapshot
+from forekey.schema import ColumnSchema, Stype, TableSchema
+
+_MOST = 0.9
+_SOME = 0.5
+_MIN_ROWS = 50
+_NEWEST = 0.02
+_SHIFT = 0.25  # a population stability index above which a distribution counts as another
+_MEND = "If it is filled in later, set it to ignore in forekey.yaml; if not, leave it."
+
+
+def leak_risks(snapshot: Snapshot) -> Iterator[Finding]:
+    """List columns that look updated after the fact."""
+    for table in snapshot.schema.tables:
+        if snapshot.num_nodes(table.name) < _MIN_ROWS:
+            continue
+        if table.time_column is None:
+            yield from _seen_before_their_parent(snapshot, table)
+        for column in table.columns:
+            where = f"{table.name}.{column.name}"
+            if column.stype is Stype.NUMERICAL:
+                yield from (Finding(where, what, _MEND) for what in _counts_children(snapshot, table, column))
+            elif table.time_column is not None and column.name != table.time_column:
+                what = _later_than_the_row(snapshot, table, column) or _settles_with_age(snapshot, table, column)
+                if what is not None:
+                    yield Finding(where, what, _MEND)
+
+
+def _seen_before_their_parent(snapshot: Snapshot, table: TableSchema) -> Iterator[Finding]:
+    """Name references from rows that are visible always to rows that are not."""
+    for edge in snapshot.edge_types:
+        if edge.child == table.name and snapshot.times(edge.parent) is not None and snapshot.num_edges(edge):
+            share = snapshot.num_edges(edge) / snapshot.num_nodes(table.name)
+            if share >= _SOME:
+                yield Finding(
+                    str(edge),
+                    f"leak risk: rows of {table.name} have no time and are seen before the {edge.parent} they refer to",
+                    f"Give '{table.name}' a time_column, in a view of the database if need be.",
+                )
+
+
+def _counts_children(snapshot: Snapshot, table: TableSchema, column: ColumnSchema) -> Iterator[str]:
+    """Compare a number with how many rows of each child table point at the row."""
+    values = snapshot.rows(table.name).column(column.name).to_numpy()
+    for edge in snapshot.edge_types:
+        if edge.parent != table.name:
+            continue
+        degrees = np.diff(snapshot.children(edge)[0])
+        busy = (degrees > 0) & np.isfinite(values)
+        if busy.sum() >= _MIN_ROWS and len(np.unique(degrees[busy])) > 2:
+            share = float((values[busy] == degrees[busy]).mean())
+            if share >= _MOST:
+                yield f"leak risk: in {share:.0%} of rows it is the number of {edge.child} there are today"
+
+
+def _later_than_the_row(snapshot: Snapshot, table: TableSchema, column: ColumnSchema) -> str | None:
+    """Compare a moment with that of its own row."""
+    times = snapshot.times(table.name)
+    if column.stype is not Stype.TIMESTAMP or times is None:
+        return None
+    values = snapshot.rows(table.name).column(column.name)
+    there = values.is_valid().to_numpy()
+    if there.sum() < _MIN_ROWS:
+        return None
+    later = pc.fill_null(values.cast(pa.int64()), 0).to_numpy()[there] > times[there]
+    share = float(later.mean())
+    return f"leak risk: it is later than its row's own time in {share:.0%} of rows" if share >= _MOST else None
+
+
+def _settles_with_age(snapshot: Snapshot, table: TableSchema, column: ColumnSchema) -> str | None:
+    """Compare the newest rows with the others: a status that changes as rows age is another on the newest."""
+    if column.stype not in {Stype.CATEGORICAL, Stype.BOOLEAN}:
+        return None
+    values = snapshot.rows(table.name).column(column.name).cast(pa.string())
+    newest = int(len(values) * _NEWEST)
+    if newest < _MIN_ROWS:
+        return None
+    codes = values.combine_chunks().dictionary_encode(null_encoding="encode")
+    count = len(codes.dictionary)
+    if not 2 <= count <= 50:
+        return None
+    numbers = codes.indices.to_numpy()
+    old, new = _shares(numbers[:-newest], count), _shares(numbers[-newest:], count)
+    shift = float(((new - old) * np.log(new / old)).sum())
+    before = _shares(numbers[-2 * newest : -newest], count)
+    drift = float(((before - old) * np.log(before / old)).sum())
+    if shift < _SHIFT or drift > shift / 2:
+        return None
+    return f"leak risk: it is another in the newest {_NEWEST:.0%} of rows (PSI {shift:.2f}), as if it settled with age"
+
+
+def _shares(codes: NDArray[np.int32], count: int) -> NDArray[np.float64]:
+    return np.maximum(np.bincount(codes, minlength=count) / max(len(codes), 1), 1e-4)

@@ -1,0 +1,233 @@
+"""SQLite and MySQL (MariaDB) as sources: DuckDB attaches them, so that SQL means the same as on a DuckDB file.
+
+SQLite has no timestamps, and MySQL no Arrow driver of its own; DuckDB's scanners read both as Arrow and push filters
+down. Their wheels carry the extension, so nothing is fetched at run time (docs/decisions/0007).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+import duckdb
+import pyarrow as pa
+from sqlglot import exp
+
+from forekey.errors import SourceError, SourceUnavailable
+from forekey.source.duck import DuckDBSource, first_line
+from forekey.source.protocol import ForeignKeyInfo, without_password
+
+Keys = tuple[dict[str, tuple[str, ...]], dict[str, list[ForeignKeyInfo]]]
+
+_SQLITE_KEYS = """
+SELECT m.name AS a, 'PRIMARY KEY' AS b, c.name AS c, '' AS d, '' AS e, c.pk AS f, 0 AS g
+FROM sqlite_master m, pragma_table_info(m.name) c WHERE c.pk > 0
+UNION ALL
+SELECT m.name, 'FOREIGN KEY', f."from", f."table", coalesce(f."to", ''), f.seq, f.id
+FROM sqlite_master m, pragma_foreign_key_list(m.name) f WHERE m.type = 'table'
+"""
+
+# In SQLite any column may hold a value of any type. These conditions hold for a value that DuckDB reads as declared.
+_SQLITE_FITS = {
+    "BIGINT": "typeof({c}) = 'integer'",
+    "BOOLEAN": "typeof({c}) = 'integer'",
+    "DOUBLE": "typeof({c}) IN ('real', 'integer')",
+    "TIMESTAMP": "typeof({c}) = 'text' AND {c} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' "
+    "AND {c} NOT GLOB '*[+Zz]*'",
+}
+
+_MYSQL_KEYS = """
+SELECT k.table_name, k.constraint_name, k.column_name, coalesce(k.referenced_table_name, ''),
+       coalesce(k.referenced_column_name, ''), k.ordinal_position, 0
+FROM information_schema.key_column_usage k
+WHERE k.table_schema = database() AND (k.constraint_name = 'PRIMARY' OR k.referenced_table_name IS NOT NULL)
+"""
+
+
+class SQLiteSource(DuckDBSource):
+    """A SQLite file. A value that does not fit its column's declared type reads as NULL."""
+
+    _path: Path
+
+    @classmethod
+    def open(cls, url: str, path: Path, *, writable: bool = False) -> Self:
+        """Open a file, read-only unless ``writable``."""
+        if not path.is_file():
+            raise SourceError(f"'{url}' cannot be opened: there is no file '{path}'. Check the path.")
+        connection = duckdb.connect()
+        load_extension(connection, "sqlite_scanner", "forekey")
+        mode = "" if writable else ", READ_ONLY"
+        try:
+            connection.execute(f"ATTACH {_literal(str(path))} AS forekey_attached (TYPE sqlite{mode})")
+            connection.sql("SELECT * FROM sqlite_query('forekey_attached', 'SELECT 1')").fetchall()
+        except duckdb.Error as error:
+            raise SourceError(f"'{url}' cannot be opened: {first_line(error)}") from error
+        source = cls(url, connection)
+        source._path = path
+        source._make_views()
+        return source
+
+    def write_table(self, name: str, rows: pa.Table) -> None:
+        """Create or replace a table in one transaction."""
+        replace_table(self, f"forekey_attached.{_quoted(name)}", name, rows)
+
+    def _make_views(self) -> None:
+        """Lay a view over each table that casts every column to what its declaration says."""
+        found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for table, column, declared in self._ask(
+            "SELECT m.name AS a, c.name AS b, c.type AS c FROM sqlite_master m, pragma_table_xinfo(m.name) c "
+            "WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite_%' AND c.hidden <> 1 ORDER BY m.name, c.cid"
+        ):
+            found[table].append((column, declared or ""))
+        for table, columns in found.items():
+            kinds = {column: _sqlite_type(declared) for column, declared in columns}
+            parts = ", ".join(f"{_cast(_quoted(c), kind)} AS {_quoted(c)}" for c, kind in kinds.items())
+            rows = f"forekey_attached.{_quoted(table)}" if self._all_fit(table, kinds) else self._as_text(table, kinds)
+            self._connection.execute(f"CREATE VIEW {_quoted(table)} AS SELECT {parts} FROM {rows}")
+
+    def _all_fit(self, table: str, kinds: dict[str, str]) -> bool:
+        """Whether DuckDB can read a table by itself: it has row ids, and every value is of its declared type."""
+        own = f"SELECT 1 AS a FROM sqlite_master WHERE name = {_literal(table)} AND sql LIKE '%WITHOUT%ROWID%'"
+        if self._ask(own):
+            return False
+        doubtful = [
+            f"({_quoted(c)} IS NOT NULL AND NOT ({_SQLITE_FITS[k].format(c=_quoted(c))}))"
+            for c, k in kinds.items()
+            if k in _SQLITE_FITS
+        ]
+        if not doubtful:
+            return True
+        return not self._ask(f"SELECT 1 AS a FROM {_quoted(table)} WHERE {' OR '.join(doubtful)} LIMIT 1")
+
+    def _as_text(self, table: str, kinds: dict[str, str]) -> str:
+        """Read a table through SQLite's own SQL, every value as exact text; a number that is none as NULL."""
+        parts = []
+        for column, kind in kinds.items():
+            own = _quoted(column)
+            text = f"printf('%!.17g', {own})" if kind == "DOUBLE" else f"CAST({own} AS TEXT)"
+            fits = _SQLITE_FITS[kind].format(c=own) if kind in {"BIGINT", "BOOLEAN", "DOUBLE"} else f"{own} IS NOT NULL"
+            parts.append(f"CASE WHEN {fits} THEN {text} END AS {own}")
+        statement = f"SELECT {', '.join(parts)} FROM {_quoted(table)}"
+        return f"sqlite_query('forekey_attached', {_literal(statement)})"
+
+    def _declared_keys(self) -> Keys:
+        return _collect(self._ask(_SQLITE_KEYS))
+
+    def _ask(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._fetch(f"SELECT * FROM sqlite_query('forekey_attached', {_literal(sql)})")
+
+
+class MySQLSource(DuckDBSource):
+    """A database of a MySQL or MariaDB server."""
+
+    @classmethod
+    def connect(cls, url: str, *, writable: bool = False) -> Self:
+        """Connect by ``mysql://user:password@host:port/database``."""
+        parts, shown = urlsplit(url), without_password(url)
+        database = unquote(parts.path.lstrip("/"))
+        if not database:
+            raise SourceError(f"'{shown}' names no database. Use mysql://user:password@host:3306/database.")
+        connection = duckdb.connect()
+        load_extension(connection, "mysql_scanner", "forekey[mysql]")
+        settings = {
+            "HOST": parts.hostname or "127.0.0.1",
+            "DATABASE": database,
+            "USER": unquote(parts.username or "root"),
+        }
+        settings["PASSWORD"] = unquote(parts.password or "")
+        secret = ", ".join(f"{name} {_literal(value)}" for name, value in settings.items() if value)
+        mode = "" if writable else ", READ_ONLY"
+        try:
+            connection.execute(f"CREATE SECRET forekey (TYPE mysql, PORT {parts.port or 3306}, {secret})")
+            connection.execute(f"ATTACH '' AS forekey_attached (TYPE mysql, SECRET forekey{mode})")
+            connection.execute(f"USE forekey_attached.{_quoted(database)}")
+        except duckdb.Error as error:
+            reason = first_line(error)
+            if "Access denied" in reason or "Unknown database" in reason or "Catalog Error" in reason:
+                raise SourceError(f"'{shown}' cannot be opened: check user, password and database.") from error
+            raise SourceUnavailable(f"'{shown}' does not answer. Check host and port.") from error
+        return cls(shown, connection)
+
+    def write_table(self, name: str, rows: pa.Table) -> None:
+        """Create or replace a table."""
+        replace_table(self, _quoted(name), name, rows)
+
+    def _declared_keys(self) -> Keys:
+        rows = self._fetch(f"SELECT * FROM mysql_query('forekey_attached', {_literal(_MYSQL_KEYS)})")
+        named = [(t, "PRIMARY KEY" if n == "PRIMARY" else "FOREIGN KEY", c, p, k, o, n) for t, n, c, p, k, o, _ in rows]
+        return _collect(named)
+
+
+def load_extension(connection: Any, name: str, extra: str) -> None:
+    """Load a DuckDB extension from its wheel."""
+    try:
+        package = importlib.import_module(f"duckdb_extension_{name}")
+        file = next(Path(str(package.__file__)).parent.rglob(f"v{duckdb.__version__}/*.duckdb_extension"))
+        connection.execute(f"LOAD {_literal(str(file))}")
+    except (ImportError, StopIteration, duckdb.Error) as error:
+        raise SourceError(
+            f"DuckDB's extension {name} for version {duckdb.__version__} is not installed. Run `pip install '{extra}'`."
+        ) from error
+
+
+def replace_table(source: DuckDBSource, target: str, name: str, rows: pa.Table) -> None:
+    """Drop and create a table, where the database can in one transaction."""
+    connection = source._connection
+    connection.register("forekey_rows", rows)
+    try:
+        connection.execute("BEGIN")
+        connection.execute(f"DROP TABLE IF EXISTS {target}")
+        connection.execute(f"CREATE TABLE {target} AS SELECT * FROM temp.forekey_rows")
+        connection.execute("COMMIT")
+    except duckdb.Error as error:
+        connection.execute("ROLLBACK")
+        raise SourceError(f"Table '{name}' cannot be written to '{source.url}': {first_line(error)}") from error
+    finally:
+        connection.unregister("forekey_rows")
+
+
+def _collect(rows: list[tuple[Any, ...]]) -> Keys:
+    """Put keys together from rows of (table, kind, column, parent, parent's column, place, number)."""
+    primary: dict[str, list[str]] = defaultdict(list)
+    foreign: dict[tuple[str, Any, str], list[tuple[str, str]]] = defaultdict(list)
+    for table, kind, column, parent, key, _, number in sorted(rows, key=lambda r: (r[0], str(r[6]), r[5])):
+        if kind == "PRIMARY KEY":
+            primary[table].append(column)
+        else:
+            foreign[table, number, parent].append((column, key))
+    own = {table: tuple(columns) for table, columns in primary.items()}
+    found: dict[str, list[ForeignKeyInfo]] = defaultdict(list)
+    for (table, _, parent), pairs in foreign.items():
+        theirs = tuple(k for _, k in pairs) if all(k for _, k in pairs) else own.get(parent, ())
+        found[table].append(ForeignKeyInfo(tuple(c for c, _ in pairs), parent, theirs))
+    return own, found
+
+
+def _sqlite_type(declared: str) -> str:
+    """Return the DuckDB type that a SQLite declaration means (https://www.sqlite.org/datatype3.html, section 3.1)."""
+    word = declared.upper()
+    rules = (
+        ("BOOL", "BOOLEAN"), ("DATE", "TIMESTAMP"), ("TIMESTAMP", "TIMESTAMP"), ("INT", "BIGINT"), ("CHAR", "VARCHAR"),
+        ("CLOB", "VARCHAR"), ("TEXT", "VARCHAR"), ("UUID", "UUID"), ("BLOB", "BLOB"), ("REAL", "DOUBLE"),
+        ("FLOA", "DOUBLE"), ("DOUB", "DOUBLE"), ("NUMERIC", "DOUBLE"), ("DECIMAL", "DOUBLE"),
+    )  # fmt: skip
+    return next((kind for part, kind in rules if part in word), "VARCHAR")
+
+
+def _cast(column: str, kind: str) -> str:
+    """Cast a value to what its column is declared as; a moment may be text, or seconds since 1970."""
+    if kind == "TIMESTAMP":
+        seconds = f"to_timestamp(TRY_CAST(CAST({column} AS VARCHAR) AS DOUBLE))::TIMESTAMP"
+        return f"coalesce(TRY_CAST(TRY_CAST({column} AS TIMESTAMPTZ) AS TIMESTAMP), {seconds})"
+    return column if kind == "VARCHAR" else f"TRY_CAST({column} AS {kind})"
+
+
+def _quoted(name: str) -> str:
+    return exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
+
+
+def _literal(text: str) -> str:
+    return exp.Literal.string(text).sql(dialect="duckdb")
