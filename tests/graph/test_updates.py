@@ -95,9 +95,9 @@ def test_edges_of_a_parent_that_is_gone_are_orphans(project: Project) -> None:
 
 
 def test_rows_within_the_look_back_are_read_again(project: Project) -> None:
-    project.build(shop())
-    late = shop(orders=[(10, 1, 0), (11, 2, 1), (13, 2, 1.5), (12, 1, 2)])
     settings = {"orders": ReadSettings(lookback_days=1.5)}
+    project.build(shop(), settings=settings)
+    late = shop(orders=[(10, 1, 0), (11, 2, 1), (13, 2, 1.5), (12, 1, 2)])
     after = project.build(late, settings=settings)
     assert after.manifest["read"]["orders"] == "new rows"
     assert after.id == project.scratch(late).id
@@ -109,6 +109,40 @@ def test_rows_older_than_the_look_back_make_the_table_be_read_whole(project: Pro
     after = project.build(late, settings={"orders": ReadSettings(lookback_days=1)})
     assert after.manifest["read"]["orders"] == "full"
     assert after.id == project.scratch(late).id
+
+
+@pytest.mark.parametrize(
+    "orders",
+    [
+        pytest.param([(13, 2, 0.5), (11, 2, 1), (12, 9, 2)], id="one gone, one late"),
+        pytest.param([(14, 1, 0), (11, 2, 1), (12, 9, 2)], id="another key"),
+        pytest.param([(10, 1, 0.5), (11, 2, 1), (12, 9, 2)], id="another time"),
+        pytest.param([(11, 1, 0), (10, 2, 1), (12, 9, 2)], id="keys swapped"),
+    ],
+)
+def test_changes_that_leave_the_count_as_it_was_are_seen(
+    project: Project, orders: list[tuple[int, int, float]]
+) -> None:
+    project.build(shop())
+    after = project.build(shop(orders=[*orders, (20, 1, 5)]))
+    assert after.manifest["read"]["orders"] == "full"
+    assert after.id == project.scratch(shop(orders=[*orders, (20, 1, 5)])).id
+
+
+def test_foreign_keys_are_seen_to_change_in_a_table_without_a_key(project: Project) -> None:
+    project.build(shop(lines=3))
+    other = shop(lines=3)
+    other["lines"] = other["lines"].set_column(0, "order_id", pa.array([10, 11, 10], pa.int64()))
+    after = project.build(other)
+    assert after.manifest["read"]["lines"] == "full"
+    assert after.id == project.scratch(other).id
+
+
+def test_another_look_back_reads_the_table_whole_once(project: Project) -> None:
+    project.build(shop())
+    settings = {"orders": ReadSettings(lookback_days=1.5)}
+    assert project.build(shop(), settings=settings).manifest["read"]["orders"] == "full"
+    assert project.build(shop(), settings=settings).manifest["read"]["orders"] == "new rows"
 
 
 def test_full_sees_values_that_changed_in_place(project: Project) -> None:

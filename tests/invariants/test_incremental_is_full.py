@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,10 +41,22 @@ def test_loading_a_database_in_stages_ends_with_the_same_snapshot(tables: Tables
         assert graph_of(updated) == graph_of(scratch)
 
 
+def values_from_keys(tables: Tables) -> Tables:
+    """Give rows of equal time and key equal values."""
+    orders, lines = tables["orders"], tables["lines"]
+    keys = orders.column("order_id")
+    orders = orders.set_column(1, "customer_id", pc.and_kleene(pc.greater(keys, 5), True).cast(pa.int64()))
+    orders = orders.set_column(3, "amount", keys.cast(pa.float64())).set_column(4, "kind", keys.cast(pa.string()))
+    return {**tables, "orders": orders, "lines": lines.set_column(2, "quantity", lines.column("order_id"))}
+
+
 @given(shops(), shops())
 def test_whatever_changed_in_between_an_update_sees_it_or_reads_all(before: Tables, after: Tables) -> None:
-    """Rows deleted, keys reused, rows of the past added: counts tell, except where they happen to agree."""
-    before["orders"], before["lines"] = before["orders"].slice(0, 0), before["lines"].slice(0, 0)
+    """Rows deleted, keys reused, rows of the past added: counts and checksums tell.
+
+    Only values that change in a row which keeps its key and time go unseen; so here they follow from the keys.
+    """
+    before, after = values_from_keys(before), values_from_keys(after)
     with tempfile.TemporaryDirectory() as folder:
         store = SnapshotStore(Path(folder) / "one")
         build_snapshot(source_of(before), SHOP_SCHEMA, store)
@@ -52,8 +66,6 @@ def test_whatever_changed_in_between_an_update_sees_it_or_reads_all(before: Tabl
 
 
 def test_a_late_row_is_noticed_and_its_table_read_whole(tmp_path: Path) -> None:
-    import pyarrow as pa
-
     orders = pa.table(
         {
             "order_id": [1, 2],

@@ -26,9 +26,10 @@ from forekey.graph.edges import put_edge
 from forekey.graph.placeholders import add_placeholders
 from forekey.graph.pool import ArrayRef, Pool, writer
 from forekey.graph.reading import Build, ReadSettings, moved_rows, read_table
-from forekey.graph.rows import newest_time, sorting_engine
+from forekey.graph.rows import sorting_engine
 from forekey.graph.snapshot import FORMAT, Snapshot, SnapshotStore
 from forekey.graph.statistics import merge_sketches
+from forekey.graph.survey import newest_time
 from forekey.graph.versions import carry
 from forekey.schema import EdgeType, OnOrphan, Schema
 from forekey.source import Source
@@ -153,6 +154,7 @@ def _put_table(build: Build, name: str, draft: Draft) -> Callable[[], dict[str, 
         "placeholders": draft.placeholders,
         "watermark": draft.watermark,
         "updated_until": draft.updated_until,
+        "seen": draft.seen.to_list() if draft.seen is not None else None,
         "newest": int(draft.times[-1]) if draft.times is not None and len(draft.times) else None,
         "runs": len(draft.index.runs),
         "columns": merge_sketches([read_sketch(pen.pool, b) for b in draft.blocks]),

@@ -15,6 +15,7 @@ from forekey.graph.keys import KeyIndex
 from forekey.graph.pool import FileRef, Pool, Writer
 from forekey.graph.rows import Staging, canonical, contents, missing_of
 from forekey.graph.statistics import Sketch, sketch_rows
+from forekey.graph.survey import Seen, Survey
 
 ROW_BLOCK = 1 << 18
 """Rows per block of a table."""
@@ -196,6 +197,15 @@ class Draft:
     deleted: int = 0
     placeholders: int = 0
     updated_until: int | None = None
+    survey: tuple[int, Survey] | None = None
+    """What the source said of the rows up to a mark that were known, when they were not read again."""
+    seen: Seen | None = None
+
+    def rows_read_until(self, mark: int) -> int:
+        """How many rows at or before a mark, each with a time (or, in a table without times, a key), were read."""
+        if self.times is None:
+            return self.length + len(self.dropped.get("duplicate key", ()))
+        return sum(int(np.searchsorted(t, mark, "right")) for t in (self.times, *self.dropped.values()))
 
     @property
     def quarantined(self) -> dict[str, int]:

@@ -9,8 +9,8 @@ from typing import Any
 from forekey.graph.clock import utc_now
 from forekey.graph.findings import Finding
 from forekey.graph.leaks import leak_risks
-from forekey.graph.rows import count_future
 from forekey.graph.snapshot import Snapshot
+from forekey.graph.survey import count_future
 from forekey.schema import Schema
 from forekey.source import Source
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -13,23 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.errors import SnapshotError
-from forekey.graph.clock import MICROS_PER_DAY, from_micros, to_micros
+from forekey.graph.clock import MICROS_PER_DAY
 from forekey.graph.draft import ROW_BLOCK, Draft, Kept, RowWriter, Written, read_rows
 from forekey.graph.keys import KeyForm, KeyIndex, key_form, key_numbers
 from forekey.graph.pool import Writer
-from forekey.graph.rows import (
-    Intake,
-    Known,
-    Period,
-    Staging,
-    count_keys,
-    count_known,
-    in_order,
-    newest_update,
-    open_source,
-    read_deleted_keys,
-)
+from forekey.graph.rows import Intake, Period, Staging, in_order, open_source, sql_moment
 from forekey.graph.snapshot import Snapshot
+from forekey.graph.survey import Seen, Survey, count_deleted, newest_update, read_deleted_keys, survey
 from forekey.schema import EdgeType, OnOrphan, Schema
 from forekey.source import Source
 
@@ -41,15 +30,21 @@ _LONG_AGO = "0001-01-01 00:00:00"
 class ReadSettings:
     """How one table is read.
 
-    ``lookback_days``: an update reads again what is newer than the newest row less that. ``updated_at`` names the
-    column that tells when a row changed, ``deleted_at`` when it was deleted. ``watermark`` names the integer key
-    of a table without times whose keys only grow and whose rows do not change: what is above the last is new.
+    ``lookback_days``: an update reads again what is newer than the newest row (and the newest change) less that.
+    ``updated_at`` names the column that tells when a row changed, ``deleted_at`` when it was deleted. ``watermark``
+    names the integer key of a table without times whose keys only grow and whose rows do not change: what is above the
+    last is new.
     """
 
     lookback_days: float = 0.0
     updated_at: str | None = None
     deleted_at: str | None = None
     watermark: str | None = None
+
+    @property
+    def lookback(self) -> int:
+        """The look-back in microseconds."""
+        return int(self.lookback_days * MICROS_PER_DAY)
 
 
 @dataclass(frozen=True)
@@ -83,6 +78,11 @@ class Build:
         column = self.of(table).deleted_at
         return (column, self.until) if column is not None else None
 
+    def survey(self, table: str, mark: int, *, after: int | None = None) -> Survey:
+        """Ask how a table stands up to a mark. That a row changed its time, ``updated_at`` tells, if there is one."""
+        timed = self.of(table).updated_at is None
+        return survey(self.source, self.schema.table(table), mark, self.deleted(table), after=after, timed=timed)
+
     def before(self, table: str) -> Snapshot | None:
         """Return the previous snapshot if it has this table, read as it is read now."""
         old = self.previous
@@ -107,6 +107,7 @@ def read_table(build: Build, name: str) -> Draft:
     updated_at = build.of(name).updated_at
     if updated_at is not None:
         draft.updated_until = newest_update(build.source, build.schema.table(name), updated_at, build.until)
+    draft.seen = _as_seen(build, draft)
     return draft
 
 
@@ -130,10 +131,9 @@ def moved_rows(build: Build, old: Snapshot, draft: Draft, name: str) -> NDArray[
 
 def _read_whole(build: Build, name: str) -> Draft:
     staging, deleted = Staging.of(build.schema, name), build.deleted(name)
-    period = Period(build.until, deleted=deleted)
-    draft = _write(build, staging, period, Kept(), "full")
+    draft = _write(build, staging, Period(build.until, deleted=deleted), Kept(), "full")
     if deleted is not None:
-        draft.deleted = count_known(build.source, staging.table, period).deleted
+        draft.deleted = count_deleted(build.source, staging.table, deleted)
         draft.read += draft.deleted
     old = build.previous
     if old is not None and name in old.schema.names:
@@ -146,7 +146,9 @@ class _Changes:
     """What became of rows that the last snapshot has: those to leave out, and staged rows to put in."""
 
     removed: NDArray[np.int32]
-    added: pa.Table | None
+    added: pa.Table | None = None
+    late: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Hashes of added rows that the last snapshot had not seen at all, or had beyond the mark."""
 
 
 def _read_new(build: Build, name: str, old: Snapshot) -> Draft | None:
@@ -154,23 +156,24 @@ def _read_new(build: Build, name: str, old: Snapshot) -> Draft | None:
     table, settings = build.schema.table(name), build.of(name)
     if table.time_column is None:
         return _read_later_keys(build, name, old) if settings.watermark is not None else None
-    watermark = old.manifest["tables"][name]["watermark"]
-    if watermark is None:
+    entry = old.manifest["tables"][name]
+    seen = Seen.from_list(entry["seen"])
+    if seen is None or seen.mark != entry["watermark"] - settings.lookback:
         return None
-    edge = watermark - int(settings.lookback_days * MICROS_PER_DAY)
-    known = count_known(build.source, table, Period(sql_moment(edge), deleted=build.deleted(name)))
-    length = int(old.visible(name, np.array([edge]))[0])
-    left_out = {reason: times[times <= edge] for reason, times in old.dropped(name).items()}
-    changes = _changes(build, name, old, edge, length)
+    now = build.survey(name, seen.mark)
+    length = int(old.visible(name, np.array([seen.mark]))[0])
+    left_out = {reason: times[times <= seen.mark] for reason, times in old.dropped(name).items()}
+    changes = _changes(build, name, old, seen.mark, length)
     if changes is not None and len(left_out.get("duplicate key", ())):
         return None  # one of the repeated rows may now be the first of its key
     expected = length + sum(map(len, left_out.values()))
     if changes is not None:
         expected += (len(changes.added) if changes.added is not None else 0) - len(changes.removed)
-    if known.dated != expected:
+    if now.dated != expected or not seen.still(now, changes.late if changes is not None else None):
         return None
-    draft = _merge(build, name, old, edge, length, changes)
-    _account(draft, known, left_out)
+    draft = _merge(build, name, old, seen.mark, length, changes)
+    _account(draft, now, left_out)
+    draft.survey = (seen.mark, now)
     if draft.kept < old.num_nodes(name):
         draft.moved = moved_rows(build, old, draft, name)
     return draft
@@ -179,23 +182,24 @@ def _read_new(build: Build, name: str, old: Snapshot) -> Draft | None:
 def _read_later_keys(build: Build, name: str, old: Snapshot) -> Draft | None:
     """Read the rows above the last key; None if others came or went."""
     table, count = build.schema.table(name), old.num_nodes(name)
-    if table.primary_key is None or key_form(build.schema, name) is not KeyForm.INTEGER or count == 0:
+    seen = Seen.from_list(old.manifest["tables"][name]["seen"])
+    if seen is None or table.primary_key is None:
         return None
-    last = old.keys(name)[-1].as_py()
     deleted = build.deleted(name)
-    known = count_keys(build.source, table, last, Period(build.until, deleted=deleted))
+    now = build.survey(name, seen.mark)
     repeated = old.dropped(name).get("duplicate key", np.empty(0, np.int64))
-    if known.dated != count + len(repeated):
+    if now.dated != count + len(repeated) or not seen.still(now):
         return None
-    period = Period(build.until, deleted=deleted, later_keys=(table.primary_key, last))
+    period = Period(build.until, deleted=deleted, later_keys=(table.primary_key, seen.mark))
     draft = _write(build, Staging.of(build.schema, name), period, _keep(old, name, count), "new rows")
-    no_key = {"no key": np.zeros(known.undated, np.int64)} if known.undated else {}
-    _account(draft, replace(known, undated=0), {"duplicate key": repeated, **no_key} if len(repeated) else no_key)
-    draft.read += known.undated
+    no_key = {"no key": np.zeros(now.undated, np.int64)} if now.undated else {}
+    _account(draft, replace(now, undated=0), {"duplicate key": repeated, **no_key} if len(repeated) else no_key)
+    draft.read += now.undated
+    draft.survey = (seen.mark, now)
     return draft
 
 
-def _account(draft: Draft, known: Known, left_out: dict[str, NDArray[np.int64]]) -> None:
+def _account(draft: Draft, known: Survey, left_out: dict[str, NDArray[np.int64]]) -> None:
     """Add to the books of the new rows those of the rows that were known."""
     draft.read += known.dated + known.undated + known.deleted
     draft.undated, draft.deleted = known.undated, known.deleted
@@ -203,27 +207,60 @@ def _account(draft: Draft, known: Known, left_out: dict[str, NDArray[np.int64]])
         draft.dropped[reason] = np.sort(np.concatenate([times, draft.dropped.get(reason, times[:0])]))
 
 
-def _changes(build: Build, name: str, old: Snapshot, edge: int, length: int) -> _Changes | None:
+def _as_seen(build: Build, draft: Draft) -> Seen | None:
+    """Ask how the table stands up to where the next update will begin, to know then whether it still stands so.
+
+    None if that is not the way this table is updated, or if rows came or went while they were read.
+    """
+    table, mark = draft.staging.table, _mark(build, draft)
+    if mark is None:
+        return None
+    before, known = draft.survey if draft.survey is not None and draft.survey[0] <= mark else (None, None)
+    now = build.survey(table.name, mark, after=before)
+    now = now if known is None else known.plus(now)
+    return Seen(mark, now.rows, now.checksum) if now.dated == draft.rows_read_until(mark) else None
+
+
+def _mark(build: Build, draft: Draft) -> int | None:
+    """Return where the next update of a table will begin: at a moment, or above a key."""
+    table = draft.staging.table
+    settings = build.of(table.name)
+    if table.time_column is not None:
+        return draft.watermark - settings.lookback if draft.watermark is not None else None
+    if settings.watermark is None or draft.length == 0 or draft.staging.own_form is not KeyForm.INTEGER:
+        return None
+    return int(read_rows(build.writer.pool, draft.blocks[-1]).column(table.primary_key)[-1].as_py())
+
+
+def _changes(build: Build, name: str, old: Snapshot, mark: int, length: int) -> _Changes | None:
     """Ask the source, by its columns for that, which of the kept rows changed or were deleted; None if none did."""
     settings, table = build.of(name), build.schema.table(name)
-    since = old.manifest["tables"][name]["updated_until"]
-    after = sql_moment(since) if since is not None else _LONG_AGO  # nothing had changed yet, or nobody had asked
     if table.primary_key is None or (settings.updated_at is None and settings.deleted_at is None):
         return None
-    staging = Staging.of(build.schema, name)
-    gone: list[NDArray[np.int32]] = []
-    added = None
+    gone = []
+    added, late = None, np.empty(0, np.int64)
     if settings.updated_at is not None:
-        period = Period(sql_moment(edge), None, False, build.deleted(name), (settings.updated_at, after))
-        added = open_source(build.source, staging, period, Intake()).read_all()
-        gone.append(old.index(name).find(added.column("p").drop_null().to_numpy()))
+        added = _read_changed(build, name, old, mark)
+        rows = old.index(name).find(added.column("p").fill_null(0).to_numpy())
+        rows[added.column("p").is_null().to_numpy()] = -1
+        late = added.column("h").to_numpy()[(rows < 0) | (rows >= length)]
+        gone.append(rows)
     if settings.deleted_at is not None:
         seen = sql_moment(old.manifest["as_of"])
         keys = read_deleted_keys(build.source, table, settings.deleted_at, seen, build.until).drop_null()
         gone.append(old.index(name).find(key_numbers(keys, key_form(build.schema, name))))
-    rows = np.unique(np.concatenate(gone)) if gone else np.empty(0, np.int32)
+    rows = np.unique(np.concatenate(gone))
     removed = rows[(rows >= 0) & (rows < length)].astype(np.int32)
-    return _Changes(removed, added) if len(removed) or (added is not None and len(added)) else None
+    return _Changes(removed, added, late) if len(removed) or (added is not None and len(added)) else None
+
+
+def _read_changed(build: Build, name: str, old: Snapshot, mark: int) -> pa.Table:
+    """Read the rows up to the mark that say they changed since the last snapshot, or shortly before."""
+    settings = build.of(name)
+    since = old.manifest["tables"][name]["updated_until"]
+    after = sql_moment(since - settings.lookback) if since is not None else _LONG_AGO  # nobody had asked yet
+    period = Period(sql_moment(mark), None, False, build.deleted(name), (settings.updated_at or "", after))
+    return open_source(build.source, Staging.of(build.schema, name), period, Intake()).read_all()
 
 
 def _merge(build: Build, name: str, old: Snapshot, edge: int, length: int, changes: _Changes | None) -> Draft:
@@ -234,17 +271,22 @@ def _merge(build: Build, name: str, old: Snapshot, edge: int, length: int, chang
         return _write(build, staging, period, _keep(old, name, length), "new rows")
     first = int(changes.removed[0]) if len(changes.removed) else length
     if changes.added is not None and len(changes.added):
-        times = (
-            changes.added.column(staging.c(staging.table.time_column or "")).cast(pa.timestamp("us")).cast(pa.int64())
-        )
         old_times = old.times(name)
         assert old_times is not None
-        first = min(first, int(np.searchsorted(old_times[:length], times.to_numpy().min(), "left")))
+        earliest = staged_times(changes.added, staging).min()
+        first = min(first, int(np.searchsorted(old_times[:length], earliest, "left")))
     still = np.setdiff1d(np.arange(first, length, dtype=np.int32), changes.removed)
     again = [staged_rows(old, staging, still), *([changes.added] if changes.added is not None else [])]
     draft = _write(build, staging, period, _keep(old, name, first), "new and changed rows", again)
     draft.read -= sum(map(len, again))
     return draft
+
+
+def staged_times(rows: pa.Table, staging: Staging) -> NDArray[np.int64]:
+    """Return the times of staged rows, all of which have one, in microseconds."""
+    column = rows.column(staging.c(staging.table.time_column or ""))
+    times: NDArray[np.int64] = column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+    return times
 
 
 def staged_rows(old: Snapshot, staging: Staging, rows: NDArray[np.int32]) -> pa.Table:
@@ -351,8 +393,3 @@ def _first_of_each_key(build: Build, staging: Staging, kept: Kept, written: Writ
     earlier = written.dropped.get("duplicate key", gone[:0])
     dropped = {**written.dropped, "duplicate key": np.concatenate([earlier, gone])}
     return replace(again, undated=written.undated, dropped=dropped)
-
-
-def sql_moment(micros: int) -> str:
-    """Return a moment as SQL has it; one before the year 1 as its beginning."""
-    return from_micros(max(micros, to_micros(datetime.min))).isoformat(sep=" ")

@@ -4,7 +4,8 @@ Row order is canonical: by time, then primary key, then every column. A row's nu
 so "visible at T" is "number below a bound", and equal rows give equal snapshots however they were read.
 
 On their way from the source to the blocks of a snapshot, rows are *staged*: column ``c0:x`` is what the graph keeps of
-column x, ``p`` the number of the primary key, ``f0:x`` that of the foreign key in x (see :mod:`forekey.graph.keys`).
+column x, ``p`` the number of the primary key, ``f0:x`` that of the foreign key in x (see :mod:`forekey.graph.keys`);
+``h``, where it was asked for, is the row's hash in the source (see :mod:`forekey.graph.survey`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from forekey.errors import ForekeyError
-from forekey.graph.clock import to_micros
+from forekey.graph.clock import from_micros, to_micros
 from forekey.graph.keys import KeyForm, key_form, key_numbers
 from forekey.schema import ColumnSchema, DType, OnOrphan, Schema, Stype, TableSchema
 from forekey.source import Source
@@ -35,6 +37,7 @@ _SORT_MEMORY = 160 << 20
 _WIDE_MEMORY = 1 << 30
 """The same for rows with long values, which DuckDB moves in larger pieces."""
 _WIDE = {Stype.TEXT, Stype.EMBEDDING, Stype.MULTICATEGORICAL}
+_HASH = "forekey_hash"
 _NOTHING = ""
 """Stands in for the contents of a table that has none but foreign keys, so that its rows can be counted."""
 
@@ -54,15 +57,6 @@ class Period:
     deleted: tuple[str, str] | None = None
     changed: tuple[str, str] | None = None
     later_keys: tuple[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """Rows that are there at or before a moment: with a time, without one, and deleted."""
-
-    dated: int
-    undated: int
-    deleted: int
 
 
 @dataclass
@@ -137,6 +131,8 @@ def open_source(source: Source, staging: Staging, period: Period, intake: Intake
     used = [c for c in table.columns if c in staging.kept or c.name in staging.forms]
     names = list(dict.fromkeys(part for c in used for part in c.parts or (c.name,)))
     columns = [source.column(table.name, n).as_(n, quoted=True) for n in names]
+    if period.changed is not None:
+        columns.append(row_hash(source, table, timed=False).as_(_HASH))
     statement = exp.select(*columns or [exp.Literal.number(1).as_("row")]).from_(quoted(table.name))
     reader = source.query(statement.where(*_within(table, period)), _BATCH)
     empty = _stage(pa.RecordBatch.from_pylist([], schema=reader.schema), staging)
@@ -184,80 +180,24 @@ def in_order(
             engine.unregister(f"incoming_{i}")
 
 
-def count_known(source: Source, table: TableSchema, period: Period) -> Known:
-    """Count the rows at or before ``period.until``, those without any time, and those deleted by then."""
-    alive = _alive(period)
-    time = time_of(table) if table.time_column is not None else None
-    dated = [time <= timestamp(period.until)] if time is not None else []
-    undated = [time.copy().is_(exp.null())] if time is not None else [exp.false()]
-    counts = {
-        "dated": _count_if(exp.and_(*dated, *alive) if dated or alive else exp.true()),
-        "undated": _count_if(exp.and_(*undated, *(a.copy() for a in alive))),
-        "deleted": _count_if(exp.not_(exp.paren(alive[0].copy())) if alive else exp.false()),
-    }
-    statement = exp.select(*(c.as_(n) for n, c in counts.items())).from_(quoted(table.name))
-    return Known(**source.query(statement).read_all().to_pylist()[0])
-
-
-def count_keys(source: Source, table: TableSchema, last: int, period: Period) -> Known:
-    """Count the rows whose key is not above a number, those that have none, and those deleted."""
-    key = exp.column(table.primary_key or "", quoted=True)
-    alive = _alive(period)
-    counts = {
-        "dated": _count_if(exp.and_(key <= exp.Literal.number(last), *alive)),
-        "undated": _count_if(exp.and_(key.copy().is_(exp.null()), *(a.copy() for a in alive))),
-        "deleted": _count_if(exp.not_(exp.paren(alive[0].copy())) if alive else exp.false()),
-    }
-    statement = exp.select(*(c.as_(n) for n, c in counts.items())).from_(quoted(table.name))
-    return Known(**source.query(statement).read_all().to_pylist()[0])
-
-
-def count_future(source: Source, table: TableSchema, now: str) -> int:
-    """Count the rows whose time has not come yet."""
-    if table.time_column is None:
-        return 0
-    statement = exp.select(_count_if(time_of(table) > timestamp(now)).as_("rows")).from_(quoted(table.name))
-    return int(source.query(statement).read_all().column("rows")[0].as_py())
-
-
-def newest_update(source: Source, table: TableSchema, updated_at: str, until: str) -> int | None:
-    """Return the newest moment at which a row changed, in microseconds."""
-    moment = exp.cast(exp.column(updated_at, quoted=True), "TIMESTAMP")
-    statement = exp.select(exp.Max(this=moment).as_("newest")).from_(quoted(table.name))
-    newest = source.query(statement.where(moment.copy() <= timestamp(until))).read_all().column("newest")[0].as_py()
-    return to_micros(newest) if newest is not None else None
-
-
-def read_deleted_keys(source: Source, table: TableSchema, deleted_at: str, after: str, until: str) -> pa.ChunkedArray:
-    """Return the primary keys of rows deleted with ``after < deleted_at <= until``."""
-    key = table.column(table.primary_key or "")
-    names = key.parts or (key.name,)
-    moment = exp.cast(exp.column(deleted_at, quoted=True), "TIMESTAMP")
-    statement = exp.select(*(source.column(table.name, n).as_(n, quoted=True) for n in names)).from_(quoted(table.name))
-    statement = statement.where(moment > timestamp(after), moment.copy() <= timestamp(until))
-    batches = [_values(b, key) for b in source.query(statement)]
-    return pa.chunked_array(batches) if batches else pa.chunked_array([[]], pa.string())
-
-
-def _count_if(condition: Any) -> exp.Expression:
-    return exp.Count(this=exp.Case().when(condition, exp.Literal.number(1)))
-
-
-def _alive(period: Period) -> list[exp.Expression]:
-    """Write the condition under which a row is not deleted yet."""
-    if period.deleted is None:
+def alive(deleted: tuple[str, str] | None) -> list[exp.Expression]:
+    """Write the condition under which a row is not deleted yet, by a column and a moment."""
+    if deleted is None:
         return []
-    column, by = period.deleted
+    column, by = deleted
     moment = exp.cast(exp.column(column, quoted=True), "TIMESTAMP")
     return [exp.paren(exp.or_(moment.is_(exp.null()), moment.copy() > timestamp(by)))]
 
 
-def newest_time(source: Source, table: TableSchema, now: str) -> Any:
-    """Return the newest time of a table's rows that is not in the future, or None."""
-    time = time_of(table)
-    statement = exp.select(exp.Max(this=time).as_("newest")).from_(quoted(table.name))
-    statement = statement.where(time <= timestamp(now), time.copy() >= timestamp("0001-01-01"))
-    return source.query(statement).read_all().column("newest")[0].as_py()
+def row_hash(source: Source, table: TableSchema, *, timed: bool) -> exp.Expression:
+    """Write, in SQL, a hash of what places a row in the graph: its primary key, or else foreign keys, and its time.
+
+    The time is left out where changed rows are marked as such, or where there is none.
+    """
+    keys = [table.primary_key] if table.primary_key is not None else [fk.column for fk in table.foreign_keys]
+    names = dict.fromkeys(part for key in keys for part in table.column(key).parts or (key,))
+    values: list[exp.Expression] = [exp.column(n, quoted=True) for n in names]
+    return source.fingerprint([*values, *([time_of(table)] if timed and table.time_column is not None else [])])
 
 
 def storage_type(column: ColumnSchema, table: TableSchema) -> str:
@@ -296,6 +236,11 @@ def timestamp(moment: str) -> exp.Expression:
     return exp.cast(exp.Literal.string(moment), "TIMESTAMP")
 
 
+def sql_moment(micros: int) -> str:
+    """Return a moment as SQL has it; one before the year 1 as its beginning."""
+    return from_micros(max(micros, to_micros(datetime.min))).isoformat(sep=" ")
+
+
 def quoted(name: str) -> exp.Table:
     """Write a table's name in SQL."""
     return exp.Table(this=exp.to_identifier(name, quoted=True))
@@ -304,18 +249,20 @@ def quoted(name: str) -> exp.Table:
 def _stage(batch: pa.RecordBatch, staging: Staging) -> pa.RecordBatch:
     """Turn a batch of the source into staged columns; contents keep the source's types."""
     table = staging.table
-    columns: dict[str, Any] = {staging.c(c.name): _values(batch, c) for c in staging.kept}
+    columns: dict[str, Any] = {staging.c(c.name): key_values(batch, c) for c in staging.kept}
     if not columns:
         columns[staging.c(_NOTHING)] = pa.nulls(len(batch), pa.bool_())
     if table.primary_key is not None and staging.own_form is not None:
-        columns["p"] = _numbered(_values(batch, table.column(table.primary_key)), staging.own_form)
+        columns["p"] = _numbered(key_values(batch, table.column(table.primary_key)), staging.own_form)
     for name, form in staging.forms.items():
-        columns[staging.f(name)] = _numbered(_values(batch, table.column(name)), form)
+        columns[staging.f(name)] = _numbered(key_values(batch, table.column(name)), form)
+    if _HASH in batch.schema.names:
+        columns["h"] = batch.column(_HASH)
     return pa.RecordBatch.from_pydict(columns)
 
 
-def _values(batch: pa.RecordBatch, column: ColumnSchema) -> pa.Array:
-    """Return a column; a composite key is its parts as text, joined by commas, NULL where one of them is."""
+def key_values(batch: pa.RecordBatch, column: ColumnSchema) -> pa.Array:
+    """Return a column as the source sent it; a composite key: its parts as text, with commas, NULL where one is."""
     if not column.parts:
         return batch.column(column.name)
     parts = [_escaped(pc.utf8_trim_whitespace(batch.column(p).cast(pa.string()))) for p in column.parts]
@@ -352,7 +299,7 @@ def _as_stored(column: ColumnSchema, staging: Staging) -> Any:
 
 
 def _within(table: TableSchema, period: Period) -> list[Any]:
-    conditions: list[Any] = _alive(period)
+    conditions: list[Any] = alive(period.deleted)
     if period.changed is not None:
         column, since = period.changed
         conditions.append(exp.cast(exp.column(column, quoted=True), "TIMESTAMP") >= timestamp(since))

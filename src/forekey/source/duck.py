@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -71,6 +72,12 @@ class DuckDBSource:
     def column(self, table: str, name: str) -> exp.Expression:
         """Read a column as it is: DuckDB hands over Arrow."""
         return exp.column(name, quoted=True)
+
+    def fingerprint(self, values: Sequence[exp.Expression]) -> exp.Expression:
+        """Use DuckDB's own hash, cut to what sums up quickly."""
+        values = [*values, exp.Literal.number(0)]
+        whole = exp.Mod(this=exp.Anonymous(this="hash", expressions=values), expression=exp.Literal.number(1 << 48))
+        return exp.cast(whole, "BIGINT")
 
     def _declared_keys(self) -> tuple[dict[str, tuple[str, ...]], dict[str, list[ForeignKeyInfo]]]:
         primary: dict[str, tuple[str, ...]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -129,6 +129,11 @@ class PostgresSource:
         target = _target(kind, item, written)
         source = exp.cast(value, "DECIMAL") if kind == "money" else value
         return exp.Cast(this=source, to=exp.DataType.build(target, dialect="postgres")) if target else value
+
+    def fingerprint(self, values: Sequence[exp.Expression]) -> exp.Expression:
+        """Use Postgres' own hash of the row that the values make, written as text."""
+        row = exp.cast(exp.Anonymous(this="ROW", expressions=list(values)), "TEXT")
+        return exp.Anonymous(this="hashtextextended", expressions=[row, exp.Literal.number(0)])
 
     def query(self, statement: exp.Expression, batch_rows: int = 65_536) -> pa.RecordBatchReader:
         """Run one SELECT and stream its rows."""

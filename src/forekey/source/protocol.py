@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -55,6 +56,10 @@ class Source(Protocol):
 
     def column(self, table: str, name: str) -> exp.Expression:
         """Write, in SQL, how a column is read so that it arrives as what it is."""
+        ...
+
+    def fingerprint(self, values: Sequence[exp.Expression]) -> exp.Expression:
+        """Write, in SQL, a hash of some values: a BIGINT, the same for equal values as long as the database is."""
         ...
 
     def query(self, statement: exp.Expression, batch_rows: int = 65_536) -> pa.RecordBatchReader:
