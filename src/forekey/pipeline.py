@@ -174,7 +174,7 @@ def labels(project: Project, name_or_pql: str) -> Labelled:
         task = find_task(project, current.schema, name_or_pql)
         made = task.labels(source, current)
         statement, plan = task.label_statement(current), task.plan(current)
-        sql = statement.sql(dialect=source.dialect, pretty=True) if statement is not None else None
+        sql = source.sql(statement) if statement is not None else None
     anchors = {s: [a.isoformat() for a in getattr(plan, s)] for s in ("train", "val", "test")} if plan else {}
     return Labelled(task, sql, anchors, made.statistics(), made.dropped, made.table)
 
@@ -388,9 +388,9 @@ def prediction_log(project: Project) -> PredictionLog:
 
 
 def _source(project: Project) -> Source:
-    from forekey.source import open_source
+    from forekey.source import open_source, with_inherited_times
 
-    return open_source(project.config.source, project.root)
+    return with_inherited_times(open_source(project.config.source, project.root), project.config)
 
 
 def _schema(project: Project, source: Source, known: set[tuple[str, str]]) -> Schema:

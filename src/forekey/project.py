@@ -36,13 +36,15 @@ class ForeignKeyConfig(_Strict):
 class TableConfig(_Strict):
     """How one table is read: keys, time, and column meanings (the rest is as the database says).
 
-    A key of several columns is a list of them, or their names joined by commas. ``updated_at`` and ``deleted_at`` name
+    A key of several columns is a list of them, or their names joined by commas. ``time_from`` names the foreign key
+    whose parent's time the rows take, in a table that has none of its own. ``updated_at`` and ``deleted_at`` name
     the columns that tell when a row changed or was deleted; ``lookback_days`` is how late rows may come; ``watermark``
     is the integer primary key of a table without times, if its keys only grow and its rows do not change.
     """
 
     primary_key: str | None = None
     time_column: str | None = None
+    time_from: str | None = None
     updated_at: str | None = None
     deleted_at: str | None = None
     watermark: str | None = None
@@ -225,6 +227,7 @@ def render_config(config: Config, comments: Mapping[tuple[str, ...], str], heade
     tables = CommentedMap()
     for name, table in config.tables.items():
         tables[name] = _render_table(name, table, comments)
+        _comment(tables, name, comments.get(("tables", name)))
     data = CommentedMap({"source": config.source})
     if config.as_of is not None:
         data["as_of"] = config.as_of.isoformat()
@@ -239,7 +242,7 @@ def render_config(config: Config, comments: Mapping[tuple[str, ...], str], heade
 
 def _render_table(name: str, table: TableConfig, comments: Mapping[tuple[str, ...], str]) -> CommentedMap:
     entry = CommentedMap()
-    for role in ("primary_key", "time_column", "updated_at", "deleted_at", "watermark"):
+    for role in ("primary_key", "time_column", "time_from", "updated_at", "deleted_at", "watermark"):
         value = getattr(table, role)
         if value is not None:
             entry[role] = value

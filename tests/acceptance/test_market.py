@@ -10,7 +10,7 @@ import pytest
 from forekey import pipeline
 from forekey.graph import Snapshot, SnapshotStore, build_snapshot
 from forekey.project import Project
-from forekey.source import configured_schema, open_source
+from forekey.source import configured_schema, open_source, with_inherited_times
 from forekey.testing import Market, make_market, write_market_duckdb, write_market_postgres
 from tests.support.servers import Postgres
 
@@ -72,7 +72,7 @@ def test_what_was_planted_is_counted(project: Project, market: Market) -> None:
     tables, planted = snapshot.manifest["tables"], market.planted
     assert tables["shipments"]["quarantined"] == {"no time": planted["shipments without a time"]}
     assert tables["reviews"]["nodes"] == len(market.tables["reviews"]) - planted["reviews from the future"]
-    assert edges(snapshot)["order_lines.order_id->orders"]["orphans"] == planted["lines of orders that are gone"]
+    assert tables["order_lines"]["quarantined"] == {"no time": planted["lines of orders that are gone"]}
     assert edges(snapshot)["payments.order->orders"]["orphans"] == planted["payments of unknown orders"]
     assert edges(snapshot)["sessions.customer_id->customers"]["null_keys"] == planted["anonymous sessions"]
     assert edges(snapshot)["reviews.product_id->products"]["orphans"] == 0
@@ -99,7 +99,7 @@ def test_postgres_and_duckdb_give_the_same_graph(postgres: Postgres, market: Mar
     config = pipeline.init(url, tmp_path / "project").project.config
     built = []
     for number, place in enumerate((url, str(tmp_path / "market.duckdb"))):
-        with open_source(place, tmp_path) as source:
+        with with_inherited_times(open_source(place, tmp_path), config) as source:
             schema = configured_schema(source, config)
             built.append(build_snapshot(source, schema, SnapshotStore(tmp_path / str(number))))
     one, two = built
@@ -129,10 +129,11 @@ def test_new_rows_and_columns_arrive_and_the_update_equals_a_build_from_scratch(
         cursor.execute("DELETE FROM reviews WHERE rating = 1")
         connection.commit()
     updated = pipeline.snapshot(project)
-    with open_source(url, tmp_path) as source:
+    with with_inherited_times(open_source(url, tmp_path), project.config) as source:
         scratch = build_snapshot(source, updated.schema, SnapshotStore(tmp_path / "scratch"))
     assert updated.manifest["read"]["orders"] == "new rows"
     assert updated.manifest["read"]["events"] == "new rows"
+    assert updated.manifest["read"]["order_lines"] == "new rows"
     assert updated.manifest["read"]["reviews"] == "full"
     for table in updated.schema.names:
         assert updated.rows(table).equals(scratch.rows(table)), table

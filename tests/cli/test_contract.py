@@ -59,7 +59,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_whole_way_by_commands(root: Path) -> None:
     at = ("--project", str(root))
     built = run_json("snapshot", *at)
-    assert set(built) == {"snapshot", "as_of", "nodes", "edges", "orphans", "null_keys", "quarantined", "seconds"}
+    assert set(built) == {
+        "snapshot",
+        "as_of",
+        "nodes",
+        "edges",
+        "orphans",
+        "null_keys",
+        "quarantined",
+        "unreadable",
+        "seconds",
+    }
     assert built["nodes"]["customers"] == 80
     assert set(built["edges"]) == {
         "orders.customer_id->customers", "order_lines.order_id->orders", "order_lines.sku->products"

@@ -13,10 +13,13 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forekey import pipeline
 from forekey.graph import SnapshotStore, build_snapshot
 from forekey.graph.keys import KeyForm, KeyIndex, key_number, key_numbers
+from forekey.project import Project
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
 from tests.support.databases import source_of
+from tests.support.servers import run_all
 
 NUMBERISH = st.text("0123456789.eE+- ", max_size=24)
 UUIDISH = st.uuids().flatmap(lambda u: st.sampled_from([str(u), u.hex, str(u).upper(), f"{{{u}}}", f" {u} ", u.urn]))
@@ -109,3 +112,30 @@ def test_foreign_keys_of_another_type_find_their_parents(
     assert snapshot.parents(schema.edge_types[0]).tolist() == expected
     assert edge["edges"] + edge["null_keys"] + edge["orphans"] == len(children)
     assert edge["null_keys"] == children.null_count
+
+
+@pytest.mark.parametrize("server", ["duckdb", "postgres"])
+def test_parts_of_keys_meet_across_types_and_spellings(
+    server: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    statements = (
+        "CREATE TABLE seats (hall INTEGER, seat VARCHAR(9), PRIMARY KEY (hall, seat))",
+        "INSERT INTO seats VALUES (1, 'a'), (2, 'b'), (3, '7')",
+        "CREATE TABLE tickets (hall DOUBLE PRECISION, seat VARCHAR(9), sold TIMESTAMP)",
+        "INSERT INTO tickets VALUES (1, ' a', '2024-01-01'), (2, 'b ', '2024-02-01'), (3.0, '7.0', '2024-03-01'), "
+        "(2.5, 'b', '2024-04-01'), (NULL, 'b', '2024-05-01')",
+    )
+    url = str(tmp_path / "hall.duckdb") if server == "duckdb" else request.getfixturevalue("postgres").database()
+    run_all(url, statements)
+    (tmp_path / "forekey.yaml").write_text(
+        f"source: {url if server == 'postgres' else 'duckdb:///' + url}\n"
+        "tables:\n"
+        "  seats: {primary_key: [hall, seat]}\n"
+        "  tickets: {time_column: sold, foreign_keys: {'hall, seat': seats}}\n"
+    )
+    project = Project.open(tmp_path)
+    snapshot = pipeline.snapshot(project)
+    entry = snapshot.manifest["edges"]["tickets.hall, seat->seats"]
+    assert (entry["edges"], entry["null_keys"], entry["orphans"]) == (3, 1, 1)
+    task = pipeline.labels(project, "PREDICT COUNT(tickets.*, 0, 30, days) FOR EACH seats.`hall, seat`")
+    assert {r["entity"]: r["target"] for r in task.table.to_pylist() if r["target"]} == {"2,b": 1, "3,7": 1}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -18,11 +18,11 @@ from forekey import pipeline
 from forekey.errors import SourceError, SourceUnavailable
 from forekey.graph import SnapshotStore, build_snapshot
 from forekey.project import PQLTask, Project
-from forekey.schema import DType
+from forekey.schema import DType, Schema
 from forekey.source import Source, infer_schema, open_source
 from forekey.source.protocol import ForeignKeyInfo
 from forekey.testing import SHOP_DDL, SHOP_TASKS, shop_tables, write_database
-from tests.support.servers import Postgres, running_mariadb
+from tests.support.servers import Postgres, run_all, running_mariadb
 
 UTC = datetime.UTC
 DECLARED = (
@@ -38,31 +38,6 @@ DECLARED = (
 def mariadb() -> Iterator[str]:
     with running_mariadb() as url:
         yield url
-
-
-def run_all(url: str, statements: tuple[str, ...]) -> None:
-    """Run statements in a database of any kind."""
-    if url.startswith("postgresql"):
-        import adbc_driver_postgresql.dbapi as adbc
-
-        with adbc.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-    elif url.startswith("mysql"):
-        with open_source(url, Path(), writable=True) as source:
-            for statement in statements:
-                ticked = statement.replace('""', "\0").replace('"', "`").replace("\0", '"')
-                literal = exp.Literal.string(ticked).sql(dialect="duckdb")
-                source._connection.execute(f"CALL mysql_execute('forekey_attached', {literal})")  # type: ignore[attr-defined]
-    elif url.endswith(".sqlite"):
-        with sqlite3.connect(url) as connection:
-            for statement in statements:
-                connection.execute(statement)
-        connection.close()
-    else:
-        with duckdb.connect(url) as database:
-            for statement in statements:
-                database.execute(statement)
 
 
 @pytest.fixture(params=["duckdb", "sqlite", "postgres", "mysql"])
@@ -444,3 +419,45 @@ def test_a_reference_to_another_schema_is_not_taken_for_one_of_ours(postgres: Po
     )
     with open_source(url, tmp_path) as source:
         assert {t.name: t.foreign_keys for t in source.tables()} == {"c": (), "p": ()}
+
+
+def test_sqlite_values_that_are_not_of_their_declared_type_are_null_and_counted(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "a.sqlite") as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, x REAL, name TEXT, at DATETIME)")
+        connection.executemany(
+            "INSERT INTO t VALUES (?, ?, ?, ?, ?)",
+            [
+                (1, 1, 1.5, "a", 1_600_000_000),
+                (2, "two", 2, b"\xff\xfe", 1_600_000_000_000),
+                (3, None, "x", "c", "x"),
+                (4, 4, None, "d", None),
+            ],
+        )
+    with open_source(f"sqlite:///{tmp_path}/a.sqlite", tmp_path) as source:
+        assert [c.name for c in source.tables()[0].columns] == ["id", "n", "x", "name", "at"]
+        schema = infer_schema(source).schema
+        schema = Schema((replace(schema.tables[0], time_column=None),))
+        built = build_snapshot(source, schema, SnapshotStore(tmp_path / "s"))
+    assert built.rows("t").column("n").to_pylist() == [1, None, None, 4]
+    assert built.rows("t").column("name").to_pylist() == ["a", None, "c", "d"]
+    assert built.manifest["tables"]["t"]["unreadable"] == {"at": 1, "n": 1, "name": 1, "x": 1}
+
+
+@pytest.mark.parametrize("scale", [1, 10**3, 10**6, 10**9])
+def test_sqlite_moments_may_count_seconds_or_parts_of_them(tmp_path: Path, scale: int) -> None:
+    with sqlite3.connect(tmp_path / "a.sqlite") as connection:
+        connection.execute("CREATE TABLE t (at DATETIME)")
+        connection.execute("INSERT INTO t VALUES (?)", (1_600_000_000 * scale,))
+    with open_source(f"sqlite:///{tmp_path}/a.sqlite", tmp_path) as source:
+        rows = source.query(exp.select("at").from_("t")).read_all()
+    assert rows.column("at").to_pylist() == [datetime.datetime(2020, 9, 13, 12, 26, 40)]
+
+
+def test_an_infinite_moment_of_postgres_is_counted_as_unreadable(postgres: Postgres, tmp_path: Path) -> None:
+    url = postgres.database()
+    run_all(url, ("CREATE TABLE t (id INT PRIMARY KEY, until TIMESTAMP)",))
+    run_all(url, ("INSERT INTO t VALUES (1, 'infinity'), (2, NULL), (3, '2024-01-01')",))
+    with open_source(url, tmp_path) as source:
+        schema = Schema((replace(infer_schema(source).schema.tables[0], time_column=None),))
+        built = build_snapshot(source, schema, SnapshotStore(tmp_path / "s"))
+    assert built.manifest["tables"]["t"]["unreadable"] == {"until": 1}

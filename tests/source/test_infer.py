@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from forekey import pipeline
 from forekey.schema import DType, Stype
 from forekey.source import ColumnInfo, infer_schema, open_source
 from forekey.source.duck import DuckDBSource
@@ -146,3 +147,27 @@ def test_text_that_reads_as_numbers_or_moments_is_taken_as_such_unless_it_is_a_c
     stype, reason = guess_stype(ColumnInfo(name, DType.TEXT, "VARCHAR"), ColumnProfile(1000, 1000, 100, 5.0, **share))
     assert stype is expected
     assert reason
+
+
+def test_texts_that_are_lists_are_taken_apart() -> None:
+    genres = ["Action|Comedy", "Drama", "Comedy|Drama|War", None, "Action; War"] * 20
+    titles = [f"{i}; a tale | of {i * 7} words" for i in range(100)]
+    films = pa.table({"film_id": range(100), "genres": genres, "title": titles})
+    schema = infer_schema(source_of({"films": films})).schema
+    assert schema.table("films").column("genres").stype is Stype.MULTICATEGORICAL
+    assert schema.table("films").column("title").stype is not Stype.MULTICATEGORICAL
+
+
+def test_declared_foreign_keys_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "a.duckdb")) as connection:
+        connection.execute("CREATE TABLE countries (id INTEGER PRIMARY KEY, code VARCHAR UNIQUE)")
+        connection.execute("CREATE TABLE regions (id INTEGER PRIMARY KEY)")
+        connection.execute(
+            "CREATE TABLE people (id INTEGER PRIMARY KEY, lives_in VARCHAR REFERENCES countries(code), "
+            "place INTEGER REFERENCES countries(id), FOREIGN KEY (place) REFERENCES regions(id))"
+        )
+    made = pipeline.init(str(tmp_path / "a.duckdb"), tmp_path)
+    unused = [g for g in made.inference.guesses if g.what == "not_used"]
+    assert [(g.table, g.column) for g in unused] == [("people", "lives_in"), ("people", "place")]
+    assert "it refers to countries (code), whose primary key is id" in (tmp_path / "forekey.yaml").read_text()
+    assert [str(e) for e in made.inference.schema.edge_types] == ["people.place->countries"]

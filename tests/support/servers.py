@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -14,7 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import pytest
+from sqlglot import exp
+
+from forekey.source import open_source
 
 
 class Postgres:
@@ -31,6 +36,31 @@ class Postgres:
         with adbc.connect(self._uri, autocommit=True) as connection, connection.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE {name}")
         return self._uri.replace("/postgres?", f"/{name}?")
+
+
+def run_all(url: str, statements: tuple[str, ...]) -> None:
+    """Run statements in a database of any kind."""
+    if url.startswith("postgresql"):
+        import adbc_driver_postgresql.dbapi as adbc
+
+        with adbc.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+    elif url.startswith("mysql"):
+        with open_source(url, Path(), writable=True) as source:
+            for statement in statements:
+                ticked = statement.replace('""', "\0").replace('"', "`").replace("\0", '"')
+                literal = exp.Literal.string(ticked).sql(dialect="duckdb")
+                source._connection.execute(f"CALL mysql_execute('forekey_attached', {literal})")  # type: ignore[attr-defined]
+    elif url.endswith(".sqlite"):
+        with sqlite3.connect(url) as connection:
+            for statement in statements:
+                connection.execute(statement)
+        connection.close()
+    else:
+        with duckdb.connect(url) as database:
+            for statement in statements:
+                database.execute(statement)
 
 
 @contextmanager
@@ -61,7 +91,7 @@ def running_mariadb() -> Iterator[str]:
         check=True,
     )
     port = 20_000 + os.getpid() % 20_000
-    address = [f"--socket={folder}/s", f"--port={port}", "--bind-address=127.0.0.1"]
+    address = [f"--socket={folder}/s", f"--tmpdir={folder}", f"--port={port}", "--bind-address=127.0.0.1"]
     server = subprocess.Popen(
         ["mariadbd", *user, f"--datadir={folder}", *address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -146,6 +146,7 @@ def snapshot(built: Snapshot) -> Shown:
         "orphans": {name: e["orphans"] for name, e in facts["edges"].items()},
         "null_keys": {name: e["null_keys"] for name, e in facts["edges"].items()},
         "quarantined": {name: sum(t["quarantined"].values()) for name, t in facts["tables"].items()},
+        "unreadable": {name: t["unreadable"] for name, t in facts["tables"].items() if t["unreadable"]},
         "seconds": facts["seconds"],
     }
     total = sum(data["nodes"].values()), sum(data["edges"].values())
@@ -153,7 +154,12 @@ def snapshot(built: Snapshot) -> Shown:
         f"Snapshot {built.id} as of {built.as_of}: {total[0]:,} nodes, {total[1]:,} edges, {facts['seconds']:.1f} s."
     )
     changes = [Text(f"schema: {change}") for change in facts["changes"]]
-    return Shown(data, Group(nodes, edges, *changes, end))
+    unreadable = [
+        Text(f"{name}.{column}: {count:,} values do not read as {built.schema.table(name).column(column).stype}: NULL")
+        for name, counts in data["unreadable"].items()
+        for column, count in counts.items()
+    ]
+    return Shown(data, Group(nodes, edges, *unreadable, *changes, end))
 
 
 def snapshot_list(manifests: Sequence[dict[str, Any]]) -> Shown:
@@ -213,15 +219,16 @@ def statistics(built: Snapshot, parent: Snapshot | None) -> Shown:
         d, keys = e["degree"], e["edges"] + e["orphans"]
         degrees = (f"{d['mean']:.2f}", f"{d['median']:g}", f"{d['p99']:g}", f"{d['max']:,}", f"{d['isolated']:,}")
         edges.add_row(name, f"{e['edges']:,}", *degrees, f"{e['orphans'] / keys:.2%}" if keys else "–")
-    columns = _table("column", "NULL", "distribution", right=("NULL",))
+    columns = _table("column", "NULL", "unreadable", "distribution", right=("NULL", "unreadable"))
     for name, t in facts["tables"].items():
         for column, c in t["columns"].items():
             is_moment = built.schema.table(name).column(column).stype is Stype.TIMESTAMP
-            columns.add_row(f"{name}.{column}", f"{c['null_rate']:.1%}", _distribution(c, is_moment))
+            unread = f"{t['unreadable'].get(column, 0):,}"
+            columns.add_row(f"{name}.{column}", f"{c['null_rate']:.1%}", unread, _distribution(c, is_moment))
     data = {
         "snapshot": built.id,
         "tables": {
-            n: {k: t[k] for k in ("nodes", "read", "quarantined", "placeholders", "newest", "columns")}
+            n: {k: t[k] for k in ("nodes", "read", "quarantined", "placeholders", "unreadable", "newest", "columns")}
             | {"growth": growth[n]}
             for n, t in facts["tables"].items()
         },

@@ -139,6 +139,8 @@ def _put_table(build: Build, name: str, draft: Draft) -> Callable[[], dict[str, 
         jobs["times"] = pen.submit(pen.pool.put_array, draft.times, refs.get("times"), draft.kept)
     for reason, times in draft.dropped.items():
         jobs[f"dropped: {reason}"] = pen.submit(pen.pool.put_array, times)
+    for column, rows in draft.unreadable.items():
+        jobs[f"unreadable: {column}"] = pen.submit(pen.pool.put_array, rows)
     known = old.index(name).runs if old is not None and draft.index.runs else ()
     for i, run in enumerate(draft.index.runs):
         same = i < len(known) and run[0] is known[i][0]
@@ -152,6 +154,7 @@ def _put_table(build: Build, name: str, draft: Draft) -> Callable[[], dict[str, 
         "nodes": draft.length,
         "quarantined": draft.quarantined,
         "placeholders": draft.placeholders,
+        "unreadable": {column: len(rows) for column, rows in draft.unreadable.items()},
         "watermark": draft.watermark,
         "updated_until": draft.updated_until,
         "seen": draft.seen.to_list() if draft.seen is not None else None,

@@ -51,6 +51,7 @@ class Kept:
     tail: pa.Table | None = None  # the rows after the last whole block
     index: KeyIndex = field(default_factory=KeyIndex)
     times: NDArray[np.int64] | None = None
+    unreadable: dict[str, NDArray[np.int32]] = field(default_factory=dict)
 
 
 @dataclass
@@ -65,6 +66,8 @@ class Written:
     undated: int = 0
     dropped: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     """Times of rows left out, by reason (zeros in a table without times)."""
+    unreadable: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    """Rows, ascending, whose value of a column does not read as the column's type: NULL to the graph."""
 
 
 class RowWriter:
@@ -81,6 +84,7 @@ class RowWriter:
         }
         self._undated = 0
         self._dropped: dict[str, list[NDArray[np.int64]]] = {}
+        self._unreadable: dict[str, list[NDArray[np.int32]]] = {}
         self._length = 0
 
     def write(self, batches: pa.RecordBatchReader) -> Written:
@@ -101,6 +105,7 @@ class RowWriter:
             {c: (_joined(numbers), _joined(there, np.bool_)) for c, (numbers, there) in self._foreign.items()},
             self._undated,
             {reason: _joined(times) for reason, times in self._dropped.items()},
+            {column: _joined(rows) for column, rows in self._unreadable.items()},
         )
 
     def _usable(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -140,6 +145,11 @@ class RowWriter:
             column = batch.column(self._staging.f(name))
             numbers.append(column.fill_null(0).to_numpy().copy())
             there.append(~missing_of(column))
+        for name in batch.schema.names:
+            if name.startswith("u") and len(rows := np.flatnonzero(batch.column(name).to_numpy(zero_copy_only=False))):
+                self._unreadable.setdefault(name.split(":", 1)[1], []).append(
+                    (rows + self._kept.length + self._length).astype(np.int32)
+                )
         self._length += len(batch)
         self._pending.append(contents(pa.Table.from_batches([batch])))
         if sum(len(p) for p in self._pending) >= ROW_BLOCK:
@@ -194,6 +204,8 @@ class Draft:
     dropped: dict[str, NDArray[np.int64]]
     """Times of rows left out, by reason, ascending."""
     how: str
+    unreadable: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    """Rows, ascending, whose value of a column does not read as the column's type."""
     deleted: int = 0
     placeholders: int = 0
     updated_until: int | None = None

@@ -61,6 +61,10 @@ def check_integrity(snapshot: Snapshot) -> Integrity:
         if entry["placeholders"]:
             what = f"{entry['placeholders']:,} placeholders stand for rows that are not there"
             warnings.append(Finding(name, what, "Load the missing rows."))
+        for column, count in entry["unreadable"].items():
+            stype = snapshot.schema.table(name).column(column).stype
+            what = f"{count:,} values do not read as {stype}; they are NULL in the graph"
+            warnings.append(Finding(f"{name}.{column}", what, "Mend them, or set another type in forekey.yaml."))
         if entry["nodes"]:
             warnings += [
                 Finding(f"{name}.{column}", said, "Set another type, or ignore, in forekey.yaml.")

@@ -51,7 +51,7 @@ def _seen_before_their_parent(snapshot: Snapshot, table: TableSchema) -> Iterato
                 yield Finding(
                     str(edge),
                     f"leak risk: rows of {table.name} have no time and are seen before the {edge.parent} they refer to",
-                    f"Give '{table.name}' a time_column, in a view of the database if need be.",
+                    f"Give '{table.name}' a time_column, or set time_from: {edge.column} in forekey.yaml.",
                 )
 
 

@@ -27,7 +27,7 @@ def add_placeholders(build: Build, drafts: Mapping[str, Draft], name: str) -> Dr
         return draft
     made = _rows(draft, missing)
     numbers = draft.index.numbers(draft.length) if draft.index.runs else np.empty(0, np.int64)
-    written = Written(draft.blocks, draft.length, draft.times, numbers, draft.foreign)
+    written = Written(draft.blocks, draft.length, draft.times, numbers, draft.foreign, unreadable=draft.unreadable)
     with in_order(draft.staging, [staged_again(build, draft.staging, written, 0), made], build.engine) as rows:
         again = RowWriter(build.writer, draft.staging, Kept()).write(rows)
     whole = as_draft(build, draft.staging, Kept(), again, draft.read, draft.how)

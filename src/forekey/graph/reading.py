@@ -295,6 +295,7 @@ def staged_rows(old: Snapshot, staging: Staging, rows: NDArray[np.int32]) -> pa.
     columns: dict[str, Any] = {
         staging.c(n): old.rows(name).column(n).take(pa.array(rows)) for n in old.rows(name).column_names
     }
+    columns |= {staging.u(c): pa.array(np.isin(rows, unread)) for c, unread in old.unreadable(name).items()}
     if staging.table.primary_key is not None:
         columns["p"] = pa.array(old.index(name).numbers(old.num_nodes(name))[rows])
     for edge in old.edge_types:
@@ -325,7 +326,15 @@ def _keep(old: Snapshot, name: str, length: int) -> Kept:
         index = old.index(name) if every else KeyIndex.build(old.index(name).numbers(old.num_nodes(name))[:length])
     rest = old.rows(name).slice(whole * ROW_BLOCK, length % ROW_BLOCK) if length % ROW_BLOCK else None
     times = old.times(name)
-    return Kept(length, tuple(old.blocks(name)[:whole]), rest, index, times[:length] if times is not None else None)
+    unreadable = {c: kept for c, rows in old.unreadable(name).items() if len(kept := rows[rows < length])}
+    return Kept(
+        length,
+        tuple(old.blocks(name)[:whole]),
+        rest,
+        index,
+        times[:length] if times is not None else None,
+        unreadable,
+    )
 
 
 def _write(
@@ -366,6 +375,10 @@ def as_draft(build: Build, staging: Staging, kept: Kept, written: Written, read:
         written.undated,
         {reason: np.sort(t) for reason, t in written.dropped.items()},
         how,
+        {
+            c: np.concatenate([part[c] for part in (kept.unreadable, written.unreadable) if c in part])
+            for c in sorted({*kept.unreadable, *written.unreadable})
+        },
     )
 
 
@@ -377,6 +390,9 @@ def staged_again(build: Build, staging: Staging, written: Written, skip: int) ->
     if written.numbers is not None:
         columns["p"] = pa.array(written.numbers)
     columns |= {staging.f(n): pa.array(numbers, mask=~there) for n, (numbers, there) in written.foreign.items()}
+    first = sum(b.length for b in written.blocks) - written.length
+    every = np.arange(first, first + written.length)
+    columns |= {staging.u(c): pa.array(np.isin(every, unread)) for c, unread in written.unreadable.items()}
     return pa.table(columns)
 
 

@@ -4,8 +4,9 @@ Row order is canonical: by time, then primary key, then every column. A row's nu
 so "visible at T" is "number below a bound", and equal rows give equal snapshots however they were read.
 
 On their way from the source to the blocks of a snapshot, rows are *staged*: column ``c0:x`` is what the graph keeps of
-column x, ``p`` the number of the primary key, ``f0:x`` that of the foreign key in x (see :mod:`forekey.graph.keys`);
-``h``, where it was asked for, is the row's hash in the source (see :mod:`forekey.graph.survey`).
+column x, ``u0:x`` whether x holds something that does not read as its type, ``p`` the number of the primary key,
+``f0:x`` that of the foreign key in x (see :mod:`forekey.graph.keys`); ``h``, where it was asked for, is the row's hash
+in the source (see :mod:`forekey.graph.survey`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from forekey.errors import ForekeyError
 from forekey.graph.clock import from_micros, to_micros
 from forekey.graph.keys import KeyForm, key_form, key_numbers
 from forekey.schema import ColumnSchema, DType, OnOrphan, Schema, Stype, TableSchema
-from forekey.source import Source
+from forekey.source import WHOLE_NUMBER, Source
 
 _BATCH = 1 << 17
 _SORT_MEMORY = 160 << 20
@@ -38,6 +39,13 @@ _WIDE_MEMORY = 1 << 30
 """The same for rows with long values, which DuckDB moves in larger pieces."""
 _WIDE = {Stype.TEXT, Stype.EMBEDDING, Stype.MULTICATEGORICAL}
 _HASH = "forekey_hash"
+_NATURAL = {
+    "DOUBLE": (DType.INTEGER, DType.FLOAT, DType.BOOLEAN),
+    "BOOLEAN": (DType.BOOLEAN, DType.INTEGER, DType.FLOAT),
+    "FLOAT[]": (DType.LIST,),
+    "VARCHAR[]": (DType.LIST,),
+}
+"""Per type that columns are kept in, those whose every value has a place in it (a moment may be infinite)."""
 _NOTHING = ""
 """Stands in for the contents of a table that has none but foreign keys, so that its rows can be counted."""
 
@@ -116,6 +124,20 @@ class Staging:
         """Name a column's contents. The number tells apart names that differ in case alone: to DuckDB they are one."""
         return f"c{self._places.get(column, '')}:{column}"
 
+    def u(self, column: str) -> str:
+        """Name the flag of values that do not read as a column's type."""
+        return f"u{self._places[column]}:{column}"
+
+    def may_fail(self, column: ColumnSchema) -> bool:
+        """Whether there are values of a column's stored type that do not read as what the graph keeps of it.
+
+        A row without a key or a time is left out, and counted as such.
+        """
+        if column.name in {self.table.primary_key, self.table.time_column}:
+            return False
+        kind = storage_type(column, self.table)
+        return kind != "VARCHAR" and column.dtype not in _NATURAL.get(kind, ())
+
     def f(self, column: str) -> str:
         """Name the numbers of a foreign key."""
         return f"f{list(self.forms).index(column)}:{column}"
@@ -131,6 +153,10 @@ def open_source(source: Source, staging: Staging, period: Period, intake: Intake
     used = [c for c in table.columns if c in staging.kept or c.name in staging.forms]
     names = list(dict.fromkeys(part for c in used for part in c.parts or (c.name,)))
     columns = [source.column(table.name, n).as_(n, quoted=True) for n in names]
+    for column in staging.kept:
+        there = source.present(table.name, column.name) if not column.parts else None
+        if there is not None and column.name not in table.keys | {table.time_column}:
+            columns.append(there.as_(staging.u(column.name), quoted=True))
     if period.changed is not None:
         columns.append(row_hash(source, table, timed=False).as_(_HASH))
     statement = exp.select(*columns or [exp.Literal.number(1).as_("row")]).from_(quoted(table.name))
@@ -160,9 +186,10 @@ def in_order(
     memory = _WIDE_MEMORY if any(c.stype in _WIDE for c in staging.kept) else _SORT_MEMORY
     engine.execute(f"SET memory_limit = '{memory}B'")
     parts = []
+    flagged = [c for c in staging.kept if any(staging.u(c.name) in rows.schema.names for rows in incoming)]
     for i, rows in enumerate(incoming):
         engine.register(f"incoming_{i}", rows)
-        parts.append(_typed(staging, f"incoming_{i}"))
+        parts.append(_typed(staging, f"incoming_{i}", rows.schema, flagged))
     together = exp.union(*parts, distinct=False) if len(parts) > 1 else parts[0]
     statement = exp.select("*").from_(together.subquery("typed"))
     if first_of_key:
@@ -256,6 +283,12 @@ def _stage(batch: pa.RecordBatch, staging: Staging) -> pa.RecordBatch:
         columns["p"] = _numbered(key_values(batch, table.column(table.primary_key)), staging.own_form)
     for name, form in staging.forms.items():
         columns[staging.f(name)] = _numbered(key_values(batch, table.column(name)), form)
+    for column in staging.kept:
+        flag = staging.u(column.name)
+        if flag in batch.schema.names:
+            columns[flag] = batch.column(flag)
+        elif staging.may_fail(column):
+            columns[flag] = batch.column(column.name).is_valid()
     if _HASH in batch.schema.names:
         columns["h"] = batch.column(_HASH)
     return pa.RecordBatch.from_pydict(columns)
@@ -265,8 +298,14 @@ def key_values(batch: pa.RecordBatch, column: ColumnSchema) -> pa.Array:
     """Return a column as the source sent it; a composite key: its parts as text, with commas, NULL where one is."""
     if not column.parts:
         return batch.column(column.name)
-    parts = [_escaped(pc.utf8_trim_whitespace(batch.column(p).cast(pa.string()))) for p in column.parts]
+    parts = [_escaped(_spelled(batch.column(p))) for p in column.parts]
     return pc.binary_join_element_wise(*parts, ",", null_handling="emit_null")
+
+
+def _spelled(values: pa.Array) -> pa.Array:
+    """Write parts of keys so that equal ones are equal texts: 1.0 is 1, padding is none; key_sql does the same."""
+    texts = pc.utf8_trim_whitespace(values.cast(pa.string()))
+    return pc.replace_substring_regex(texts, WHOLE_NUMBER, r"\1")
 
 
 def _escaped(texts: pa.Array) -> pa.Array:
@@ -279,23 +318,52 @@ def _numbered(keys: pa.Array, form: KeyForm) -> pa.Array:
     return pa.array(numbers, mask=keys.is_null().to_numpy(zero_copy_only=False) if keys.null_count else None)
 
 
-def _typed(staging: Staging, incoming: str) -> exp.Select:
+def _typed(staging: Staging, incoming: str, arriving: pa.Schema, flagged: Sequence[ColumnSchema]) -> exp.Select:
+    """Give staged columns the types they are kept in; flag the values that do not read as such."""
     table = staging.table
-    kept = [_as_stored(c, staging).as_(staging.c(c.name), quoted=True) for c in staging.kept]
+    stored = {c.name: _as_stored(c, staging, arriving) for c in staging.kept}
+    kept = [value.as_(staging.c(name), quoted=True) for name, value in stored.items()]
     kept = kept or [exp.column(staging.c(_NOTHING), quoted=True)]
     own = ["p"] if table.primary_key is not None else []
     numbers = [exp.column(n, quoted=True) for n in (*own, *(staging.f(c) for c in staging.forms))]
-    return exp.select(*kept, *numbers).from_(incoming)
+    flags = []
+    for name in (c.name for c in flagged):
+        there = exp.column(staging.u(name), quoted=True)
+        unread = exp.and_(there, exp.paren(stored[name].copy().is_(exp.null())))
+        flags.append((unread if staging.u(name) in arriving.names else exp.false()).as_(staging.u(name), quoted=True))
+    return exp.select(*kept, *numbers, *flags).from_(incoming)
 
 
-def _as_stored(column: ColumnSchema, staging: Staging) -> Any:
+def _as_stored(column: ColumnSchema, staging: Staging, arriving: pa.Schema) -> Any:
     kind = storage_type(column, staging.table)
     value = exp.column(staging.c(column.name), quoted=True)
+    if kind == "VARCHAR[]" and pa.types.is_string(arriving.field(staging.c(column.name)).type):
+        return _split(value)
     stored = exp.TryCast(this=value, to=exp.DataType.build(kind, dialect="duckdb"))
     if kind == "TIMESTAMP":
         # An infinite moment is no moment.
         return exp.Case().when(exp.func("isfinite", stored.copy()), stored)
     return stored
+
+
+def _split(text: exp.Expression) -> exp.Expression:
+    """Take a text apart: at bars, or else at semicolons, or else at commas; [a, b] is a list already."""
+    trimmed = exp.Trim(this=text)
+    separator = exp.Case()
+    for mark in ("|", ";"):
+        separator = separator.when(
+            exp.func("contains", text.copy(), exp.Literal.string(mark), dialect="duckdb"),
+            exp.Literal.string(rf"\s*[{mark}]\s*"),
+        )
+    separator = separator.else_(exp.Literal.string(r"\s*,\s*"))
+    parts = exp.Anonymous(this="string_split_regex", expressions=[trimmed, separator])
+    listed = exp.and_(trimmed.copy().like("[%"), trimmed.copy().like("%]"))
+    written = exp.TryCast(this=trimmed.copy(), to=exp.DataType.build("VARCHAR[]", dialect="duckdb"))
+    empty = exp.EQ(this=trimmed.copy(), expression=exp.Literal.string(""))
+    nothing = exp.cast(exp.Array(expressions=[]), exp.DataType.build("VARCHAR[]", dialect="duckdb"))
+    return (
+        exp.Case().when(text.copy().is_(exp.null()), exp.null()).when(empty, nothing).when(listed, written).else_(parts)
+    )
 
 
 def _within(table: TableSchema, period: Period) -> list[Any]:

@@ -95,6 +95,12 @@ class Snapshot:
         found = {n: a for (owner, n), a in self._arrays.items() if owner == table and n.startswith(prefix)}
         return {name.removeprefix(prefix): times for name, times in found.items()}
 
+    def unreadable(self, table: str) -> dict[str, NDArray[np.int32]]:
+        """Return, by column, the rows that hold something which does not read as the column's type (NULL here)."""
+        prefix = "unreadable: "
+        found = {n: a for (owner, n), a in self._arrays.items() if owner == table and n.startswith(prefix)}
+        return {name.removeprefix(prefix): rows for name, rows in found.items()}
+
     def versions(self, table: str) -> Versions | None:
         """Return what rows without a time looked like before they changed, or None if none ever did."""
         if (table, "version_nodes") not in self._arrays:
@@ -360,7 +366,7 @@ def identify(manifest: dict[str, Any]) -> str:
         name: {
             "rows": [b[:3] for b in part["rows"]],
             "versions": [b[:3] for b in part["version_rows"]],
-            "books": [part["read"], part["quarantined"], part["placeholders"]],
+            "books": [part["read"], part["quarantined"], part["placeholders"], part["unreadable"]],
             **{n: a for n, a in part["arrays"].items() if n.startswith("version_")},
         }
         for name, part in manifest["tables"].items()

@@ -2,13 +2,15 @@
 
 from forekey.source.connect import PASSWORD_VARIABLE, normalize_url, open_source, password_of, without_secret
 from forekey.source.infer import Guess, Inference, infer_schema
-from forekey.source.keys import key_sql
+from forekey.source.inherited import with_inherited_times
+from forekey.source.keys import WHOLE_NUMBER, key_sql
 from forekey.source.overlay import configured_schema, unnamed_columns
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
 from forekey.source.relbench import relbench_project, relbench_tasks
 
 __all__ = [
     "PASSWORD_VARIABLE",
+    "WHOLE_NUMBER",
     "ColumnInfo",
     "Guess",
     "Inference",
@@ -23,5 +25,6 @@ __all__ = [
     "relbench_project",
     "relbench_tasks",
     "unnamed_columns",
+    "with_inherited_times",
     "without_secret",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
@@ -18,7 +19,7 @@ from sqlglot import exp
 
 from forekey.errors import SourceError, SourceUnavailable
 from forekey.source.duck import DuckDBSource, first_line
-from forekey.source.protocol import ForeignKeyInfo, without_password
+from forekey.source.protocol import ForeignKeyInfo, TableInfo, without_password
 
 Keys = tuple[dict[str, tuple[str, ...]], dict[str, list[ForeignKeyInfo]]]
 
@@ -32,6 +33,8 @@ FROM sqlite_master m, pragma_foreign_key_list(m.name) f WHERE m.type = 'table'
 
 # In SQLite any column may hold a value of any type. These conditions hold for a value that DuckDB reads as declared.
 _SQLITE_FITS = {
+    "VARCHAR": "typeof({c}) <> 'blob'",
+    "UUID": "typeof({c}) = 'text' AND length({c}) IN (32, 36, 38)",
     "BIGINT": "typeof({c}) = 'integer'",
     "BOOLEAN": "typeof({c}) = 'integer'",
     "DOUBLE": "typeof({c}) IN ('real', 'integer')",
@@ -51,6 +54,8 @@ class SQLiteSource(DuckDBSource):
     """A SQLite file. A value that does not fit its column's declared type reads as NULL."""
 
     _path: Path
+    _unfit: frozenset[str] = frozenset()
+    """Tables in which some values are not of their column's declared type."""
 
     @classmethod
     def open(cls, url: str, path: Path, *, writable: bool = False) -> Self:
@@ -84,15 +89,33 @@ class SQLiteSource(DuckDBSource):
             found[table].append((column, declared or ""))
         for table, columns in found.items():
             kinds = {column: _sqlite_type(declared) for column, declared in columns}
-            parts = ", ".join(f"{_cast(_quoted(c), kind)} AS {_quoted(c)}" for c, kind in kinds.items())
-            rows = f"forekey_attached.{_quoted(table)}" if self._all_fit(table, kinds) else self._as_text(table, kinds)
-            self._connection.execute(f"CREATE VIEW {_quoted(table)} AS SELECT {parts} FROM {rows}")
+            parts = [f"{_cast(_quoted(c), kind)} AS {_quoted(c)}" for c, kind in kinds.items()]
+            rows = f"forekey_attached.{_quoted(table)}"
+            fit = self._all_fit(table, kinds)
+            if not fit or not self._has_row_ids(table):
+                rows = self._as_text(table, kinds)
+            if not fit:
+                parts += [f"{_there(c)} <> '0' AS {_there(c)}" for c in kinds]
+                self._unfit |= {table}
+            self._connection.execute(f"CREATE VIEW {_quoted(table)} AS SELECT {', '.join(parts)} FROM {rows}")
+
+    def tables(self) -> list[TableInfo]:
+        """Return the tables and views of the file with their declared keys."""
+        return [
+            replace(info, columns=tuple(c for c in info.columns if not c.name.startswith(_THERE)))
+            for info in super().tables()
+        ]
+
+    def present(self, table: str, name: str) -> exp.Expression | None:
+        """Tell a value that is not of its column's declared type from none."""
+        return exp.column(_THERE + name, quoted=True) if table in self._unfit else None
+
+    def _has_row_ids(self, table: str) -> bool:
+        own = f"SELECT 1 AS a FROM sqlite_master WHERE name = {_literal(table)} AND sql LIKE '%WITHOUT%ROWID%'"
+        return not self._ask(own)
 
     def _all_fit(self, table: str, kinds: dict[str, str]) -> bool:
-        """Whether DuckDB can read a table by itself: it has row ids, and every value is of its declared type."""
-        own = f"SELECT 1 AS a FROM sqlite_master WHERE name = {_literal(table)} AND sql LIKE '%WITHOUT%ROWID%'"
-        if self._ask(own):
-            return False
+        """Whether every value is of its column's declared type."""
         doubtful = [
             f"({_quoted(c)} IS NOT NULL AND NOT ({_SQLITE_FITS[k].format(c=_quoted(c))}))"
             for c, k in kinds.items()
@@ -108,8 +131,10 @@ class SQLiteSource(DuckDBSource):
         for column, kind in kinds.items():
             own = _quoted(column)
             text = f"printf('%!.17g', {own})" if kind == "DOUBLE" else f"CAST({own} AS TEXT)"
-            fits = _SQLITE_FITS[kind].format(c=own) if kind in {"BIGINT", "BOOLEAN", "DOUBLE"} else f"{own} IS NOT NULL"
-            parts.append(f"CASE WHEN {fits} THEN {text} END AS {own}")
+            fits = f"typeof({own}) <> 'blob'" if kind != "BLOB" else f"{own} IS NOT NULL"
+            if kind in {"BIGINT", "BOOLEAN", "DOUBLE"}:
+                fits = _SQLITE_FITS[kind].format(c=own)
+            parts.append(f"CASE WHEN {fits} THEN {text} END AS {own}, {own} IS NOT NULL AS {_there(column)}")
         statement = f"SELECT {', '.join(parts)} FROM {_quoted(table)}"
         return f"sqlite_query('forekey_attached', {_literal(statement)})"
 
@@ -217,11 +242,24 @@ def _sqlite_type(declared: str) -> str:
     return next((kind for part, kind in rules if part in word), "VARCHAR")
 
 
+_PER_SECOND = (("1e11", "1"), ("1e14", "1e3"), ("1e17", "1e6"), ("9e18", "1e9"))
+"""A number that stands for a moment counts seconds, milli-, micro- or nanoseconds: which, its size tells (to 5138)."""
+
+_THERE = "forekey there: "
+
+
+def _there(column: str) -> str:
+    """Name the column that tells whether another holds anything."""
+    return _quoted(_THERE + column)
+
+
 def _cast(column: str, kind: str) -> str:
-    """Cast a value to what its column is declared as; a moment may be text, or seconds since 1970."""
+    """Cast a value to what its column is declared as; a moment may be text, or the time since 1970."""
     if kind == "TIMESTAMP":
-        seconds = f"to_timestamp(TRY_CAST(CAST({column} AS VARCHAR) AS DOUBLE))::TIMESTAMP"
-        return f"coalesce(TRY_CAST(TRY_CAST({column} AS TIMESTAMPTZ) AS TIMESTAMP), {seconds})"
+        number = f"TRY_CAST(CAST({column} AS VARCHAR) AS DOUBLE)"
+        scales = " ".join(f"WHEN abs({number}) < {top} THEN {number} / {per}" for top, per in _PER_SECOND)
+        moment = f"to_timestamp(CASE {scales} END)::TIMESTAMP"
+        return f"coalesce(TRY_CAST(TRY_CAST({column} AS TIMESTAMPTZ) AS TIMESTAMP), {moment})"
     return column if kind == "VARCHAR" else f"TRY_CAST({column} AS {kind})"
 
 

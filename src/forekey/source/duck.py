@@ -73,6 +73,10 @@ class DuckDBSource:
         """Read a column as it is: DuckDB hands over Arrow."""
         return exp.column(name, quoted=True)
 
+    def present(self, table: str, name: str) -> exp.Expression | None:
+        """Say that every value arrives."""
+        return None
+
     def fingerprint(self, values: Sequence[exp.Expression]) -> exp.Expression:
         """Use DuckDB's own hash, cut to what sums up quickly."""
         values = [*values, exp.Literal.number(0)]
@@ -91,6 +95,10 @@ class DuckDBSource:
             elif kind == "FOREIGN KEY":
                 foreign[table].append(ForeignKeyInfo(tuple(own), parent, tuple(theirs)))
         return primary, foreign
+
+    def sql(self, statement: exp.Expression) -> str:
+        """Return the text of a SELECT."""
+        return statement.sql(dialect=self.dialect, pretty=True)
 
     def query(self, statement: exp.Expression, batch_rows: int = 65_536) -> pa.RecordBatchReader:
         """Stream the rows of one SELECT as Arrow batches."""

@@ -5,8 +5,8 @@ Declared facts win. Each guess carries the reason a person needs to overrule it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from sqlglot import exp
 
@@ -26,7 +26,10 @@ _VERIFIED_ROWS = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """One thing that was inferred: ``what`` is its kind (primary_key, foreign_key, time_column, stype)."""
+    """One thing that was inferred: ``what`` is its kind.
+
+    That is primary_key, foreign_key, time_column, time_from or stype, or not_used for a declared foreign key.
+    """
 
     table: str
     column: str
@@ -43,6 +46,8 @@ class Inference:
     schema: Schema
     guesses: tuple[Guess, ...]
     rows: dict[str, int]
+    time_from: dict[str, str] = field(default_factory=dict)
+    """Per table without a time of its own: the foreign key whose parent's time it takes."""
 
     def tables(self) -> dict[str, TableConfig]:
         """Return the schema as it is written to forekey.yaml."""
@@ -50,6 +55,7 @@ class Inference:
             t.name: TableConfig(
                 primary_key=t.primary_key,
                 time_column=t.time_column,
+                time_from=self.time_from.get(t.name),
                 foreign_keys={fk.column: ForeignKeyConfig(table=fk.parent) for fk in t.foreign_keys},
                 columns={c.name: c.stype for c in t.columns if c.name not in t.keys},
             )
@@ -59,13 +65,18 @@ class Inference:
     def comments(self) -> dict[tuple[str, ...], str]:
         """Return the reason of each guess by its place in forekey.yaml."""
         places = {"foreign_key": "foreign_keys", "stype": "columns"}
-        return {
+        unused: dict[tuple[str, ...], str] = {}
+        for guess in (g for g in self.guesses if g.what == "not_used"):
+            place = ("tables", guess.table)
+            unused[place] = f"{unused[place]}; {guess.reason}" if place in unused else f"not used: {guess.reason}"
+        return unused | {
             (
                 "tables",
                 g.table,
                 *((places[g.what], g.column) if g.what in places else (g.what,)),
             ): f"guessed: {g.reason}"
             for g in self.guesses
+            if g.what != "not_used"
         }
 
 
@@ -90,7 +101,23 @@ def infer_schema(source: Source) -> Inference:
         several = [k for k in sorted(k for k in keys if k) if k not in present]
         stypes += [ColumnSchema.composite(k.split(", ")) for k in several]
         schemas.append(TableSchema(table.name, tuple(stypes), primary[table.name], time, foreign))
-    return Inference(Schema(tuple(schemas)), tuple(guesses), {t.name: t.rows for t in tables})
+    schema = Schema(tuple(schemas))
+    inherited = dict(_inherited_times(schema, guesses))
+    return Inference(schema, tuple(guesses), {t.name: t.rows for t in tables}, inherited)
+
+
+def _inherited_times(schema: Schema, guesses: list[Guess]) -> Iterator[tuple[str, str]]:
+    """Find tables whose rows are parts of others: they have no time, and cannot be there before their whole.
+
+    A part has no key of its own, or one that the key of its whole is part of.
+    """
+    for table in schema.tables:
+        key = table.column(table.primary_key).parts if table.primary_key is not None else None
+        timed = [fk.column for fk in table.foreign_keys if schema.table(fk.parent).time_column is not None]
+        if table.time_column is None and key != () and len(timed) == 1 and (key is None or timed[0] in key):
+            whole = next(fk.parent for fk in table.foreign_keys if fk.column == timed[0])
+            guesses.append(Guess(table.name, timed[0], "time_from", f"its rows are parts of {whole}, and have no time"))
+            yield table.name, timed[0]
 
 
 def _primary_key(
@@ -128,7 +155,7 @@ def _foreign_keys(
     columns: dict[str, dict[str, ColumnInfo]],
     guesses: list[Guess],
 ) -> tuple[ForeignKey, ...]:
-    found = _declared(table, primary)
+    found = _declared(table, primary, guesses)
     for column in table.columns:
         if column.dtype not in {*_KEY_TYPES, DType.FLOAT} or column.name in {primary[table.name], *found}:
             continue
@@ -146,15 +173,25 @@ def _foreign_keys(
     return tuple(ForeignKey(c, p) for c, p in found.items())
 
 
-def _declared(table: TableInfo, primary: dict[str, str | None]) -> dict[str, str]:
-    """Return the declared foreign keys that point at primary keys; those of several columns in the key's order."""
-    found = {}
+def _declared(table: TableInfo, primary: dict[str, str | None], guesses: list[Guess]) -> dict[str, str]:
+    """Return the declared foreign keys that point at primary keys; those of several columns in the key's order.
+
+    Those that point elsewhere, and the second of one column, are not used; a note says so.
+    """
+    found: dict[str, str] = {}
     for fk in table.foreign_keys:
         own = dict(zip(fk.parent_columns, fk.columns, strict=True))
         key = primary.get(fk.parent) or ""
         parts = (key,) if key in own else tuple(key.split(", "))
-        if set(parts) == set(own):
-            found[", ".join(own[p] for p in parts)] = fk.parent
+        columns, target = ", ".join(fk.columns), f"{fk.parent} ({', '.join(fk.parent_columns)})"
+        if set(parts) != set(own):
+            why = f"it refers to {target}, whose primary key is {key or 'not known'}"
+            guesses.append(Guess(table.name, columns, "not_used", f"the declared foreign key {columns}: {why}"))
+        elif (ordered := ", ".join(own[p] for p in parts)) in found:
+            why = f"it refers to {found[ordered]} too, which was declared first"
+            guesses.append(Guess(table.name, columns, "not_used", f"the foreign key {columns} to {target}: {why}"))
+        else:
+            found[ordered] = fk.parent
     return found
 
 
@@ -296,6 +333,8 @@ def _stype_of_integer(column: ColumnInfo, profile: ColumnProfile) -> tuple[Stype
 
 
 _READS = 0.98
+_LISTS = 0.3
+_REPEATED = 5  # texts per word, if the words are categories
 
 
 def _stype_of_text(column: ColumnInfo, profile: ColumnProfile) -> tuple[Stype, str]:
@@ -303,6 +342,9 @@ def _stype_of_text(column: ColumnInfo, profile: ColumnProfile) -> tuple[Stype, s
         return Stype.TIMESTAMP, f"text of which {profile.moments:.1%} reads as a moment"
     if profile.numbers >= _READS and profile.distinct > 30 and not _CODE_WORDS.intersection(words(column.name)):
         return Stype.NUMERICAL, f"text of which {profile.numbers:.1%} reads as a number"
+    if profile.lists >= _LISTS and 2 <= profile.parts * _REPEATED <= profile.non_null:
+        listed = f"{profile.lists:.0%} of the texts are lists (a|b or a;b)"
+        return Stype.MULTICATEGORICAL, f"{listed} of {profile.parts:,} different words"
     share = profile.distinct / profile.non_null
     seen = f"{profile.distinct:,} distinct values in {profile.non_null:,}"
     if profile.distinct <= 30 or (share <= 0.5 and profile.distinct <= 20_000 and profile.mean_length <= 60):

@@ -15,7 +15,7 @@ def key_sql(column: ColumnSchema, alias: str | None, target: ColumnSchema) -> ex
     7.0 and '7' are the key 7; 7.5 is no key, and must not be rounded to one.
     """
     if column.parts:
-        parts = [_escaped(_trimmed(exp.column(p, table=alias, quoted=True))) for p in column.parts]
+        parts = [_escaped(_spelled(exp.column(p, table=alias, quoted=True))) for p in column.parts]
         return functools.reduce(lambda a, b: exp.DPipe(this=exp.DPipe(this=a, expression=_COMMA), expression=b), parts)
     value = exp.column(column.name, table=alias, quoted=True)
     if target.dtype is DType.INTEGER:
@@ -23,6 +23,16 @@ def key_sql(column: ColumnSchema, alias: str | None, target: ColumnSchema) -> ex
     if DType.UUID in {column.dtype, target.dtype}:
         return exp.Lower(this=functools.reduce(_without, "-{}", _trimmed(value)))
     return _trimmed(value)
+
+
+WHOLE_NUMBER = r"^([+-]?[0-9]+)\.0*$"
+"""A whole number written with decimals: its first group is the number."""
+
+
+def _spelled(value: exp.Expression) -> exp.Expression:
+    return exp.RegexpReplace(
+        this=_trimmed(value), expression=exp.Literal.string(WHOLE_NUMBER), replacement=exp.Literal.string(r"\1")
+    )
 
 
 def _escaped(text: exp.Expression) -> exp.Expression:

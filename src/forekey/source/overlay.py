@@ -7,6 +7,7 @@ from collections.abc import Collection
 from forekey.errors import SchemaError
 from forekey.project import Config, TableConfig
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema, did_you_mean
+from forekey.source.inherited import inherited_times
 from forekey.source.protocol import Source, TableInfo
 
 
@@ -24,22 +25,26 @@ def configured_schema(source: Source, config: Config, known: Collection[tuple[st
                 f"forekey.yaml names the table '{name}', but the source has none{did_you_mean(name, found)}. "
                 "Remove it from tables:, or check source:."
             )
+    times = inherited_times(config)
     tables = []
     for name, entry in config.tables.items():
         columns = {c.name for c in found[name].columns}
         kept = {c: s for c, s in entry.columns.items() if c in columns or (name, c) not in known}
-        tables.append(_table(found[name], entry.model_copy(update={"columns": kept})))
+        time = times[name].column if name in times else entry.time_column
+        tables.append(_table(found[name], entry.model_copy(update={"columns": kept, "time_column": time})))
     return Schema(tuple(tables))
 
 
 def unnamed_columns(source: Source, config: Config) -> list[tuple[str, str]]:
     """Return the columns that configured tables have in the database and not in forekey.yaml."""
+    times = inherited_times(config)
     return [
         (table.name, column.name)
         for table in source.tables()
         if (entry := config.tables.get(table.name)) is not None
         for column in table.columns
         if column.name not in {*entry.columns, entry.primary_key, entry.time_column, *_key_parts(entry)}
+        and (table.name not in times or column.name != times[table.name].column)
     ]
 
 

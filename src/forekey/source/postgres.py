@@ -130,10 +130,20 @@ class PostgresSource:
         source = exp.cast(value, "DECIMAL") if kind == "money" else value
         return exp.Cast(this=source, to=exp.DataType.build(target, dialect="postgres")) if target else value
 
+    def present(self, table: str, name: str) -> exp.Expression | None:
+        """Tell a moment that is infinite, or too far off for a timestamp, from none."""
+        kind, _, _ = self._types.get((table, name), ("", "", ""))
+        moment = kind in {"timestamp", "timestamptz", "date"}
+        return exp.column(name, quoted=True).is_(exp.null()).not_() if moment else None
+
     def fingerprint(self, values: Sequence[exp.Expression]) -> exp.Expression:
         """Use Postgres' own hash of the row that the values make, written as text."""
         row = exp.cast(exp.Anonymous(this="ROW", expressions=list(values)), "TEXT")
         return exp.Anonymous(this="hashtextextended", expressions=[row, exp.Literal.number(0)])
+
+    def sql(self, statement: exp.Expression) -> str:
+        """Return the text of a SELECT."""
+        return statement.sql(dialect=self.dialect, pretty=True)
 
     def query(self, statement: exp.Expression, batch_rows: int = 65_536) -> pa.RecordBatchReader:
         """Run one SELECT and stream its rows."""

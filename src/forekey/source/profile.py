@@ -12,6 +12,7 @@ from forekey.schema import DType
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
 
 _SAMPLE_ROWS = 500_000
+_LONGEST_LIST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class ColumnProfile:
     """Counts over (the first half million rows of) one column; ``distinct`` is approximate, off by a few per cent.
 
     ``moments`` and ``numbers`` are the shares of texts (of those that are there) that read as a date or timestamp, or
-    as a number.
+    as a number; ``lists`` is the share of short texts in which a bar or semicolon separates words, ``parts`` how many
+    different words there are.
     """
 
     rows: int
@@ -28,6 +30,8 @@ class ColumnProfile:
     mean_length: float
     moments: float = 0.0
     numbers: float = 0.0
+    lists: float = 0.0
+    parts: int = 0
 
     @property
     def nulls(self) -> int:
@@ -58,10 +62,19 @@ def profile_table(source: Source, table: TableInfo) -> dict[str, ColumnProfile]:
         measures = [exp.Count(this=exp.Star()), *(m for i, c in enumerate(measured) for m in _measures(c, f"c{i}"))]
         statement = exp.select(*(m.as_(f"m{i}") for i, m in enumerate(measures))).from_("sampled")
         row = [value or 0 for value in engine.execute(statement.sql(dialect="duckdb")).fetchall()[0]]
-        profiles = {
-            c.name: ColumnProfile(int(row[0]), int(n), min(int(distinct), int(n)), *map(float, shares))
-            for c, (n, distinct, *shares) in zip(measured, zip(*[iter(row[1:])] * 5, strict=True), strict=True)
-        }
+        profiles = {}
+        for column, measured_values in zip(measured, zip(*[iter(row[1:])] * 7, strict=True), strict=True):
+            non_null, distinct, length, moments, numbers, lists, parts = measured_values
+            profiles[column.name] = ColumnProfile(
+                int(row[0]),
+                int(non_null),
+                min(int(distinct), int(non_null)),
+                float(length),
+                float(moments),
+                float(numbers),
+                float(lists),
+                int(parts),
+            )
     unread = ColumnProfile(int(row[0]), int(row[0]), min(2, int(row[0])), 0.0)
     return {c.name: profiles.get(c.name, unread) for c in table.columns}
 
@@ -72,7 +85,19 @@ def _measures(column: ColumnInfo, name: str) -> list[exp.Expression]:
     length = exp.Avg(this=exp.Length(this=value)) if column.dtype is DType.TEXT else nothing
     distinct = exp.ApproxDistinct(this=value.copy()) if column.dtype is not DType.LIST else exp.Literal.number(2)
     parsed = [_parsed(value, kind) if column.dtype is DType.TEXT else nothing for kind in ("TIMESTAMP", "DOUBLE")]
-    return [exp.Count(this=value.copy()), distinct, length, *parsed]
+    lists = _lists(value) if column.dtype is DType.TEXT else [nothing, nothing]
+    return [exp.Count(this=value.copy()), distinct, length, *parsed, *lists]
+
+
+def _lists(value: exp.Expression) -> list[exp.Expression]:
+    """Write the share of texts in which bars or semicolons separate words, and the number of different words."""
+    between = exp.RegexpLike(this=value.copy(), expression=exp.Literal.string(r"[^\s|;][|;]\s?[^\s|;]"))
+    short = exp.Length(this=value.copy()) <= exp.Literal.number(_LONGEST_LIST)
+    listed = exp.and_(between, short)
+    words = exp.Anonymous(this="string_split_regex", expressions=[value.copy(), exp.Literal.string(r"\s*[|;]\s*")])
+    every = exp.func("flatten", exp.func("list", exp.Case().when(listed.copy(), words)))
+    distinct = exp.Anonymous(this="len", expressions=[exp.Anonymous(this="list_distinct", expressions=[every])])
+    return [exp.Avg(this=exp.cast(listed, "INT")), distinct]
 
 
 def _parsed(value: exp.Expression, kind: str) -> exp.Expression:

@@ -58,8 +58,19 @@ class Source(Protocol):
         """Write, in SQL, how a column is read so that it arrives as what it is."""
         ...
 
+    def present(self, table: str, name: str) -> exp.Expression | None:
+        """Write, in SQL, whether a column holds a value, though what arrives of it may be NULL.
+
+        None if every value arrives.
+        """
+        ...
+
     def fingerprint(self, values: Sequence[exp.Expression]) -> exp.Expression:
         """Write, in SQL, a hash of some values: a BIGINT, the same for equal values as long as the database is."""
+        ...
+
+    def sql(self, statement: exp.Expression) -> str:
+        """Return the text of a SELECT as :meth:`query` runs it, laid out to be read."""
         ...
 
     def query(self, statement: exp.Expression, batch_rows: int = 65_536) -> pa.RecordBatchReader:
