@@ -197,9 +197,23 @@ def parse_config(text: str, where: str) -> Config:
         return Config.model_validate(substitute(data, where))
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "extra_forbidden":
+            first = {**first, "msg": f"there is no such setting{_settings_like(first['loc'])}"}
         place = ".".join(str(part) for part in first["loc"] if part not in {"PQLTask", "LabelTask"})
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise ProjectError(f"{where}: {place or 'the file'}: {first['msg']}{more}.") from error
+
+
+def _settings_like(path: tuple[int | str, ...]) -> str:
+    """Name the setting that a wrong one looks like, by the kind of entry it stands in."""
+    kinds: dict[str, type[BaseModel]] = {
+        "tables": TableConfig,
+        "retrain": RetrainConfig,
+        "foreign_keys": ForeignKeyConfig,
+    }
+    kinds |= {"PQLTask": PQLTask, "LabelTask": LabelTask, "entity": EntityRef}
+    inside = [kinds[str(p)] for p in path[:-1] if p in kinds]
+    return did_you_mean(str(path[-1]), (inside[-1] if inside else Config).model_fields)
 
 
 def substitute(value: Any, where: str) -> Any:

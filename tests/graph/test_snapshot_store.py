@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from forekey import pipeline
 from forekey.errors import SnapshotError
 from forekey.graph import SnapshotStore, build_snapshot, check_integrity
 from tests.support.databases import SHOP_SCHEMA, START, source_of, table
@@ -144,3 +147,19 @@ def test_integrity_lists_what_was_left_out(tmp_path: Path) -> None:
     assert ("lines", "the table is empty") in said
     assert ("orders.amount", "all values are NULL, or none reads as its column type") in said
     assert all(f.how for f in (*found.errors, *found.warnings))
+
+
+def test_who_waited_to_build_reads_what_is_there_then(tmp_path: Path) -> None:
+    """Another process builds from newer rows meanwhile; what it published must not be followed by something older."""
+    with duckdb.connect(str(tmp_path / "a.duckdb")) as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+        connection.execute("INSERT INTO t VALUES (1)")
+    project = pipeline.init(str(tmp_path / "a.duckdb"), tmp_path).project
+    with ThreadPoolExecutor(1) as other:
+        with pipeline.snapshots(project).building():
+            waiting = other.submit(pipeline.snapshot, project)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.5)
+            with duckdb.connect(str(tmp_path / "a.duckdb")) as connection:
+                connection.execute("INSERT INTO t VALUES (2)")
+        assert waiting.result(timeout=60).num_nodes("t") == 2

@@ -92,3 +92,16 @@ def test_an_unknown_task_names_the_nearest(project: Project) -> None:
     config = project.config.model_copy(update={"tasks": {"churn": PQLTask(query="x")}})
     with pytest.raises(UnknownTask, match="did you mean 'churn'"):
         Project(project.root, config).task("chrun")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sorce: x", r"sorce: there is no such setting \(did you mean 'source'\?\)"),
+        ("source: x\ntables: {a: {time_colum: t}}", r"tables.a.time_colum: .*\(did you mean 'time_column'\?\)"),
+        ("source: x\nretrain: {shedule: '0 3 * * *'}", r"did you mean 'schedule'\?"),
+    ],
+)
+def test_a_setting_that_does_not_exist_is_met_with_the_one_it_looks_like(text: str, message: str) -> None:
+    with pytest.raises(ProjectError, match=message):
+        parse_config(text, "forekey.yaml")
