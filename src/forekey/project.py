@@ -196,7 +196,8 @@ def parse_config(text: str, where: str) -> Config:
     try:
         return Config.model_validate(substitute(data, where))
     except ValidationError as error:
-        first = error.errors()[0]
+        # A setting that is missing may be one that was misspelled.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         if first["type"] == "extra_forbidden":
             first = {**first, "msg": f"there is no such setting{_settings_like(first['loc'])}"}
         place = ".".join(str(part) for part in first["loc"] if part not in {"PQLTask", "LabelTask"})

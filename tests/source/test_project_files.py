@@ -66,7 +66,7 @@ def test_a_name_that_the_database_lacks_is_refused_with_the_nearest(project: Pro
         ("source: [", "not valid YAML"),
         ("- a\n- b", "must hold settings by name"),
         ("tables: {}", "source: Field required"),
-        ("source: x\nsauce: y", "sauce: Extra inputs are not permitted"),
+        ("source: x\nsauce: y", "sauce: there is no such setting"),
         ("source: x\ntables: {a: {columns: {b: nonsense}}}", "tables.a.columns.b"),
         ("source: x\ntasks: {'bad/name': PREDICT}", "task name"),
         ("source: ${NOT_SET_ANYWHERE}", "NOT_SET_ANYWHERE"),
