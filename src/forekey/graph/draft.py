@@ -211,6 +211,8 @@ class Draft:
     updated_until: int | None = None
     survey: tuple[int, Survey] | None = None
     """What the source said of the rows up to a mark that were known, when they were not read again."""
+    hashed: tuple[int, int] | None = None
+    """How many rows of the source, each with a time (or key), were read now, and the sum of their hashes."""
     seen: Seen | None = None
 
     def rows_read_until(self, mark: int) -> int:

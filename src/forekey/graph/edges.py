@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forekey.graph.draft import Draft
-from forekey.graph.pool import ArrayRef, Writer
+from forekey.graph.pool import ARRAY_BLOCK, ArrayRef, Writer
 from forekey.graph.snapshot import Snapshot
 from forekey.graph.statistics import degree_statistics
 from forekey.schema import EdgeType
@@ -38,16 +38,15 @@ def put_edge(
     known = old.array_refs(str(edge)) if old is not None else {}
     jobs: dict[str, Future[ArrayRef]] = {
         "parents": writer.submit(writer.pool.put_array, pointers.parents, known.get("parents"), pointers.unchanged),
-        **{
-            name: writer.submit(writer.pool.put_array, array)
-            for name, array in (
-                ("indptr", indptr),
-                ("indices", indices),
-                ("orphan_rows", pointers.orphan_rows),
-                ("orphan_numbers", pointers.orphan_numbers),
-            )
-        },
+        "orphan_rows": writer.submit(writer.pool.put_array, pointers.orphan_rows),
+        "orphan_numbers": writer.submit(writer.pool.put_array, pointers.orphan_numbers),
     }
+    before: dict[str, NDArray[Any]] = (
+        dict(zip(("indptr", "indices"), old.children(edge), strict=True)) if old is not None else {}
+    )
+    for name, array in (("indptr", indptr), ("indices", indices)):
+        same = _equal_blocks(array, before[name]) if name in before else 0
+        jobs[name] = writer.submit(writer.pool.put_array, array, known.get(name), same)
     entry = {
         "edges": len(indices),
         "null_keys": pointers.null_keys,
@@ -55,6 +54,15 @@ def put_edge(
         "degree": degree_statistics(indptr),
     }
     return lambda: {**entry, "arrays": {name: job.result().to_dict() for name, job in jobs.items()}}
+
+
+def _equal_blocks(array: NDArray[Any], before: NDArray[Any]) -> int:
+    """Return how many leading values, in whole blocks, two arrays share: comparing is cheaper than hashing."""
+    most = min(len(array), len(before)) // ARRAY_BLOCK * ARRAY_BLOCK
+    for i in range(0, most, ARRAY_BLOCK):
+        if not np.array_equal(array[i : i + ARRAY_BLOCK], before[i : i + ARRAY_BLOCK]):
+            return i
+    return most
 
 
 def _point(edge: EdgeType, child: Draft, parent: Draft, old: Snapshot | None) -> _Pointers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import numpy as np
@@ -83,6 +83,17 @@ class Build:
         timed = self.of(table).updated_at is None
         return survey(self.source, self.schema.table(table), mark, self.deleted(table), after=after, timed=timed)
 
+    def hashed(self, table: str) -> Literal["timed", "untimed"] | None:
+        """Return how rows that are read now are hashed, so that the next update knows them again.
+
+        Not at all where it could not, or where deleted rows count too, which are not read.
+        """
+        settings = self.of(table)
+        placed = self.schema.table(table).time_column is not None or settings.watermark is not None
+        if not placed or settings.deleted_at is not None:
+            return None
+        return "timed" if settings.updated_at is None else "untimed"
+
     def before(self, table: str) -> Snapshot | None:
         """Return the previous snapshot if it has this table, read as it is read now."""
         old = self.previous
@@ -131,7 +142,7 @@ def moved_rows(build: Build, old: Snapshot, draft: Draft, name: str) -> NDArray[
 
 def _read_whole(build: Build, name: str) -> Draft:
     staging, deleted = Staging.of(build.schema, name), build.deleted(name)
-    draft = _write(build, staging, Period(build.until, deleted=deleted), Kept(), "full")
+    draft = _write(build, staging, Period(build.until, deleted=deleted, hashed=build.hashed(name)), Kept(), "full")
     if deleted is not None:
         draft.deleted = count_deleted(build.source, staging.table, deleted)
         draft.read += draft.deleted
@@ -190,7 +201,8 @@ def _read_later_keys(build: Build, name: str, old: Snapshot) -> Draft | None:
     repeated = old.dropped(name).get("duplicate key", np.empty(0, np.int64))
     if now.dated != count + len(repeated) or not seen.still(now):
         return None
-    period = Period(build.until, deleted=deleted, later_keys=(table.primary_key, seen.mark))
+    later = (table.primary_key, seen.mark)
+    period = Period(build.until, deleted=deleted, later_keys=later, hashed=build.hashed(name))
     draft = _write(build, Staging.of(build.schema, name), period, _keep(old, name, count), "new rows")
     no_key = {"no key": np.zeros(now.undated, np.int64)} if now.undated else {}
     _account(draft, replace(now, undated=0), {"duplicate key": repeated, **no_key} if len(repeated) else no_key)
@@ -215,9 +227,16 @@ def _as_seen(build: Build, draft: Draft) -> Seen | None:
     table, mark = draft.staging.table, _mark(build, draft)
     if mark is None:
         return None
-    before, known = draft.survey if draft.survey is not None and draft.survey[0] <= mark else (None, None)
-    now = build.survey(table.name, mark, after=before)
-    now = now if known is None else known.plus(now)
+    known = draft.survey
+    if draft.hashed is not None and build.of(table.name).lookback == 0:
+        rows, checksum = draft.hashed
+        return (
+            Seen(mark, rows, checksum)
+            if known is None
+            else Seen(mark, known[1].rows + rows, known[1].checksum + checksum)
+        )
+    now = build.survey(table.name, mark, after=known[0] if known is not None else None)
+    now = now if known is None else known[1].plus(now)
     return Seen(mark, now.rows, now.checksum) if now.dated == draft.rows_read_until(mark) else None
 
 
@@ -259,14 +278,16 @@ def _read_changed(build: Build, name: str, old: Snapshot, mark: int) -> pa.Table
     settings = build.of(name)
     since = old.manifest["tables"][name]["updated_until"]
     after = sql_moment(since - settings.lookback) if since is not None else _LONG_AGO  # nobody had asked yet
-    period = Period(sql_moment(mark), None, False, build.deleted(name), (settings.updated_at or "", after))
+    period = Period(
+        sql_moment(mark), None, False, build.deleted(name), (settings.updated_at or "", after), hashed="untimed"
+    )
     return open_source(build.source, Staging.of(build.schema, name), period, Intake()).read_all()
 
 
 def _merge(build: Build, name: str, old: Snapshot, edge: int, length: int, changes: _Changes | None) -> Draft:
     """Keep the rows before the first change; write the others again, changed, and the new ones behind them."""
     staging = Staging.of(build.schema, name)
-    period = Period(build.until, sql_moment(edge), False, build.deleted(name))
+    period = Period(build.until, sql_moment(edge), False, build.deleted(name), hashed=build.hashed(name))
     if changes is None:
         return _write(build, staging, period, _keep(old, name, length), "new rows")
     first = int(changes.removed[0]) if len(changes.removed) else length
@@ -350,7 +371,9 @@ def _write(
         # What the source said came through DuckDB as text only.
         reason = str(error).strip().splitlines()[0]
         raise intake.error or SnapshotError(f"Table '{staging.table.name}' cannot be read: {reason}") from error
-    return as_draft(build, staging, kept, written, intake.read, how)
+    draft = as_draft(build, staging, kept, written, intake.read, how)
+    draft.hashed = (intake.rows, intake.checksum) if period.hashed is not None else None
+    return draft
 
 
 def as_draft(build: Build, staging: Staging, kept: Kept, written: Written, read: int, how: str) -> Draft:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import numpy as np
@@ -56,7 +56,8 @@ class Period:
 
     Rows without a time are read too, unless ``undated`` is False. Tables without a time column are read whole. Rows
     whose ``deleted`` column is not after a moment are left out; ``changed`` asks for those alone whose column of that
-    name is not before a moment, ``later_keys`` for those whose column of that name is above a number.
+    name is not before a moment, ``later_keys`` for those whose column of that name is above a number. ``hashed`` asks
+    for each row's hash too, with its time in it or without.
     """
 
     until: str
@@ -65,6 +66,7 @@ class Period:
     deleted: tuple[str, str] | None = None
     changed: tuple[str, str] | None = None
     later_keys: tuple[str, int] | None = None
+    hashed: Literal["timed", "untimed"] | None = None
 
 
 @dataclass
@@ -72,7 +74,20 @@ class Intake:
     """Counts what streams by."""
 
     read: int = 0
+    rows: int = 0
+    """Rows with a time (in a table without times: a key), counted if rows are hashed."""
+    checksum: int = 0
+    """The sum of their hashes."""
     error: ForekeyError | None = None
+
+    def take(self, batch: pa.RecordBatch, table: TableSchema) -> None:
+        """Count a batch of the source."""
+        self.read += len(batch)
+        if _HASH in batch.schema.names and (placed := table.time_column or table.primary_key) is not None:
+            there = key_values(batch, table.column(placed)).is_valid()
+            hashes = batch.column(_HASH).filter(there).to_numpy()
+            self.rows += len(hashes)
+            self.checksum += total(hashes)
 
 
 @dataclass(frozen=True)
@@ -157,8 +172,8 @@ def open_source(source: Source, staging: Staging, period: Period, intake: Intake
         there = source.present(table.name, column.name) if not column.parts else None
         if there is not None and column.name not in table.keys | {table.time_column}:
             columns.append(there.as_(staging.u(column.name), quoted=True))
-    if period.changed is not None:
-        columns.append(row_hash(source, table, timed=False).as_(_HASH))
+    if period.hashed is not None:
+        columns.append(row_hash(source, table, timed=period.hashed == "timed").as_(_HASH))
     statement = exp.select(*columns or [exp.Literal.number(1).as_("row")]).from_(quoted(table.name))
     reader = source.query(statement.where(*_within(table, period)), _BATCH)
     empty = _stage(pa.RecordBatch.from_pylist([], schema=reader.schema), staging)
@@ -166,7 +181,7 @@ def open_source(source: Source, staging: Staging, period: Period, intake: Intake
     def batches() -> Iterator[pa.RecordBatch]:
         try:
             for batch in reader:
-                intake.read += len(batch)
+                intake.take(batch, table)
                 yield _stage(batch, staging)
         except ForekeyError as error:
             intake.error = error
@@ -225,6 +240,11 @@ def row_hash(source: Source, table: TableSchema, *, timed: bool) -> exp.Expressi
     names = dict.fromkeys(part for key in keys for part in table.column(key).parts or (key,))
     values: list[exp.Expression] = [exp.column(n, quoted=True) for n in names]
     return source.fingerprint([*values, *([time_of(table)] if timed and table.time_column is not None else [])])
+
+
+def total(hashes: NDArray[np.int64]) -> int:
+    """Add up hashes; the sum may be beyond 64 bits."""
+    return (int((hashes >> 32).sum()) << 32) + int((hashes & 0xFFFFFFFF).sum())
 
 
 def storage_type(column: ColumnSchema, table: TableSchema) -> str:

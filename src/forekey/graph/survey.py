@@ -1,8 +1,8 @@
 """What an update asks of a table before it reads any row: what is there, what is new, what is gone.
 
 Whether the rows up to a mark (a moment, or a key) are still those that were read is told by how many there are and by a
-checksum: the sum of a hash of each row's time and keys, taken by the database itself. It is compared with the one
-that the same database gave when they were read; if it differs, the table is read whole.
+checksum: the sum of a hash of each row's time and keys, taken by the database itself. It is compared with the one of
+the rows that were read, whose hashes the same database gave; if it differs, the table is read whole.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from forekey.graph.clock import to_micros
-from forekey.graph.rows import alive, key_values, quoted, row_hash, sql_moment, time_of, timestamp
+from forekey.graph.rows import alive, key_values, quoted, row_hash, sql_moment, time_of, timestamp, total
 from forekey.schema import TableSchema
 from forekey.source import Source
 
@@ -55,8 +55,7 @@ class Seen:
         """Whether the rows up to the mark are those that were read, and others with the hashes ``late``."""
         if late is None:
             return (now.rows, now.checksum) == (self.rows, self.checksum)
-        further = (int((late >> 32).sum()) << 32) + int((late & 0xFFFFFFFF).sum())  # a sum beyond 64 bits
-        return (now.rows, now.checksum) == (self.rows + len(late), self.checksum + further)
+        return (now.rows, now.checksum) == (self.rows + len(late), self.checksum + total(late))
 
     def to_list(self) -> list[Any]:
         """JSON form; the checksum may be beyond what JSON numbers hold."""
