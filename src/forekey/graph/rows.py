@@ -234,12 +234,15 @@ def alive(deleted: tuple[str, str] | None) -> list[exp.Expression]:
 def row_hash(source: Source, table: TableSchema, *, timed: bool) -> exp.Expression:
     """Write, in SQL, a hash of what places a row in the graph: its primary key, or else foreign keys, and its time.
 
-    The time is left out where changed rows are marked as such, or where there is none.
+    The time is left out where changed rows are marked as such, or where there is none. Where it is in, keys of text are
+    left out: reading all of them again would cost more than the rest of an update.
     """
+    timed = timed and table.time_column is not None
     keys = [table.primary_key] if table.primary_key is not None else [fk.column for fk in table.foreign_keys]
-    names = dict.fromkeys(part for key in keys for part in table.column(key).parts or (key,))
+    short = [k for k in keys if not timed or table.column(k).dtype in {DType.INTEGER, DType.UUID}]
+    names = dict.fromkeys(part for key in short for part in table.column(key).parts or (key,))
     values: list[exp.Expression] = [exp.column(n, quoted=True) for n in names]
-    return source.fingerprint([*values, *([time_of(table)] if timed and table.time_column is not None else [])])
+    return source.fingerprint([*values, *([time_of(table)] if timed else [])])
 
 
 def total(hashes: NDArray[np.int64]) -> int:
