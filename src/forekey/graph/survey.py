@@ -1,8 +1,9 @@
 """What an update asks of a table before it reads any row: what is there, what is new, what is gone.
 
 Whether the rows up to a mark (a moment, or a key) are still those that were read is told by how many there are and by a
-checksum: the sum of a hash of each row's time and key (but for keys of text), taken by the database itself. It is compared with the one of
-the rows that were read, whose hashes the same database gave; if it differs, the table is read whole.
+checksum: the sum of a hash of each row's time and key (but for keys of text), taken by the database itself. It is
+compared with the one of the rows that were read, whose hashes the same database gave; if it differs, the table is read
+whole.
 """
 
 from __future__ import annotations

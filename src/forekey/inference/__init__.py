@@ -3,7 +3,7 @@
 from forekey.inference.assemble import Assembler
 from forekey.inference.batch import BatchPredictions, predict_everyone
 from forekey.inference.layerwise import embed_all
-from forekey.inference.output import OutputTransform, Predictions, predictions_from
+from forekey.inference.output import OutputTransform, Predictions, chosen_classes, predictions_from
 from forekey.inference.predictor import Predictor, load_predictor
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "OutputTransform",
     "Predictions",
     "Predictor",
+    "chosen_classes",
     "embed_all",
     "load_predictor",
     "predict_everyone",

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.graph import to_micros, utc_now
-from forekey.inference.output import OutputTransform, Predictions
+from forekey.inference.output import OutputTransform, Predictions, chosen_classes
 from forekey.inference.predictor import Predictor
 from forekey.registry import ModelVersion
 from forekey.store import EmbeddingVersion, new_version_name
@@ -38,7 +38,8 @@ class BatchPredictions:
     def table(self) -> pa.Table:
         """Return the eligible entities with columns ``entity``, ``as_of``, ``prediction`` and ``model_version``.
 
-        For several classes, ``prediction`` is the likeliest and ``probabilities`` lists all in the model's order.
+        For classes, ``prediction`` is the likeliest, or for sets a list of those that are likelier than not, and
+        ``probabilities`` lists all in the model's order. For a forecast, ``prediction`` lists the timeframes.
         """
         chosen = np.flatnonzero(self.eligible)
         entity = pa.array(self.keys).take(pa.array(chosen))
@@ -47,10 +48,14 @@ class BatchPredictions:
             "as_of": pa.array([self.as_of] * len(chosen), pa.timestamp("us")),
         }
         values = self.predictions[chosen]
-        if self.task.task_type is TaskType.MULTICLASS_CLASSIFICATION:
-            names = np.array(self.transform.classes, dtype=object)
-            columns["prediction"] = pa.array(names[values.argmax(axis=1)].tolist(), pa.string())
-            columns["probabilities"] = pa.array(values.tolist(), pa.list_(pa.float64()))
+        kind, classes = self.task.task_type, self.transform.classes
+        if classes:
+            several = kind is TaskType.MULTILABEL_CLASSIFICATION
+            names = [chosen_classes(row, kind, classes) for row in values]
+            columns["prediction"] = pa.array(names, pa.list_(pa.string()) if several else pa.string())
+            columns["probabilities"] = pa.array(list(values), pa.list_(pa.float64()))
+        elif kind is TaskType.FORECASTING:
+            columns["prediction"] = pa.array(list(values), pa.list_(pa.float64()))
         else:
             columns["prediction"] = pa.array(values, pa.float64())
         columns["model_version"] = pa.array([self.model.version] * len(chosen), pa.string())

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from forekey.task import TaskType
 
 Predictions = NDArray[np.float64]
-"""``[n]`` probabilities or numbers, or ``[n, classes]`` probabilities for several classes."""
+"""``[n]`` probabilities or numbers, ``[n, classes]`` probabilities for several classes, ``[n, frames]`` numbers."""
+
+
+_OF_CLASSES = frozenset({TaskType.MULTICLASS_CLASSIFICATION, TaskType.MULTILABEL_CLASSIFICATION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +25,12 @@ class OutputTransform:
     center: float = 0.0
     scale: float = 1.0
     classes: tuple[str, ...] = ()
+    frames: int = 1
 
     @property
     def outputs(self) -> int:
         """Return how many raw outputs the model has."""
-        return len(self.classes) if self.task_type is TaskType.MULTICLASS_CLASSIFICATION else 1
+        return len(self.classes) if self.task_type in _OF_CLASSES else self.frames
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -35,7 +39,15 @@ class OutputTransform:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> OutputTransform:
         """Read what :meth:`to_dict` wrote."""
-        return cls(TaskType(data["task_type"]), data["center"], data["scale"], tuple(data["classes"]))
+        return cls(TaskType(data["task_type"]), data["center"], data["scale"], tuple(data["classes"]), data["frames"])
+
+
+def chosen_classes(probabilities: NDArray[np.float64], task_type: TaskType, classes: tuple[str, ...]) -> Any:
+    """Name, for one entity, the likeliest class, or every class that is likelier than not, the likeliest first."""
+    if task_type is TaskType.MULTICLASS_CLASSIFICATION:
+        return classes[int(np.argmax(probabilities))]
+    order = np.argsort(-probabilities, kind="stable")
+    return [classes[i] for i in order if probabilities[i] >= 0.5]
 
 
 def predictions_from(raw: NDArray[np.float32], transform: OutputTransform) -> Predictions:
@@ -49,6 +61,12 @@ def predictions_from(raw: NDArray[np.float32], transform: OutputTransform) -> Pr
             shifted = np.exp(values - values.max(axis=1, keepdims=True))
             shares: Predictions = shifted / shifted.sum(axis=1, keepdims=True)
             return shares
+        case TaskType.MULTILABEL_CLASSIFICATION:
+            each: Predictions = 1.0 / (1.0 + np.exp(-np.clip(values, -60, 60)))
+            return each
+        case TaskType.FORECASTING:
+            frames: Predictions = values * transform.scale + transform.center
+            return frames
         case _:
             numbers: Predictions = values[:, 0] * transform.scale + transform.center
             return numbers

@@ -53,8 +53,10 @@ def _score(
         return None
     rows = batch.rows.take(found.drop_null())
     classes = tuple(version.manifest["output"]["classes"])
-    if task.task_type is TaskType.MULTICLASS_CLASSIFICATION:
+    if classes:
         predicted = np.stack(rows.column("probabilities").to_pylist())
+    elif task.task_type is TaskType.FORECASTING:
+        predicted = np.stack(rows.column("prediction").to_pylist())
     else:
         predicted = rows.column("prediction").to_numpy()
     metrics = compute_metrics(

@@ -88,7 +88,7 @@ def _trained_until(model: ModelVersion) -> int:
 
 def _prediction_shift(task: Task, log: PredictionLog) -> float | None:
     batches = log.batches(task.name)
-    if len(batches) < 2 or task.task_type is TaskType.MULTICLASS_CLASSIFICATION:
+    if len(batches) < 2 or task.task_type not in {TaskType.BINARY_CLASSIFICATION, TaskType.REGRESSION}:
         return None
     before, now = (b.rows.column("prediction").to_numpy() for b in batches[-2:])
     return prediction_drift(before, now) if len(before) and len(now) else None

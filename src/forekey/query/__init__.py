@@ -4,6 +4,7 @@ from forekey.query.binder import bind
 from forekey.query.bound import BoundColumn, BoundQuery, TaskType
 from forekey.query.calendar import shift
 from forekey.query.parser import parse
+from forekey.query.printer import to_pql
 from forekey.query.sql import dropped_sql, label_sql, population_sql
 from forekey.query.tree import Query, Unit, Window, aggregations
 
@@ -21,4 +22,5 @@ __all__ = [
     "parse",
     "population_sql",
     "shift",
+    "to_pql",
 ]

@@ -5,6 +5,7 @@ All errors of meaning are raised here, before any data is read.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from forekey.errors import QueryError, SchemaError
@@ -21,6 +22,7 @@ from forekey.query.tree import (
     Operand,
     Operator,
     Or,
+    Problem,
     ProblemKind,
     Query,
     Window,
@@ -44,6 +46,7 @@ _TEXT_OPERATORS = frozenset(
         Operator.ENDS_WITH,
     }
 )
+_MAX_FRAMES = 1000
 _ORDER_OPERATORS = frozenset({Operator.LT, Operator.LE, Operator.GT, Operator.GE, Operator.BETWEEN})
 
 
@@ -68,16 +71,34 @@ class _Binder:
             self._check_condition(part, {})
         self._check_windows()
         task_type, reason = self._task_type()
+        frames = self._frames(entity) if task_type is TaskType.FORECASTING else ()
         return BoundQuery(
             self._query,
             self._schema,
             entity,
             task_type,
             reason,
-            self._target_window(),
+            self._target_window(frames),
             self._aggregations,
             self._columns,
+            frames,
         )
+
+    def _frames(self, entity: TableSchema) -> tuple[Aggregation, ...]:
+        """Bind the target over each window of a forecast; the one that is written is the first."""
+        target, problem = self._query.target, self._query.problem
+        assert isinstance(target, Aggregation)
+        assert target.window is not None
+        assert problem is not None
+        count, window = problem.number or 0, target.window
+        if not 1 <= count <= _MAX_FRAMES:
+            raise self._error(f"A forecast has 1 to {_MAX_FRAMES} timeframes, not {count}.", problem)
+        width = window.end - (window.start or 0)
+        moved = (Window((window.start or 0) + i * width, window.end + i * width, window.unit) for i in range(count))
+        frames = tuple(replace(target, window=w) for w in moved)
+        for frame in frames:
+            self._bind_operand(frame, entity)
+        return frames
 
     def _entity(self) -> TableSchema:
         column = self._query.entity
@@ -118,17 +139,35 @@ class _Binder:
         value = None if column.name == "*" else self._column(table, column)
         self._check_aggregated(aggregation, table, value)
         path = join_path(self._schema, column, entity.name, self._query.text)
-        if aggregations(aggregation.where):
-            raise self._error("An aggregation inside an aggregation's WHERE is not supported yet.", aggregation)
+        nested = {a: self._bind_nested(a, table) for a in aggregations(aggregation.where)}
         filters = {c: self._bind_column(c, table) for c in columns(aggregation.where)}
-        self._check_condition(aggregation.where, {c: b.column.dtype for c, b in filters.items()})
+        dtypes: dict[Operand, DType] = {c: b.column.dtype for c, b in filters.items()}
+        self._check_condition(aggregation.where, dtypes | {a: _dtype_of(a, b.value) for a, b in nested.items()})
         if aggregation.window is not None and table.time_column is None:
             raise self._error(
                 f"Table '{table.name}' has no time column, so a window over it means nothing. "
                 "Set time_column under tables: in forekey.yaml, or leave the window out.",
                 aggregation,
             )
-        return BoundAggregation(aggregation, table, value, path, aggregation.window, filters)
+        return BoundAggregation(aggregation, table, value, path, aggregation.window, filters, nested)
+
+    def _bind_nested(self, aggregation: Aggregation, table: TableSchema) -> BoundAggregation:
+        """Bind an aggregation that filters rows of ``table``: each row is to it what the entity is to the others."""
+        if table.primary_key is None:
+            raise self._error(
+                f"Rows of '{table.name}' have no primary key, so nothing can be counted for each of them. "
+                "Set primary_key under tables: in forekey.yaml.",
+                aggregation,
+            )
+        if aggregation.aggregator is Aggregator.LIST_DISTINCT:
+            raise self._error("A list cannot be compared; COUNT_DISTINCT gives its length.", aggregation)
+        window = aggregation.window
+        if window is not None and window.end > 0:
+            raise self._error(
+                "Inside an aggregation's WHERE, the future is not known: windows must end at 0 or earlier.", aggregation
+            )
+        self._check_order(aggregation)
+        return self._bind_aggregation(aggregation, table)
 
     def _check_aggregated(self, aggregation: Aggregation, table: TableSchema, value: ColumnSchema | None) -> None:
         kind = aggregation.aggregator
@@ -166,10 +205,13 @@ class _Binder:
         for aggregation in aggregations(self._query.assuming):
             if aggregation.window is None or aggregation.window.start is None or aggregation.window.start < 0:
                 raise self._error("ASSUMING is about the future: its windows must start at 0 or later.", aggregation)
-        for aggregation, bound in self._aggregations.items():
-            window = bound.window
-            if window is not None and window.start is not None and window.start >= window.end:
-                raise self._error("The window is empty: it must start before it ends.", aggregation)
+        for aggregation in self._aggregations:
+            self._check_order(aggregation)
+
+    def _check_order(self, aggregation: Aggregation) -> None:
+        window = aggregation.window
+        if window is not None and window.start is not None and window.start >= window.end:
+            raise self._error("The window is empty: it must start before it ends.", aggregation)
 
     def _check_target_window(self, aggregation: Aggregation) -> None:
         window, table = aggregation.window, self._aggregations[aggregation].table
@@ -184,8 +226,8 @@ class _Binder:
         if window.start is None or window.start < 0:
             raise self._error("A target looks ahead: its window must start at 0 or later.", aggregation)
 
-    def _target_window(self) -> Window | None:
-        windows = [a.window for a in aggregations(self._query.target) if a.window is not None]
+    def _target_window(self, frames: tuple[Aggregation, ...]) -> Window | None:
+        windows = [a.window for a in frames or aggregations(self._query.target) if a.window is not None]
         if not windows:
             return None
         units = {w.unit for w in windows}
@@ -209,7 +251,10 @@ class _Binder:
         if kind is ProblemKind.FORECAST:
             if not isinstance(target, Aggregation) or listed:
                 raise self._error("FORECAST needs an aggregation over a window.", target)
-            return TaskType.FORECASTING, "FORECAST asks for several windows"
+            numeric = self._value_type()[0] is TaskType.REGRESSION
+            if not numeric:
+                raise self._error("FORECAST needs a target that is a number.", target)
+            return TaskType.FORECASTING, "FORECAST asks for a number in each of several windows"
         if not listed:
             raise self._error(f"{kind} goes with LIST_DISTINCT.", target)
         if kind is ProblemKind.CLASSIFY:
@@ -236,8 +281,8 @@ class _Binder:
             return TaskType.MULTICLASS_CLASSIFICATION, f"{column.name} is categorical"
         raise self._error(f"A column of type {column.stype} cannot be predicted.", target)
 
-    def _check_condition(self, condition: Operand | Condition | None, row: dict[Column, DType]) -> None:
-        """Check every comparison; ``row`` holds the types of columns inside an aggregation's own WHERE."""
+    def _check_condition(self, condition: Operand | Condition | None, row: dict[Operand, DType]) -> None:
+        """Check every comparison; ``row`` holds the types of operands inside an aggregation's own WHERE."""
         match condition:
             case Comparison():
                 self._check_comparison(condition, row)
@@ -249,9 +294,9 @@ class _Binder:
             case _:
                 return
 
-    def _check_comparison(self, comparison: Comparison, row: dict[Column, DType]) -> None:
+    def _check_comparison(self, comparison: Comparison, row: dict[Operand, DType]) -> None:
         operand, operator = comparison.operand, comparison.operator
-        known = row.get(operand) if isinstance(operand, Column) else None
+        known = row.get(operand)
         dtype = known if known is not None else self._dtype(operand)
         if operator in _TEXT_OPERATORS and dtype is not DType.TEXT:
             raise self._error(f"{operator} is for text, but this is {dtype}.", operand)
@@ -266,14 +311,9 @@ class _Binder:
     def _dtype(self, operand: Operand) -> DType:
         if isinstance(operand, Column):
             return self._columns[operand].column.dtype
-        if operand.aggregator in {Aggregator.COUNT, Aggregator.COUNT_DISTINCT}:
-            return DType.INTEGER
-        if operand.aggregator in {Aggregator.SUM, Aggregator.AVG}:
-            return DType.FLOAT
         if operand.aggregator is Aggregator.LIST_DISTINCT:
             raise self._error("A list cannot be compared; COUNT_DISTINCT gives its length.", operand)
-        value = self._aggregations[operand].value
-        return value.dtype if value is not None else DType.INTEGER
+        return _dtype_of(operand, self._aggregations[operand].value)
 
     def _check_literal(self, column: ColumnSchema, value: Constant, place: Operand) -> None:
         if value is None:
@@ -304,9 +344,16 @@ class _Binder:
     def _name(self, operand: Operand) -> str:
         return str(operand) if isinstance(operand, Column) else f"{operand.aggregator}({operand.column})"
 
-    def _error(self, reason: str, place: Operand | Condition) -> QueryError:
+    def _error(self, reason: str, place: Operand | Condition | Problem) -> QueryError:
         position = getattr(place, "position", None)
         return QueryError(reason, self._query.text, position)
+
+
+def _dtype_of(aggregation: Aggregation, value: ColumnSchema | None) -> DType:
+    """Return the type of what an aggregation gives."""
+    if aggregation.aggregator in {Aggregator.COUNT, Aggregator.COUNT_DISTINCT} or value is None:
+        return DType.INTEGER
+    return DType.FLOAT if aggregation.aggregator in {Aggregator.SUM, Aggregator.AVG} else value.dtype
 
 
 def _is_date(text: str) -> bool:

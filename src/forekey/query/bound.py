@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -35,7 +35,8 @@ class BoundColumn:
 class BoundAggregation:
     """An aggregation over the rows of ``table`` that reach the entity through ``path`` (child first).
 
-    ``value`` is None for ``COUNT(table.*)``. ``filters`` resolves each column in the aggregation's own WHERE.
+    ``value`` is None for ``COUNT(table.*)``. ``filters`` resolves each column in the aggregation's own WHERE, and
+    ``nested`` each aggregation there: over the rows that belong to the row that is filtered, at the same anchor time.
     """
 
     aggregation: Aggregation
@@ -44,6 +45,7 @@ class BoundAggregation:
     path: tuple[EdgeType, ...]
     window: Window | None
     filters: dict[Column, BoundColumn]
+    nested: dict[Aggregation, BoundAggregation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class BoundQuery:
     target_window: Window | None
     aggregations: dict[Aggregation, BoundAggregation]
     columns: dict[Column, BoundColumn]
+    frames: tuple[Aggregation, ...] = ()
+    """For FORECAST n TIMEFRAMES: the target over each of the n windows that follow one another."""
 
     @property
     def entity_key(self) -> ColumnSchema:
@@ -77,9 +81,14 @@ class BoundQuery:
         """Return the last moment that the label at this anchor time covers (inclusive)."""
         return shift(anchor, self.target_window.end, self.target_window.unit) if self.target_window else anchor
 
+    @property
+    def step(self) -> Window | None:
+        """The window whose width lies between two anchors: the target's, or one frame of a forecast."""
+        return self.frames[0].window if self.frames else self.target_window
+
     def previous_anchor(self, anchor: datetime, steps: int = 1) -> datetime:
         """Return the anchor ``steps`` target windows earlier."""
-        window = self.target_window
+        window = self.step
         if window is None:
             return anchor
         return shift(anchor, -steps * (window.end - (window.start or 0)), window.unit)

@@ -14,6 +14,7 @@ from sqlglot import exp
 from forekey.query.bound import BoundAggregation, BoundQuery, TaskType
 from forekey.query.calendar import shift
 from forekey.query.tree import (
+    Aggregation,
     Aggregator,
     And,
     Column,
@@ -27,7 +28,7 @@ from forekey.query.tree import (
     Window,
     is_condition,
 )
-from forekey.schema import DType, EdgeType, Schema, TableSchema
+from forekey.schema import ColumnSchema, DType, EdgeType, Schema, TableSchema
 from forekey.source import key_sql
 
 
@@ -133,8 +134,24 @@ def _with_ctes(bound: BoundQuery, anchors: Sequence[datetime], statement: exp.Se
         statement = statement.with_(_ANCHORS, as_=_anchors(bound, anchors))
     statement = statement.with_(_ENTITIES, as_=_entities(bound, anchors))
     for i, aggregation in enumerate(bound.aggregations.values()):
-        statement = statement.with_(_aggregation_name(i), as_=_aggregation(bound, aggregation))
+        for name, nested, owner in _nested(aggregation, _aggregation_name(i)):
+            statement = statement.with_(name, as_=_aggregation(bound, nested, owner, name))
+        name = _aggregation_name(i)
+        statement = statement.with_(name, as_=_aggregation(bound, aggregation, bound.entity_key, name))
     return statement
+
+
+def _nested(aggregation: BoundAggregation, name: str) -> list[tuple[str, BoundAggregation, ColumnSchema]]:
+    """Return the aggregations inside an aggregation's WHERE, innermost first, with their names and whose they are."""
+    owner = aggregation.table
+    found = []
+    for i, inner in enumerate(aggregation.nested.values()):
+        inner_name = f"{name}_{i}"
+        found += [
+            *_nested(inner, inner_name),
+            (inner_name, inner, owner.column(owner.primary_key or "")),
+        ]
+    return found
 
 
 _PAIR = ("entity", "anchor_time")
@@ -154,7 +171,10 @@ def _anchors_are_row_times(bound: BoundQuery) -> bool:
 
 
 def _windows(bound: BoundQuery) -> list[Window]:
-    return list(dict.fromkeys(a.window for a in bound.aggregations.values() if a.window is not None))
+    every = list(bound.aggregations.values())
+    for aggregation in every:
+        every += aggregation.nested.values()
+    return list(dict.fromkeys(a.window for a in every if a.window is not None))
 
 
 def _anchors(bound: BoundQuery, anchors: Sequence[datetime]) -> exp.Select:
@@ -200,10 +220,13 @@ def _column_name(bound: BoundQuery, column: Column) -> str:
     return f"column_{list(bound.columns).index(column)}"
 
 
-def _aggregation(bound: BoundQuery, aggregation: BoundAggregation) -> exp.Select:
-    """Return (entity, anchor_time, value) for the pairs whose window holds at least one row."""
+def _aggregation(bound: BoundQuery, aggregation: BoundAggregation, owner: ColumnSchema, name: str) -> exp.Select:
+    """Return (entity, anchor_time, value) for the pairs whose window holds at least one row.
+
+    ``owner`` is the key of the rows that are aggregated for: the entity's, or that of rows that are filtered.
+    """
     statement = exp.select().from_(_table(aggregation.table.name, "r"))
-    statement, key = _join_to_entity(statement, bound, aggregation)
+    statement, key = _join_to_owner(statement, bound, aggregation, owner)
     statement = statement.where(key.is_(exp.null()).not_())
     statement = _join_anchors(statement, bound, aggregation)
     where = aggregation.aggregation.where
@@ -211,9 +234,16 @@ def _aggregation(bound: BoundQuery, aggregation: BoundAggregation) -> exp.Select
     for i, (column, reached) in enumerate(aggregation.filters.items()):
         statement, alias = _join_up(statement, bound.schema, reached.path, "r", f"f{i}")
         rendered[column] = (exp.column(column.name, table=alias, quoted=True), reached.column.dtype)
+    anchor = exp.column("anchor_time", table=_ANCHORS)
+    for i, (inner, nested) in enumerate(aggregation.nested.items()):
+        own = aggregation.table.column(aggregation.table.primary_key or "")
+        alias = f"{name}_{i}"
+        same_row = exp.EQ(this=exp.column("entity", table=alias), expression=key_sql(own, "r", own))
+        same_time = exp.EQ(this=exp.column("anchor_time", table=alias), expression=anchor.copy())
+        statement = statement.join(alias, on=exp.and_(same_row, same_time), join_type="left")
+        rendered[inner] = (_or_zero(inner, exp.column("value", table=alias)), _value_dtype(inner, nested))
     if where is not None:
         statement = statement.where(_render(where, rendered.__getitem__))
-    anchor = exp.column("anchor_time", table=_ANCHORS)
     if aggregation.value is not None:
         value = exp.column(aggregation.value.name, table="r", quoted=True)
         statement = statement.where(value.is_(exp.null()).not_())
@@ -234,7 +264,7 @@ def _fold(aggregation: BoundAggregation) -> exp.Expression:
         case Aggregator.COUNT_DISTINCT:
             return exp.Count(this=exp.Distinct(expressions=[value]))
         case Aggregator.LIST_DISTINCT:
-            return exp.ArrayAgg(this=exp.Distinct(expressions=[value]))
+            return exp.ArrayAgg(this=exp.Distinct(expressions=[exp.cast(value, "VARCHAR")]))
         case Aggregator.SUM:
             return exp.Sum(this=value)
         case Aggregator.AVG:
@@ -270,11 +300,10 @@ def _first_or_last(
     return exp.select("entity", "anchor_time", "value").from_(ranked.subquery("ranked")).where(first)
 
 
-def _join_to_entity(
-    statement: exp.Select, bound: BoundQuery, aggregation: BoundAggregation
+def _join_to_owner(
+    statement: exp.Select, bound: BoundQuery, aggregation: BoundAggregation, own: ColumnSchema
 ) -> tuple[exp.Select, exp.Expression]:
-    """Join from the rows up to the table that holds the entity's key; return that key as an expression."""
-    own = bound.entity_key
+    """Join from the rows up to the table that holds their owner's key; return that key as an expression."""
     if not aggregation.path:
         return statement, key_sql(own, "r", own)
     statement, alias = _join_up(statement, bound.schema, aggregation.path[:-1], "r", "up")
@@ -319,16 +348,25 @@ def _target(bound: BoundQuery) -> exp.Expression:
     if is_condition(target):
         holds = _condition(bound, target)  # type: ignore[arg-type]
         return exp.Case().when(holds, exp.Literal.number(1)).when(exp.not_(holds.copy()), exp.Literal.number(0))
+    if bound.frames:
+        return _forecast([_operand(bound, frame) for frame in bound.frames])
     value = _operand(bound, target)  # type: ignore[arg-type]
     match bound.task_type:
         case TaskType.BINARY_CLASSIFICATION:
             return exp.cast(value, "INT")
-        case TaskType.REGRESSION | TaskType.FORECASTING:
+        case TaskType.REGRESSION:
             return exp.cast(value, "DOUBLE")
         case TaskType.MULTICLASS_CLASSIFICATION:
             return exp.cast(value, "VARCHAR")
         case _:
             return value
+
+
+def _forecast(values: Sequence[exp.Expression]) -> exp.Expression:
+    """Put the values of all frames in one list; it is undefined where one of them is."""
+    whole = exp.Array(expressions=[exp.cast(v, "DOUBLE") for v in values])
+    missing = exp.or_(*(v.copy().is_(exp.null()) for v in values))
+    return exp.Case().when(exp.not_(exp.paren(missing)), whole)
 
 
 def _condition(bound: BoundQuery, condition: Condition) -> exp.Expression:
@@ -338,8 +376,11 @@ def _condition(bound: BoundQuery, condition: Condition) -> exp.Expression:
 def _operand(bound: BoundQuery, operand: Operand) -> exp.Expression:
     if isinstance(operand, Column):
         return exp.column(_column_name(bound, operand), table=_ENTITIES)
-    value: exp.Expression = exp.column("value", table=_aggregation_name(list(bound.aggregations).index(operand)))
-    if operand.aggregator.zero_when_empty:
+    return _or_zero(operand, exp.column("value", table=_aggregation_name(list(bound.aggregations).index(operand))))
+
+
+def _or_zero(aggregation: Aggregation, value: exp.Expression) -> exp.Expression:
+    if aggregation.aggregator.zero_when_empty:
         return exp.Coalesce(this=value, expressions=[exp.Literal.number(0)])
     return value
 
@@ -360,9 +401,12 @@ def _render(condition: Condition, operand: Callable[[Operand], tuple[exp.Express
 def _operand_dtype(bound: BoundQuery, operand: Operand) -> DType:
     if isinstance(operand, Column):
         return bound.columns[operand].column.dtype
-    value = bound.aggregations[operand].value
+    return _value_dtype(operand, bound.aggregations[operand])
+
+
+def _value_dtype(operand: Aggregation, aggregation: BoundAggregation) -> DType:
     keeps_type = operand.aggregator in {Aggregator.MIN, Aggregator.MAX, Aggregator.FIRST, Aggregator.LAST}
-    return value.dtype if keeps_type and value is not None else DType.FLOAT
+    return aggregation.value.dtype if keeps_type and aggregation.value is not None else DType.FLOAT
 
 
 def _comparison(comparison: Comparison, operand: exp.Expression, dtype: DType) -> exp.Expression:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from forekey.errors import ModelError, UnknownEntity, UnknownTask
 from forekey.graph import Snapshot, SnapshotStore, to_micros
-from forekey.inference import Predictor, load_predictor
+from forekey.inference import Predictor, chosen_classes, load_predictor
 from forekey.project import Project
 from forekey.registry import Registry
 from forekey.schema import DType, did_you_mean
@@ -22,10 +22,13 @@ from forekey.task import Task, TaskType, define_task
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The prediction for one entity; ``mode`` says whether it was looked up or computed now."""
+    """The prediction for one entity: a number or a class, several for a forecast or a set of classes.
+
+    ``mode`` says whether it was looked up or computed now.
+    """
 
     entity_id: Any
-    prediction: float | str
+    prediction: float | str | list[float] | list[str]
     probabilities: dict[str, float] | None
     eligible: bool | None
     model_version: str
@@ -177,8 +180,9 @@ def _answer(
     as_of: str,
     mode: str,
 ) -> Answer:
-    if task_type == TaskType.MULTICLASS_CLASSIFICATION:
+    if classes:
         shares = {name: float(p) for name, p in zip(classes, prediction, strict=True)}
-        likeliest = classes[int(np.argmax(prediction))]
-        return Answer(entity_id, likeliest, shares, eligible, model_version, as_of, mode)
-    return Answer(entity_id, float(prediction[0]), None, eligible, model_version, as_of, mode)
+        chosen = chosen_classes(prediction, TaskType(task_type), classes)
+        return Answer(entity_id, chosen, shares, eligible, model_version, as_of, mode)
+    value = [float(v) for v in prediction] if task_type == TaskType.FORECASTING else float(prediction[0])
+    return Answer(entity_id, value, None, eligible, model_version, as_of, mode)

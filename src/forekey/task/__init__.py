@@ -1,7 +1,7 @@
 """Tasks: what is predicted, for whom, when; labels, temporal splits and metrics."""
 
 from forekey.query import TaskType
-from forekey.task.labels import SPLITS, Examples, LabelTable
+from forekey.task.labels import SPLITS, Examples, LabelTable, multi_hot
 from forekey.task.metrics import Metrics, better, compute_metrics, default_metric
 from forekey.task.restating import restating_columns
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
@@ -19,6 +19,7 @@ __all__ = [
     "compute_metrics",
     "default_metric",
     "define_task",
+    "multi_hot",
     "plan_anchors",
     "restating_columns",
     "split_by_time",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,8 @@ class Examples:
     keys: pa.ChunkedArray
     times: Micros
     target: NDArray[Any]
+    weight: NDArray[np.float64] | None = None
+    """How much each example counts in training; None for all alike."""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -30,7 +34,9 @@ class Examples:
 
 @dataclass(frozen=True, slots=True)
 class LabelTable:
-    """Columns ``entity``, ``time`` (timestamp, microseconds, UTC), ``target`` and ``split``, in a fixed order.
+    """Columns ``entity``, ``time`` (timestamp, microseconds, UTC), ``target``, ``split``, maybe ``weight``.
+
+    Rows are in the order of time and entity.
 
     ``dropped`` counts pairs of entity and time that gave no example, by reason.
     """
@@ -42,7 +48,9 @@ class LabelTable:
     def split(self, name: str) -> Examples:
         """Return the examples of one split."""
         part = self.table.filter(pc.equal(self.table.column("split"), name))
-        return Examples(part.column("entity"), micros_of(part.column("time")), target_array(part, self.task_type))
+        weight = part.column("weight").to_numpy() if "weight" in part.column_names else None
+        target = target_array(part, self.task_type)
+        return Examples(part.column("entity"), micros_of(part.column("time")), target, weight)
 
     def statistics(self) -> dict[str, dict[str, Any]]:
         """Return rows, anchors and the spread of the label per split."""
@@ -62,13 +70,38 @@ def utc_micros(times: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def target_array(table: pa.Table, task_type: TaskType) -> NDArray[Any]:
-    """Return the labels: float64, or text for classes, or lists."""
+    """Return the labels.
+
+    ``[n] float64`` for numbers and yes (1) or no (0), ``[n, frames] float64`` for forecasts, ``[n] object`` of text for
+    classes, of sorted tuples of texts for sets of classes.
+    """
     column = table.column("target")
+    if task_type is TaskType.FORECASTING:
+        return _matrix(column)
+    if task_type is TaskType.MULTILABEL_CLASSIFICATION:
+        sets = np.empty(len(column), object)
+        sets[:] = [tuple(sorted(str(v) for v in label)) for label in column.to_pylist()]
+        return sets
     if task_type in {TaskType.BINARY_CLASSIFICATION, TaskType.REGRESSION}:
         return column.cast(pa.float64()).to_numpy()  # type: ignore[no-any-return]
     if task_type is TaskType.MULTICLASS_CLASSIFICATION:
         return np.array(column.cast(pa.string()).to_pylist(), dtype=object)
     return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def _matrix(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    flat = pc.list_flatten(column).cast(pa.float64())
+    values: NDArray[np.float64] = flat.to_numpy().reshape(len(column), -1)
+    return values
+
+
+def multi_hot(target: NDArray[Any], classes: Sequence[str]) -> NDArray[np.float64]:
+    """Return sets of classes as ``[n, len(classes)] float64`` of 0 and 1; classes that are not listed are left out."""
+    place = {name: i for i, name in enumerate(classes)}
+    hot = np.zeros((len(target), len(classes)))
+    for row, names in enumerate(target):
+        hot[row, [place[name] for name in names if name in place]] = 1.0
+    return hot
 
 
 def _describe(examples: Examples, task_type: TaskType) -> dict[str, Any]:
@@ -77,9 +110,16 @@ def _describe(examples: Examples, task_type: TaskType) -> dict[str, Any]:
         return out
     if task_type is TaskType.BINARY_CLASSIFICATION:
         out["positives"] = int(examples.target.sum())
-    elif task_type is TaskType.REGRESSION:
+        out["mean"] = float(examples.target.mean())
+    elif task_type in {TaskType.REGRESSION, TaskType.FORECASTING}:
         out["mean"] = float(examples.target.mean())
         out["quantiles"] = [float(q) for q in np.quantile(examples.target, [0.1, 0.5, 0.9])]
+    if task_type is TaskType.FORECASTING:
+        out["frames"] = [float(m) for m in examples.target.mean(axis=0)]
+    elif task_type in {TaskType.MULTILABEL_CLASSIFICATION, TaskType.LINK_PREDICTION}:
+        counts = Counter(str(name) for names in examples.target for name in names)
+        out |= {"classes": len(counts), "mean": counts.total() / len(examples), "top": counts.most_common(5)}
     elif task_type is TaskType.MULTICLASS_CLASSIFICATION:
-        out["classes"] = len(set(examples.target))
+        counts = Counter(examples.target.tolist())
+        out |= {"classes": len(counts), "top": counts.most_common(5)}
     return out

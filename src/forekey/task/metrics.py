@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from forekey.errors import TaskError
 from forekey.query import TaskType
+from forekey.task.labels import multi_hot
 
 Metrics = dict[str, float | None]
 """Name to value; None where the metric is undefined, such as AUROC with one class only."""
@@ -17,7 +18,9 @@ Metrics = dict[str, float | None]
 _DEFAULTS = {
     TaskType.BINARY_CLASSIFICATION: ("auroc", True),
     TaskType.MULTICLASS_CLASSIFICATION: ("accuracy", True),
+    TaskType.MULTILABEL_CLASSIFICATION: ("macro_auprc", True),
     TaskType.REGRESSION: ("mae", False),
+    TaskType.FORECASTING: ("mae", False),
 }
 
 
@@ -43,13 +46,17 @@ def compute_metrics(
     classes: tuple[str, ...] = (),
     train_std: float | None = None,
 ) -> Metrics:
-    """Score predictions (probabilities, numbers, or class probabilities) against labels."""
+    """Score predictions against labels: probabilities, numbers, one of either per class or timeframe."""
     if len(target) == 0:
         return {default_metric(task_type)[0]: None}
     if task_type is TaskType.BINARY_CLASSIFICATION:
         found = _binary(target, predicted)
     elif task_type is TaskType.REGRESSION:
         found = _regression(target, predicted, train_std)
+    elif task_type is TaskType.FORECASTING:
+        found = _forecast(target, predicted)
+    elif task_type is TaskType.MULTILABEL_CLASSIFICATION:
+        found = _multilabel(multi_hot(target, classes), predicted)
     else:
         found = _multiclass(target, predicted, classes)
     return {name: None if value is None or not math.isfinite(value) else float(value) for name, value in found.items()}
@@ -81,6 +88,34 @@ def _regression(
         "rmse": float(np.sqrt((error**2).mean())),
         "r2": 1.0 - float((error**2).sum()) / spread if spread > 0 else None,
         "nmae": mae / train_std if train_std else None,
+    }
+
+
+def _forecast(target: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float | None]:
+    """Score ``[n, frames]``: over all frames (sMAPE: Makridakis 1993; WAPE: error over total), and each by itself."""
+    error = np.abs(predicted - target)
+    size = np.abs(target) + np.abs(predicted)
+    share = np.divide(2 * error, size, out=np.zeros_like(error), where=size > 0)
+    total = float(np.abs(target).sum())
+    return {
+        "mae": float(error.mean()),
+        "smape": float(share.mean()),
+        "wape": float(error.sum()) / total if total > 0 else None,
+        **{f"mae_{i + 1}": float(m) for i, m in enumerate(error.mean(axis=0))},
+    }
+
+
+def _multilabel(target: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float | None]:
+    """Average over the classes that some labels have and others have not."""
+    from sklearn import metrics
+
+    told = [i for i in range(target.shape[1]) if 0 < target[:, i].sum() < len(target)]
+    auprc = [metrics.average_precision_score(target[:, i], predicted[:, i]) for i in told]
+    auroc = [metrics.roc_auc_score(target[:, i], predicted[:, i]) for i in told]
+    return {
+        "macro_auprc": float(np.mean(auprc)) if told else None,
+        "macro_auroc": float(np.mean(auroc)) if told else None,
+        "micro_f1": metrics.f1_score(target, predicted >= 0.5, average="micro", zero_division=0.0),
     }
 
 

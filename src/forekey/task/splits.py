@@ -38,7 +38,8 @@ class AnchorPlan:
 def plan_anchors(bound: BoundQuery, oldest: datetime, as_of: datetime, max_anchors: int | None = None) -> AnchorPlan:
     """Step back from the newest complete window by the window's width, as far as there is any history.
 
-    The newest tenth of the anchors (at least one) is the test set, the tenth before it the validation set.
+    A forecast steps by the width of one timeframe. The newest tenth of the anchors (at least one) is the test set, the
+    tenth before it the validation set.
     """
     window = bound.target_window
     assert window is not None
@@ -51,23 +52,27 @@ def plan_anchors(bound: BoundQuery, oldest: datetime, as_of: datetime, max_ancho
     anchors.reverse()
     if len(anchors) < 3:
         raise SplitError(
-            f"Training, validation and test need at least 3 windows of {window.end - (window.start or 0)} "
+            f"Training, validation and test need at least 3 windows of {_width(bound)} "
             f"{window.unit} after the first event, but the data from {oldest:%Y-%m-%d} to {as_of:%Y-%m-%d} "
             f"has {len(anchors)}. "
             "Choose a shorter window, or wait for more data."
         )
     held_out = max(1, round(_SHARE * len(anchors)))
-    test, val = anchors[-held_out:], anchors[-2 * held_out : -held_out]
-    train = anchors[: -2 * held_out]
-    kept_val = [a for a in val if bound.horizon_end(a) <= test[0]]
-    kept_train = [a for a in train if kept_val and bound.horizon_end(a) <= kept_val[0]]
+    test = anchors[-held_out:]
+    kept_val = [a for a in anchors[:-held_out] if bound.horizon_end(a) <= test[0]][-held_out:]
+    kept_train = [a for a in anchors if kept_val and a < kept_val[0] and bound.horizon_end(a) <= kept_val[0]]
     if not kept_val or not kept_train:
         raise SplitError(
             "The windows overlap so much that no training label ends before the validation set begins. "
-            "Start the target's window at 0, or wait for more data."
+            "Start the target's window at 0, forecast fewer timeframes, or wait for more data."
         )
-    dropped = [a for a in train + val if a not in kept_train and a not in kept_val]
+    kept = {*kept_train, *kept_val, *test}
+    dropped = [a for a in anchors if a not in kept]
     return AnchorPlan(tuple(kept_train), tuple(kept_val), tuple(test), tuple(dropped))
+
+
+def _width(bound: BoundQuery) -> int:
+    return bound.step.end - (bound.step.start or 0) if bound.step is not None else 0
 
 
 def split_by_time(times: Micros, horizon_end: Callable[[int], int]) -> NDArray[np.str_]:

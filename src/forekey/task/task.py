@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -135,10 +136,10 @@ class Task:
         statement = population_sql(self.bound, anchor, unclean=unclean_tables(snapshot))
         return source.query(statement).read_all().column("entity")
 
-    def previous_values(
+    def previous(
         self, source: Source, snapshot: Snapshot, examples: Examples, known_until: int
-    ) -> NDArray[np.float64]:
-        """Return, per example, the same target one window earlier (for numbers and yes/no); NaN where unknown.
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """Return labels, and per example the place among them of the same target one window earlier, or -1.
 
         The earlier label's window ends at or before the example's anchor time, and at or before ``known_until``
         (microseconds): it was known.
@@ -147,17 +148,17 @@ class Task:
             return self._previous_ready_made(examples, known_until)
         window = self.bound.target_window
         if window is None:
-            return np.full(len(examples), np.nan)
+            return np.full(len(examples), -1), examples.target[:0]
         anchors = [from_micros(t) for t in np.unique(examples.times)]
         earlier = {shift(a, -window.end, window.unit): a for a in anchors}
         past = self.labels_at(source, snapshot, sorted(earlier), filtered=False)
         moved = np.array([to_micros(earlier[from_micros(t)]) for t in past.times], np.int64)
-        return _joined(examples, past.keys, moved, past.target)
+        return _place_of(examples, past.keys, moved), past.target
 
-    def _previous_ready_made(self, examples: Examples, known_until: int) -> NDArray[np.float64]:
+    def _previous_ready_made(self, examples: Examples, known_until: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
         horizon = self.horizon_end(datetime(2000, 1, 1))
         if horizon is None:
-            return np.full(len(examples), np.nan)
+            return np.full(len(examples), -1), examples.target[:0]
         length = to_micros(horizon) - to_micros(datetime(2000, 1, 1))
         table = self._read_labels().table
         keys, times, target = (
@@ -166,7 +167,7 @@ class Task:
             target_array(table, self.task_type),
         )
         known = times + length <= known_until
-        return _latest(examples, keys.filter(pa.array(known)), times[known] + length, target[known])
+        return _place_of_latest(examples, keys.filter(pa.array(known)), times[known] + length), target[known]
 
     def _known_period(self, snapshot: Snapshot) -> tuple[datetime, datetime]:
         """Return the oldest time of any table that the query aggregates, and the newest of those of its target."""
@@ -297,6 +298,8 @@ def _finish(table: pa.Table, splits: NDArray[np.str_], task_type: TaskType, drop
     valid = pc.is_valid(target)
     if pa.types.is_floating(target.type):
         valid = pc.and_(valid, pc.fill_null(pc.is_finite(target), False))
+    elif task_type is TaskType.FORECASTING and len(table):
+        valid = pa.chunked_array([pa.array(np.isfinite(target_array(table, task_type)).all(axis=1))])
     usable = pc.and_(known, valid)
     lost = len(table) - int(pc.sum(usable).as_py() or 0)
     if lost:
@@ -312,27 +315,25 @@ def _split_by_hash(keys: pa.ChunkedArray) -> NDArray[np.str_]:
     return np.where(digits == 0, "test", np.where(digits == 1, "val", "train")).astype("<U5")
 
 
-def _joined(
-    examples: Examples, keys: pa.ChunkedArray, times: Micros, target: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the target at exactly each example's entity and time; NaN where there is none."""
-    left = pa.table({"entity": examples.keys, "time": examples.times, "order": np.arange(len(examples))})
-    right = pa.table({"entity": keys, "time": times, "value": target.astype(np.float64)})
-    joined = left.join(right, ["entity", "time"], join_type="left outer").sort_by("order")
-    return pc.fill_null(joined.column("value"), float("nan")).to_numpy()  # type: ignore[no-any-return]
+def _place_of(examples: Examples, keys: pa.ChunkedArray, times: Micros) -> NDArray[np.int64]:
+    """Return where the pair of each example's entity and time stands among others; -1 where it does not."""
+    return _matched(examples, keys, times, "LEFT JOIN", "=")
 
 
-def _latest(
-    examples: Examples, keys: pa.ChunkedArray, times: Micros, target: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the newest target at or before each example's time; NaN where there is none."""
+def _place_of_latest(examples: Examples, keys: pa.ChunkedArray, times: Micros) -> NDArray[np.int64]:
+    """Return where the newest pair with each example's entity at or before its time stands; -1 where there is none."""
+    return _matched(examples, keys, times, "ASOF LEFT JOIN", ">=")
+
+
+def _matched(examples: Examples, keys: pa.ChunkedArray, times: Micros, join: str, comparison: str) -> NDArray[np.int64]:
     with duckdb.connect() as engine:
         engine.register(
-            "wanted", pa.table({"entity": examples.keys, "time": examples.times, "place": range(len(examples))})
+            "wanted", pa.table({"entity": examples.keys, "time": examples.times, "n": range(len(examples))})
         )
-        engine.register("known", pa.table({"entity": keys, "time": times, "value": target.astype(np.float64)}))
+        engine.register("known", pa.table({"entity": keys, "time": times, "place": np.arange(len(times))}))
         found = engine.sql(
-            "SELECT known.value FROM wanted ASOF LEFT JOIN known "
-            "ON wanted.entity = known.entity AND wanted.time >= known.time ORDER BY wanted.place"
+            f"SELECT wanted.n, min(known.place) AS place FROM wanted {join} known "
+            f"ON wanted.entity = known.entity AND wanted.time {comparison} known.time GROUP BY ALL ORDER BY wanted.n"
         ).to_arrow_table()
-    return pc.fill_null(found.column("value"), float("nan")).to_numpy()  # type: ignore[no-any-return]
+    place: NDArray[np.int64] = pc.fill_null(found.column("place"), -1).to_numpy()
+    return place

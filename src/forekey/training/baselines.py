@@ -18,6 +18,7 @@ from forekey.training.evaluate import Resolved, as_numbers
 
 _BOOST_ROUNDS = 300
 _MAX_BOOST_ROWS = 200_000
+_MAX_BOOSTERS = 24
 _DEFAULT_WINDOW_DAYS = 30.0
 
 
@@ -55,37 +56,67 @@ def run_baselines(data: BaselineData, report: Callable[[str], None]) -> dict[str
 
 
 def constant(data: BaselineData) -> dict[str, NDArray[np.float64]]:
-    """Predict the training share, the class shares (so the majority wins), or the training mean."""
+    """Predict the training share, the share of each class (so the majority wins), or the training mean."""
+    usual = _usual(data)
+    return {s: np.repeat(usual[None], len(data.splits[s]), axis=0) for s in ("val", "test")}
+
+
+def _usual(data: BaselineData) -> NDArray[np.float64]:
+    """Return the mean training label: a number, or one per class or timeframe."""
     train = data.splits["train"].target
     if data.task.task_type is TaskType.MULTICLASS_CLASSIFICATION:
-        shares = np.array([(train == c).mean() for c in data.classes])
-        return {s: np.tile(shares, (len(data.splits[s]), 1)) for s in ("val", "test")}
-    return {s: np.full(len(data.splits[s]), float(train.mean())) for s in ("val", "test")}
+        return np.array([(train == c).mean() for c in data.classes])
+    return np.asarray(as_numbers(data.task.task_type, train, data.classes).mean(axis=0), np.float64)
 
 
 def last_value(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
-    """Predict the entity's own previous label; the training mean where there is none."""
-    if data.task.task_type is TaskType.MULTICLASS_CLASSIFICATION:
-        return None
-    fallback = float(data.splits["train"].target.mean())
+    """Predict the entity's own previous label, for a forecast the newest frame of it; the usual where there is none."""
+    kind, usual = data.task.task_type, _usual(data)
     out = {}
     for split in ("val", "test"):
-        values = data.task.previous_values(
-            data.source, data.features.snapshot, data.splits[split].examples, data.known_until
-        )
-        out[split] = np.where(np.isfinite(values), values, fallback)
+        wanted = data.splits[split].examples
+        place, labels = data.task.previous(data.source, data.features.snapshot, wanted, data.known_until)
+        values = np.repeat(usual[None], len(wanted), axis=0)
+        known = place >= 0
+        before = labels[place[known]]
+        if kind is TaskType.MULTICLASS_CLASSIFICATION:
+            values[known] = before[:, None] == np.array(data.classes, dtype=object)
+        elif kind is TaskType.FORECASTING:
+            values[known] = before[:, -1:]
+        else:
+            values[known] = as_numbers(kind, before, data.classes)
+        out[split] = values
     return out
 
 
 def lightgbm(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
     """Fit gradient-boosted trees on the entity's columns and windowed aggregates of the tables that point at it."""
-    import lightgbm as gbm
-
     blocks = {split: _design(data, resolved) for split, resolved in data.splits.items()}
     target = {s: as_numbers(data.task.task_type, r.target, data.classes) for s, r in data.splits.items()}
-    known = target["val"] >= 0 if data.classes else np.ones(len(target["val"]), bool)
-    if blocks["train"].shape[1] == 0 or len(np.unique(target["train"])) < 2:
+    if blocks["train"].shape[1] == 0:
         return None
+    if target["train"].ndim == 1:
+        return _boost(data, blocks, target)
+    if target["train"].shape[1] > _MAX_BOOSTERS:
+        return None
+    # One booster per class or timeframe; a class that training always or never saw keeps its share.
+    usual = _usual(data)
+    found = {s: np.repeat(usual[None], len(target[s]), axis=0) for s in ("val", "test")}
+    for i in range(len(usual)):
+        one = _boost(data, blocks, {s: t[:, i] for s, t in target.items()})
+        for split, predicted in (one or {}).items():
+            found[split][:, i] = predicted
+    return found
+
+
+def _boost(
+    data: BaselineData, blocks: dict[str, NDArray[np.float32]], target: dict[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.float64]] | None:
+    import lightgbm as gbm
+
+    if len(np.unique(target["train"])) < 2:
+        return None
+    known = target["val"] >= 0 if data.classes else np.ones(len(target["val"]), bool)
     rows = np.random.default_rng(0).permutation(len(target["train"]))[:_MAX_BOOST_ROWS]
     train = gbm.Dataset(blocks["train"][rows], target["train"][rows])
     val = gbm.Dataset(blocks["val"][known], target["val"][known], reference=train)
@@ -123,7 +154,7 @@ def _parameters(data: BaselineData) -> dict[str, Any]:
         "num_threads": torch.get_num_threads(),
     }
     match data.task.task_type:
-        case TaskType.BINARY_CLASSIFICATION:
+        case TaskType.BINARY_CLASSIFICATION | TaskType.MULTILABEL_CLASSIFICATION:
             return {**shared, "objective": "binary", "metric": "auc"}
         case TaskType.MULTICLASS_CLASSIFICATION:
             return {**shared, "objective": "multiclass", "num_class": len(data.classes), "metric": "multi_logloss"}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from forekey.graph import Micros, Snapshot
 from forekey.inference import Predictor
-from forekey.task import Examples, Metrics, Task, TaskType, compute_metrics
+from forekey.task import Examples, Metrics, Task, TaskType, compute_metrics, multi_hot
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ def resolve_examples(snapshot: Snapshot, task: Task, examples: Examples) -> Reso
     """Find each example's row; those whose entity does not exist, or not yet at the anchor, are counted apart."""
     rows = snapshot.lookup_keys(task.entity.name, examples.keys)
     known = (rows >= 0) & (rows < snapshot.visible(task.entity.name, examples.times))
-    kept = Examples(examples.keys.filter(pa.array(known)), examples.times[known], examples.target[known])
+    weight = examples.weight[known] if examples.weight is not None else None
+    kept = Examples(examples.keys.filter(pa.array(known)), examples.times[known], examples.target[known], weight)
     return Resolved(rows[known], kept.times, kept.target, kept, int((~known).sum()))
 
 
@@ -44,7 +45,9 @@ def evaluate_examples(predictor: Predictor, task: Task, resolved: Resolved, trai
 
 
 def as_numbers(task_type: TaskType, target: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return labels as numbers: classes by their position, -1 for one that training did not see."""
+    """Return labels as numbers: classes by their position, -1 for one that training did not see; sets as 0 and 1."""
+    if task_type is TaskType.MULTILABEL_CLASSIFICATION:
+        return multi_hot(target, classes)
     if task_type is not TaskType.MULTICLASS_CLASSIFICATION:
         return target.astype(np.float64)
     place = {name: i for i, name in enumerate(classes)}

@@ -100,10 +100,12 @@ def _one_epoch(
     deadline: float,
 ) -> float:
     model.train()
+    given = train.examples.weight
+    weight = torch.from_numpy(given.astype(np.float32)) if given is not None else None
     total, count = 0.0, 0
     for batch, chosen in _batches(model, features, train, config, epoch):
         _, output = model(batch)
-        loss = _loss(task.task_type, output, target[chosen])
+        loss = _loss(task.task_type, output, target[chosen], weight[chosen] if weight is not None else None)
         if not math.isfinite(loss.item()):
             raise ModelError("The training loss is not finite. Check the target for infinite or absurd values.")
         optimizer.zero_grad(set_to_none=True)
@@ -158,15 +160,19 @@ def _targets(task_type: TaskType, train: Resolved, transform: OutputTransform) -
     return torch.from_numpy(((numbers - transform.center) / transform.scale).astype(np.float32))
 
 
-def _loss(task_type: TaskType, output: Tensor, target: Tensor) -> Tensor:
+def _loss(task_type: TaskType, output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+    """Return the mean loss of a batch; that of an example with several outputs is their mean."""
+    output = output[:, 0] if target.ndim == 1 and task_type is not TaskType.MULTICLASS_CLASSIFICATION else output
     match task_type:
-        case TaskType.BINARY_CLASSIFICATION:
-            return functional.binary_cross_entropy_with_logits(output[:, 0], target)
+        case TaskType.BINARY_CLASSIFICATION | TaskType.MULTILABEL_CLASSIFICATION:
+            each = functional.binary_cross_entropy_with_logits(output, target, reduction="none")
         case TaskType.MULTICLASS_CLASSIFICATION:
-            return functional.cross_entropy(output, target)
+            each = functional.cross_entropy(output, target, reduction="none")
         case _:
             # The default metric is the mean absolute error, so that is what is learnt.
-            return functional.l1_loss(output[:, 0], target)
+            each = functional.l1_loss(output, target, reduction="none")
+    each = each.mean(dim=1) if each.ndim == 2 else each
+    return each.mean() if weight is None else (each * weight).sum() / weight.sum().clamp(min=1e-12)
 
 
 def _subset(resolved: Resolved, most: int) -> Resolved:

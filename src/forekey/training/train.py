@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ from forekey.training.loop import Epoch, fit
 from forekey.training.report import TrainReport
 
 Progress = Callable[[str], None]
+
+
+_MAX_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,19 @@ def _transform(task: Task, train: Resolved) -> OutputTransform:
     if task.task_type is TaskType.REGRESSION:
         scale = float(train.target.std())
         return OutputTransform(task.task_type, float(np.median(train.target)), scale if scale > 0 else 1.0)
-    if task.task_type is TaskType.MULTICLASS_CLASSIFICATION:
-        names, counts = np.unique(train.target.astype(str), return_counts=True)
-        ordered = sorted(zip(-counts, names.tolist(), strict=True))
-        return OutputTransform(task.task_type, classes=tuple(name for _, name in ordered))
+    if task.task_type is TaskType.FORECASTING:
+        scale, frames = float(train.target.std()), train.target.shape[1]
+        return OutputTransform(task.task_type, float(np.median(train.target)), scale if scale > 0 else 1.0, (), frames)
+    if task.task_type in {TaskType.MULTICLASS_CLASSIFICATION, TaskType.MULTILABEL_CLASSIFICATION}:
+        several = task.task_type is TaskType.MULTILABEL_CLASSIFICATION
+        counts = Counter(name for label in train.target for name in (label if several else (str(label),)))
+        ordered = sorted(counts, key=lambda name: (-counts[name], name))
+        if several and len(ordered) > _MAX_CLASSES:
+            raise TaskError(
+                f"The training labels of '{task.name}' hold {len(ordered):,} classes; CLASSIFY takes up to "
+                f"{_MAX_CLASSES}. Use RANK TOP k to rank that many."
+            )
+        return OutputTransform(task.task_type, classes=tuple(ordered))
     return OutputTransform(task.task_type)
 
 
