@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +19,9 @@ from forekey.query.tree import (
     Operand,
     Operator,
     Or,
+    ProblemKind,
     Query,
+    Window,
     is_condition,
 )
 
@@ -36,7 +40,12 @@ def labels(query: Query, database: Database, anchors: list[datetime]) -> set[tup
             row = next(r for r in database["customers"] if r["customer_id"] == entity)
             if not all(c is None or holds(c, row, database, anchor) is True for c in (query.where, query.assuming)):
                 continue
-            if is_condition(query.target):
+            label: Any
+            if query.problem is not None and query.problem.kind is ProblemKind.FORECAST:
+                assert isinstance(query.target, Aggregation)
+                steps = [value(f, row, database, anchor) for f in frames(query.target, query.problem.number or 0)]
+                label = None if None in steps else tuple(float(s) for s in steps)
+            elif is_condition(query.target):
                 label = holds(query.target, row, database, anchor)  # type: ignore[arg-type]
                 label = None if label is None else int(label)
             else:
@@ -46,20 +55,29 @@ def labels(query: Query, database: Database, anchors: list[datetime]) -> set[tup
     return found
 
 
-def holds(condition: Condition, row: Row, database: Database, anchor: datetime) -> bool | None:
-    """Evaluate a condition in three-valued logic."""
+def frames(aggregation: Aggregation, number: int) -> list[Aggregation]:
+    """Return the aggregation over its window and over those that follow it."""
+    window = aggregation.window
+    assert window is not None
+    width = window.end - (window.start or 0)
+    moved = [Window((window.start or 0) + i * width, window.end + i * width, window.unit) for i in range(number)]
+    return [replace(aggregation, window=w) for w in moved]
+
+
+def holds(condition: Condition, row: Row, database: Database, anchor: datetime, home: str = "customers") -> bool | None:
+    """Evaluate a condition on a row of ``home`` in three-valued logic."""
     match condition:
         case Not(condition=inner):
-            inside = holds(inner, row, database, anchor)
+            inside = holds(inner, row, database, anchor, home)
             return None if inside is None else not inside
         case And(conditions=parts):
-            seen = [holds(p, row, database, anchor) for p in parts]
+            seen = [holds(p, row, database, anchor, home) for p in parts]
             return False if False in seen else None if None in seen else True
         case Or(conditions=parts):
-            seen = [holds(p, row, database, anchor) for p in parts]
+            seen = [holds(p, row, database, anchor, home) for p in parts]
             return True if True in seen else None if None in seen else False
         case Comparison():
-            return compare(condition, value(condition.operand, row, database, anchor))
+            return compare(condition, value(condition.operand, row, database, anchor, home))
 
 
 def compare(comparison: Comparison, left: Any) -> bool | None:
@@ -96,32 +114,47 @@ def compare(comparison: Comparison, left: Any) -> bool | None:
             return str(left).endswith(right[0])
         case Operator.CONTAINS:
             return right[0] in left
+        case Operator.LIKE:
+            return like(left, right[0])
+        case Operator.NOT_LIKE:
+            return not like(left, right[0])
         case _:
             return right[0] not in left
 
 
-def value(operand: Operand, row: Row, database: Database, anchor: datetime) -> Any:
-    """Read a column of the row, or fold the rows that belong to the entity."""
+def like(text: str, pattern: str) -> bool:
+    """Match a text: % stands for any characters, _ for one; nothing escapes them."""
+    parts = {"%": ".*", "_": "."}
+    return re.fullmatch("".join(parts.get(c, re.escape(c)) for c in pattern), text, re.DOTALL) is not None
+
+
+def value(operand: Operand, row: Row, database: Database, anchor: datetime, home: str = "customers") -> Any:
+    """Read a column of the row, or fold the rows that belong to it; it is a row of ``home``."""
     if isinstance(operand, Column):
         return row[operand.name]
     table = operand.column.table
     rows = [
-        r for r in database[table] if owner(table, r, database) == row["customer_id"] and inside(operand, r, anchor)
+        r
+        for r in database[table]
+        if owner(table, r, database, home) is not None
+        and owner(table, r, database, home) == row[KEYS[home]]
+        and inside(operand, r, anchor)
     ]
     if operand.where is not None:
-        rows = [r for r in rows if holds(operand.where, with_parents(table, r, database), database, anchor) is True]
+        seen = [(r, with_parents(table, r, database)) for r in rows]
+        rows = [r for r, whole in seen if holds(operand.where, whole, database, anchor, table) is True]
     if operand.column.name != "*":
         rows = [r for r in rows if r[operand.column.name] is not None]
     return fold(operand, rows)
 
 
-def owner(table: str, row: Row, database: Database) -> Any:
-    """Follow foreign keys up to the customer."""
+def owner(table: str, row: Row, database: Database, home: str = "customers") -> Any:
+    """Follow foreign keys up to the key of a row of ``home``."""
     column, parent = PARENTS[table]
-    if parent == "customers":
+    if parent == home:
         return row[column]
     above = next((r for r in database[parent] if r[KEYS[parent]] is not None and r[KEYS[parent]] == row[column]), None)
-    return None if above is None else owner(parent, above, database)
+    return None if above is None else owner(parent, above, database, home)
 
 
 def with_parents(table: str, row: Row, database: Database) -> Row:
@@ -158,6 +191,8 @@ def fold(aggregation: Aggregation, rows: list[Row]) -> Any:
             return len(values)
         case Aggregator.COUNT_DISTINCT:
             return len(set(values))
+        case Aggregator.LIST_DISTINCT:
+            return tuple(sorted({str(v) for v in values})) or None
         case Aggregator.SUM:
             return float(sum(values))
         case Aggregator.AVG:

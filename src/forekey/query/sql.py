@@ -419,13 +419,15 @@ def _comparison(comparison: Comparison, operand: exp.Expression, dtype: DType) -
     literals = [_literal(v, dtype) for v in values]
     simple: dict[Operator, type[exp.Expression]] = {
         Operator.EQ: exp.EQ, Operator.NE: exp.NEQ, Operator.LT: exp.LT, Operator.LE: exp.LTE, Operator.GT: exp.GT,
-        Operator.GE: exp.GTE, Operator.LIKE: exp.Like,
+        Operator.GE: exp.GTE,
     }  # fmt: skip
     if operator in simple:
         return simple[operator](this=operand, expression=literals[0])
     match operator:
+        case Operator.LIKE:
+            return _like(operand, literals[0])
         case Operator.NOT_LIKE:
-            return exp.Like(this=operand, expression=literals[0]).not_()
+            return _like(operand, literals[0]).not_()
         case Operator.IN:
             return operand.isin(*literals)
         case Operator.NOT_IN:
@@ -434,6 +436,11 @@ def _comparison(comparison: Comparison, operand: exp.Expression, dtype: DType) -
             return operand.between(literals[0], literals[1])
         case _:
             return _text_comparison(operator, operand, str(values[0]))
+
+
+def _like(operand: exp.Expression, pattern: exp.Expression) -> exp.Expression:
+    """Match a pattern in which nothing escapes % and _ (by default, a backslash does in Postgres)."""
+    return exp.paren(exp.Escape(this=exp.Like(this=operand, expression=pattern), expression=exp.Literal.string("")))
 
 
 def _text_comparison(operator: Operator, operand: exp.Expression, text: str) -> exp.Expression:
