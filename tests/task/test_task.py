@@ -40,7 +40,8 @@ def test_the_previous_value_is_the_label_one_window_earlier(shop_project: Projec
     with open_source(shop_project.config.source, shop_project.root) as source:
         labels = task.labels(source, current)
         test, val = labels.split("test"), labels.split("val")
-        before = task.previous_values(source, current, test, to_micros(current.as_of))
+        place, past = task.previous(source, current, test, to_micros(current.as_of))
+        before = np.where(place >= 0, past[place], np.nan)
     assert from_micros(test.times[0]) - from_micros(val.times[-1]) == timedelta(days=30)
     last = test.times == test.times.min()
     earlier = {
@@ -79,10 +80,10 @@ def test_ready_made_labels_are_split_by_time(shop_project: Project, label_file: 
         made = task.labels(source, current)
         assert [len(made.split(s)) for s in ("train", "val", "test")] == [12, 3, 3]
         test = made.split("test")
-        known = task.previous_values(source, current, test, int(test.times.max()))
-        hidden = task.previous_values(source, current, test, int(made.split("val").times.min()) - 1)
-    assert np.isfinite(known).all()
-    assert not np.array_equal(known, hidden)
+        place, known = task.previous(source, current, test, int(test.times.max()))
+        earlier, hidden = task.previous(source, current, test, int(made.split("val").times.min()) - 1)
+    assert (place >= 0).all()
+    assert not np.array_equal(known[place], hidden[earlier])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""Conditions and constants of a query as SQL. What a user wrote is never pasted in: it becomes literals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlglot import exp
+
+from forekey.query.tree import And, Comparison, Condition, Constant, Not, Operand, Operator, Or
+from forekey.schema import DType
+
+
+def render(condition: Condition, operand: Callable[[Operand], tuple[exp.Expression, DType]]) -> exp.Expression:
+    """Write a condition; ``operand`` gives the SQL and the type of what is compared."""
+    match condition:
+        case Not(condition=inner):
+            return exp.not_(exp.paren(render(inner, operand)))
+        case And(conditions=parts):
+            return exp.paren(exp.and_(*(render(p, operand) for p in parts)))
+        case Or(conditions=parts):
+            return exp.paren(exp.or_(*(render(p, operand) for p in parts)))
+        case Comparison():
+            return _comparison(condition, *operand(condition.operand))
+
+
+def _comparison(comparison: Comparison, operand: exp.Expression, dtype: DType) -> exp.Expression:
+    if dtype is DType.TIMESTAMP:
+        operand = moment(operand)
+    operator, values = comparison.operator, comparison.values
+    if operator in {Operator.IS_NULL, Operator.IS_NOT_NULL} or values == (None,):
+        absent = operand.is_(exp.null())
+        return absent if operator in {Operator.IS_NULL, Operator.EQ} else absent.not_()
+    literals = [literal(v, dtype) for v in values]
+    simple: dict[Operator, type[exp.Expression]] = {
+        Operator.EQ: exp.EQ, Operator.NE: exp.NEQ, Operator.LT: exp.LT, Operator.LE: exp.LTE, Operator.GT: exp.GT,
+        Operator.GE: exp.GTE,
+    }  # fmt: skip
+    if operator in simple:
+        return simple[operator](this=operand, expression=literals[0])
+    match operator:
+        case Operator.LIKE:
+            return _like(operand, literals[0])
+        case Operator.NOT_LIKE:
+            return _like(operand, literals[0]).not_()
+        case Operator.IN:
+            return operand.isin(*literals)
+        case Operator.NOT_IN:
+            return operand.isin(*literals).not_()
+        case Operator.BETWEEN:
+            return operand.between(literals[0], literals[1])
+        case _:
+            return _text_comparison(operator, operand, str(values[0]))
+
+
+def _like(operand: exp.Expression, pattern: exp.Expression) -> exp.Expression:
+    """Match a pattern in which nothing escapes % and _ (by default, a backslash does in Postgres)."""
+    return exp.paren(exp.Escape(this=exp.Like(this=operand, expression=pattern), expression=exp.Literal.string("")))
+
+
+def _text_comparison(operator: Operator, operand: exp.Expression, text: str) -> exp.Expression:
+    literal, length = exp.Literal.string(text), exp.Literal.number(len(text))
+    match operator:
+        case Operator.STARTS_WITH:
+            return exp.EQ(this=exp.Left(this=operand, expression=length), expression=literal)
+        case Operator.ENDS_WITH:
+            return exp.EQ(this=exp.Right(this=operand, expression=length), expression=literal)
+        case _:
+            found = exp.StrPosition(this=operand, substr=literal)
+            zero = exp.Literal.number(0)
+            compare = exp.GT if operator is Operator.CONTAINS else exp.EQ
+            return compare(this=found, expression=zero)
+
+
+def literal(value: Constant, dtype: DType) -> exp.Expression:
+    """Write a constant as a literal of the type it is compared with."""
+    match value:
+        case bool():
+            return exp.Boolean(this=value)
+        case datetime():
+            return timestamp(value)
+        case str() if dtype is DType.TIMESTAMP:
+            return timestamp(datetime.fromisoformat(value))
+        case int() if dtype is DType.BOOLEAN:
+            return exp.Boolean(this=bool(value))
+        case int() | float():
+            return exp.Literal.number(repr(value)) if value >= 0 else exp.Neg(this=exp.Literal.number(repr(-value)))
+        case None:
+            return exp.null()
+        case _:
+            return exp.Literal.string(value)
+
+
+def timestamp(at: datetime) -> exp.Expression:
+    """Write a moment."""
+    return exp.cast(exp.Literal.string(at.isoformat(sep=" ")), "TIMESTAMP")
+
+
+def moment(column: exp.Expression) -> exp.Expression:
+    """Return a date or timestamp as a timestamp without zone, in UTC (sources set their session's zone to UTC)."""
+    return exp.cast(column, "TIMESTAMP")
