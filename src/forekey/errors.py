@@ -9,7 +9,7 @@ handler catch :class:`ForekeyError` as a whole; the exit code and the HTTP statu
     │   └── SourceUnavailable    exit 3: the database does not answer
     ├── SchemaError              a table, column or key that is not there or not fit for its use
     ├── SnapshotError            no snapshot, or one that is damaged
-    ├── QueryError               a predictive query that does not parse or does not fit the schema
+    ├── PQLError               a predictive query that does not parse or does not fit the schema
     ├── TaskError                a task that is unknown, or whose labels cannot be made
     │   └── SplitError           splits that are empty or would leak
     ├── ModelError               HTTP 409: no model, or one whose signature the snapshot does not meet
@@ -54,7 +54,7 @@ class SnapshotError(ForekeyError):
     """There is no snapshot, or the one there is is damaged."""
 
 
-class QueryError(ForekeyError):
+class PQLError(ForekeyError):
     """A predictive query does not parse, or does not fit the schema.
 
     Attributes

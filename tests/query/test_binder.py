@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from forekey.errors import QueryError
+from forekey.errors import PQLError
 from forekey.query import TaskType, Unit, bind, parse, shift
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
 from tests.support.databases import SHOP_SCHEMA
@@ -63,7 +63,7 @@ def test_the_target_decides_the_task_type(text: str, task_type: TaskType) -> Non
     ],
 )
 def test_what_does_not_fit_is_pointed_at(text: str, reason: str, caret_under: str) -> None:
-    with pytest.raises(QueryError) as caught:
+    with pytest.raises(PQLError) as caught:
         bind(parse(text), SHOP_SCHEMA)
     assert reason in str(caught.value)
     line, caret = caught.value.with_caret().split("\n")[-2:]
@@ -88,7 +88,7 @@ def games() -> Schema:
 
 
 def test_two_ways_to_the_entity_must_be_told_apart_by_via() -> None:
-    with pytest.raises(QueryError, match=r"Several ways.*VIA home_id"):
+    with pytest.raises(PQLError, match=r"Several ways.*VIA home_id"):
         bind(parse("PREDICT COUNT(games.*, 0, 7) FOR EACH teams.team_id"), games())
     bound = bind(parse("PREDICT COUNT(games.* VIA away_id, 0, 7) FOR EACH teams.team_id"), games())
     assert [str(e) for a in bound.aggregations.values() for e in a.path] == ["games.away_id->teams"]

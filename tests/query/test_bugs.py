@@ -7,7 +7,7 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from forekey.errors import QueryError
+from forekey.errors import PQLError
 from forekey.query import bind, label_sql, parse
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
 from tests.support.databases import SHOP_SCHEMA, START, source_of
@@ -85,7 +85,7 @@ def test_repeated_keys_do_not_multiply_labels() -> None:
 
 @pytest.mark.parametrize("condition", ["IN (NULL, 1)", "< NULL", "NOT IN (NULL)", "BETWEEN NULL AND 3"])
 def test_comparisons_with_null_that_are_never_true_are_refused(condition: str) -> None:
-    with pytest.raises(QueryError, match="use IS NULL"):
+    with pytest.raises(PQLError, match="use IS NULL"):
         bind(parse(f"PREDICT COUNT(orders.*, 0, 7) {FOR} WHERE customers.age {condition}"), SHOP_SCHEMA)
 
 
@@ -106,7 +106,7 @@ def test_a_target_over_rows_without_a_time_is_refused_because_it_is_known_alread
         foreign_keys=(ForeignKey("customer_id", "customers"),),
     )
     undated = Schema((SHOP_SCHEMA.table("customers"), visits))
-    with pytest.raises(QueryError, match="nothing is left to predict"):
+    with pytest.raises(PQLError, match="nothing is left to predict"):
         bind(parse(f"PREDICT SUM(visits.n) {FOR}"), undated)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forekey.errors import QueryError
+from forekey.errors import PQLError
 from forekey.query import parse
 from tests.query.test_parser import EXAMPLES
 
@@ -27,7 +27,7 @@ def accepted_by_oracle(text: str) -> bool:
 def accepted(text: str) -> bool:
     try:
         parse(text)
-    except QueryError:
+    except PQLError:
         return False
     return True
 
@@ -53,6 +53,9 @@ CONSTANTS = st.sampled_from(
         "1990-01-01",
         "1990/01/02",
         "2020-01-01 10:11:12",
+        "1990.01.02",
+        r"'it\'s'",
+        r'"a\\b"',
     ]
 )
 OPERATORS = st.sampled_from(
@@ -67,7 +70,7 @@ def conditions(draw: st.DrawFn, depth: int = 2) -> str:
     if kind <= 1:
         return f"{operand} {draw(OPERATORS)} {draw(CONSTANTS)}"
     if kind == 2:
-        return f"{operand} {draw(st.sampled_from(['IS NULL', 'IS NOT NULL', 'IN (1, 2)', 'is null']))}"
+        return f"{operand} {draw(st.sampled_from(['IS NULL', 'IS NOT NULL', 'IN (1, 2)', 'is null', 'IS 5', 'IS NOT 5', 'is in (1, 2)', '= (1, 2)', '!= (1, 2)', 'IN 1']))}"
     left, right = draw(conditions(depth - 1)), draw(conditions(depth - 1))
     return {3: f"({left}) AND {right}", 4: f"{left} OR ({right})", 5: f"NOT ({left})"}[kind]
 
@@ -81,7 +84,11 @@ def aggregations(draw: st.DrawFn, depth: int = 1) -> str:
     )
     column = draw(st.one_of(NAMES, st.just("orders.*")))
     where = f" WHERE {draw(conditions(depth - 1))}" if depth and draw(st.booleans()) else ""
-    window = draw(st.sampled_from(["", ", 0, 30", ", 0, 30, days", ", -INF, 0, months", ", -7,0,hours", ",1,2,WEEKS"]))
+    window = draw(
+        st.sampled_from(
+            ["", ", 0, 30", ", 0, 30, days", ", -INF, 0, months", ", -INFINITY, 0", ", -7,0,hours", ",1,2,WEEKS"]
+        )
+    )
     return f"{name}({column}{where}{window})"
 
 
@@ -90,7 +97,15 @@ def queries(draw: st.DrawFn) -> str:
     target = draw(st.one_of(aggregations(), conditions(), NAMES))
     problem = draw(st.sampled_from(["", "", " RANK TOP 10", " CLASSIFY", " FORECAST 4 TIMEFRAMES", " RANK"]))
     entity = draw(
-        st.sampled_from([" FOR EACH users.id", " FOR users.id = 5", " FOR users.id IN (1, 2)", " FOR EACH users.id=1"])
+        st.sampled_from(
+            [
+                " FOR EACH users.id",
+                " FOR users.id = 5",
+                " FOR users.id IN (1, 2)",
+                " FOR users.id = (1, 2)",
+                " FOR EACH users.id=1",
+            ]
+        )
     )
     where = draw(st.one_of(st.just(""), conditions().map(lambda c: f" WHERE {c}")))
     assuming = draw(st.one_of(st.just(""), conditions().map(lambda c: f" ASSUMING {c}")))

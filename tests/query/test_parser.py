@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forekey.errors import QueryError
+from forekey.errors import PQLError
 from forekey.query import parse
 from forekey.query.tree import (
     Aggregation,
@@ -102,7 +102,7 @@ def test_problem_ids_and_via_are_kept() -> None:
     ],
 )
 def test_an_error_points_at_what_is_wrong(text: str, reason: str, caret_under: str) -> None:
-    with pytest.raises(QueryError) as caught:
+    with pytest.raises(PQLError) as caught:
         parse(text)
     assert reason in str(caught.value)
     line, caret = caught.value.with_caret().split("\n")[-2:]
@@ -110,7 +110,7 @@ def test_an_error_points_at_what_is_wrong(text: str, reason: str, caret_under: s
 
 
 def test_an_unfinished_query_says_so() -> None:
-    with pytest.raises(QueryError, match="ends too early"):
+    with pytest.raises(PQLError, match="ends too early"):
         parse("PREDICT COUNT(a.*, 0, 3, days) FOR EACH")
 
 
@@ -118,7 +118,7 @@ def test_an_unfinished_query_says_so() -> None:
 def test_any_text_is_a_query_or_a_query_error(text: str) -> None:
     try:
         parse(text)
-    except QueryError as error:
+    except PQLError as error:
         assert error.with_caret()
 
 
@@ -127,10 +127,35 @@ def test_a_mangled_query_is_a_query_or_a_query_error(text: str, place: int, inse
     at = place % len(text)
     try:
         parse(text[:at] + inserted + text[at + removed :])
-    except QueryError as error:
+    except PQLError as error:
         assert "\n" not in error.reason
 
 
 def test_deep_nesting_is_refused_not_a_crash() -> None:
-    with pytest.raises(QueryError, match="nested"):
+    with pytest.raises(PQLError, match="nested"):
         parse("PREDICT " + "(" * 5000 + "a.b = 1" + ")" * 5000 + " FOR EACH a.b")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("u.a IS 5", "u.a = 5"),
+        ("u.a IS NOT 5", "u.a != 5"),
+        ("u.a IS IN (1, 2)", "u.a IN (1, 2)"),
+        ("u.a = (1, 2)", "u.a IN (1, 2)"),
+        ("u.a != (1, 2)", "u.a NOT IN (1, 2)"),
+        ("u.a IN 1", "u.a IN (1)"),
+        ("u.a > 1990.01.02", "u.a > 1990-01-02"),
+        (r"u.a = 'it\'s'", "u.a = 'it''s'"),
+        (r"u.a = 'C:\\d'", r"u.a = 'C:\d'"),
+        (r"u.a = 'a\u0062'", "u.a = 'ab'"),
+        ("COUNT(o.*, -INFINITY, 0) = 1", "COUNT(o.*, -INF, 0, days) = 1"),
+    ],
+)
+def test_other_ways_to_write_the_same(written: str, meant: str) -> None:
+    assert parse(f"PREDICT {written} FOR EACH u.id") == parse(f"PREDICT {meant} FOR EACH u.id")
+
+
+def test_a_list_cannot_be_compared_by_order() -> None:
+    with pytest.raises(PQLError, match="A list cannot be compared by <; use IN"):
+        parse("PREDICT u.a < (1, 2) FOR EACH u.id")

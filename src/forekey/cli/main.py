@@ -8,7 +8,7 @@ import sys
 import click
 
 from forekey.cli.commands import cli
-from forekey.errors import ForekeyError, QueryError
+from forekey.errors import ForekeyError, PQLError
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     try:
         code = cli.main(standalone_mode=False)
     except ForekeyError as error:
-        click.echo(f"forekey: {error.with_caret() if isinstance(error, QueryError) else error}", err=True)
+        click.echo(f"forekey: {error.with_caret() if isinstance(error, PQLError) else error}", err=True)
         code = error.exit_code
     except click.ClickException as error:
         error.show()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from forekey.errors import QueryError, SchemaError
+from forekey.errors import PQLError, SchemaError
 from forekey.query.bound import BoundAggregation, BoundColumn, BoundQuery, TaskType
 from forekey.query.paths import join_path
 from forekey.query.tree import (
@@ -51,7 +51,7 @@ _ORDER_OPERATORS = frozenset({Operator.LT, Operator.LE, Operator.GT, Operator.GE
 
 
 def bind(query: Query, schema: Schema) -> BoundQuery:
-    """Check a query against a schema; :class:`QueryError` with a caret under what does not fit."""
+    """Check a query against a schema; :class:`PQLError` with a caret under what does not fit."""
     return _Binder(query, schema).bind()
 
 
@@ -344,9 +344,9 @@ class _Binder:
     def _name(self, operand: Operand) -> str:
         return str(operand) if isinstance(operand, Column) else f"{operand.aggregator}({operand.column})"
 
-    def _error(self, reason: str, place: Operand | Condition | Problem) -> QueryError:
+    def _error(self, reason: str, place: Operand | Condition | Problem) -> PQLError:
         position = getattr(place, "position", None)
-        return QueryError(reason, self._query.text, position)
+        return PQLError(reason, self._query.text, position)
 
 
 def _dtype_of(aggregation: Aggregation, value: ColumnSchema | None) -> DType:

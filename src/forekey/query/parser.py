@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken, v_args
 from lark.exceptions import VisitError
 
-from forekey.errors import QueryError
+from forekey.errors import PQLError
 from forekey.query.tree import (
     Aggregation,
     Aggregator,
@@ -36,9 +36,9 @@ _MAX_DEPTH = 200
 
 
 def parse(text: str) -> Query:
-    """Parse a query; :class:`QueryError` with the place where it stops making sense."""
+    """Parse a query; :class:`PQLError` with the place where it stops making sense."""
     if len(text) > _MAX_LENGTH:
-        raise QueryError(f"A query may have at most {_MAX_LENGTH:,} characters; this one has {len(text):,}.")
+        raise PQLError(f"A query may have at most {_MAX_LENGTH:,} characters; this one has {len(text):,}.")
     _check_depth(text)
     try:
         tree = _parser().parse(text)
@@ -46,7 +46,7 @@ def parse(text: str) -> Query:
     except UnexpectedInput as error:
         _refuse(text, error)
     except VisitError as error:
-        if isinstance(error.orig_exc, QueryError):
+        if isinstance(error.orig_exc, PQLError):
             raise error.orig_exc from None
         raise
 
@@ -56,7 +56,7 @@ def _check_depth(text: str) -> None:
     for position, character in enumerate(text):
         depth += (character == "(") - (character == ")")
         if depth > _MAX_DEPTH:
-            raise QueryError(f"Parentheses may be nested at most {_MAX_DEPTH} deep.", text, position)
+            raise PQLError(f"Parentheses may be nested at most {_MAX_DEPTH} deep.", text, position)
 
 
 @cache
@@ -71,13 +71,13 @@ def _refuse(text: str, error: UnexpectedInput) -> NoReturn:
     expected = _readable(set(next(filter(None, allowed), ())))
     hint = f"expected {expected}" if expected else "this cannot stand here"
     if isinstance(error, UnexpectedEOF) or (isinstance(error, UnexpectedToken) and error.token.type == "$END"):
-        raise QueryError(f"The query ends too early: {hint}.", text, len(text)) from None
+        raise PQLError(f"The query ends too early: {hint}.", text, len(text)) from None
     position = error.pos_in_stream if error.pos_in_stream is not None else 0
     if isinstance(error, UnexpectedCharacters):
         word = text[position:].split()[0] if text[position:].split() else ""
     else:
         word = str(getattr(error, "token", ""))
-    raise QueryError(f"'{word[:40]}' is not understood here: {hint}.", text, position) from None
+    raise PQLError(f"'{word[:40]}' is not understood here: {hint}.", text, position) from None
 
 
 _TOKEN_WORDS = {
@@ -168,16 +168,25 @@ class _TreeBuilder(Transformer[Token, Any]):
         return Not(condition)
 
     def compare(self, operand: Operand, operator: str, value: Any) -> Comparison:
-        return _comparison(operand, Operator("=" if operator == "==" else operator), value)
+        kind = Operator("=" if operator == "==" else operator)
+        if not isinstance(value, tuple):
+            return _comparison(operand, kind, value)
+        if kind not in {Operator.EQ, Operator.NE}:
+            raise PQLError(f"A list cannot be compared by {kind}; use IN.", self._text, operand.position)
+        return _comparison(operand, Operator.IN if kind is Operator.EQ else Operator.NOT_IN, *value)
 
-    def is_null(self, operand: Operand) -> Comparison:
-        return _comparison(operand, Operator.IS_NULL)
+    def is_value(self, operand: Operand, value: Any) -> Comparison:
+        if isinstance(value, _Nothing):
+            return _comparison(operand, Operator.IS_NULL)
+        return _comparison(operand, Operator.EQ, value)
 
-    def is_not_null(self, operand: Operand) -> Comparison:
-        return _comparison(operand, Operator.IS_NOT_NULL)
+    def is_not_value(self, operand: Operand, value: Any) -> Comparison:
+        if isinstance(value, _Nothing):
+            return _comparison(operand, Operator.IS_NOT_NULL)
+        return _comparison(operand, Operator.NE, value)
 
-    def is_in(self, operand: Operand, values: tuple[Constant, ...]) -> Comparison:
-        return _comparison(operand, Operator.IN, *values)
+    def is_in(self, operand: Operand, values: Any) -> Comparison:
+        return _comparison(operand, Operator.IN, *(values if isinstance(values, tuple) else (values,)))
 
     def not_in(self, operand: Operand, values: tuple[Constant, ...]) -> Comparison:
         return _comparison(operand, Operator.NOT_IN, *values)
@@ -216,7 +225,7 @@ class _TreeBuilder(Transformer[Token, Any]):
 
     def window(self, start: int | None, end: int | None, unit: Token | None) -> Window:
         if end is None:
-            raise QueryError("A window must end somewhere: -INF can only be its start.", self._text)
+            raise PQLError("A window must end somewhere: -INF can only be its start.", self._text)
         return Window(start, end, Unit(unit.lower()) if unit else Unit.DAYS)
 
     def bound(self, token: Token) -> int | None:
@@ -241,14 +250,25 @@ class _TreeBuilder(Transformer[Token, Any]):
         return float(token)
 
     def string(self, token: Token) -> str:
-        quote = token[0]
-        return str(token[1:-1]).replace(quote * 2, quote)
+        quote = str(token[0])
+        return re.sub(rf"\\u[0-9a-fA-F]{{4}}|\\.|{quote}{quote}", _unescaped, str(token[1:-1]), flags=re.DOTALL)
 
     def date(self, token: Token) -> datetime:
         try:
             return _date(str(token))
         except ValueError:
-            raise QueryError(f"'{token}' is not a date of the calendar.", self._text, token.start_pos) from None
+            raise PQLError(f"'{token}' is not a date of the calendar.", self._text, token.start_pos) from None
+
+
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", **{c: c for c in "'\"\\/"}}
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    """Return what a doubled quote or a backslash and what follows it stand for; other pairs are what they are."""
+    text = found[0]
+    if text[0] != "\\":
+        return text[0]
+    return chr(int(text[2:], 16)) if len(text) == 6 else _ESCAPES.get(text[1], text)
 
 
 def _constant(value: Any) -> Constant:
@@ -274,6 +294,6 @@ def _unquote(name: str) -> str:
 
 
 def _date(text: str) -> datetime:
-    numbers = [int(part) for part in re.findall(r"\d+", text.partition(".")[0])]
-    fraction = text.partition(".")[2]
+    clock, _, fraction = text.partition(".") if ":" in text else (text, "", "")
+    numbers = [int(part) for part in re.findall(r"\d+", clock)]
     return datetime(*numbers, microsecond=int(fraction.ljust(6, "0"))) if fraction else datetime(*numbers)  # type: ignore[arg-type,misc]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forekey.errors import QueryError
+from forekey.errors import PQLError
 from forekey.query.tree import Column
 from forekey.schema import EdgeType, Schema
 
@@ -22,7 +22,7 @@ def join_path(schema: Schema, column: Column, goal: str, text: str) -> tuple[Edg
     candidates = direct or paths
     if not candidates:
         through = f" that starts with {column.via}" if column.via else ""
-        raise QueryError(
+        raise PQLError(
             f"No foreign keys lead from '{column.table}' to '{goal}'{through}. "
             "Declare them under tables: in forekey.yaml, or choose another table.",
             text,
@@ -31,7 +31,7 @@ def join_path(schema: Schema, column: Column, goal: str, text: str) -> tuple[Edg
     if len(candidates) > 1:
         ways = "; ".join(" then ".join(str(e) for e in path) for path in candidates)
         first = candidates[0][0].column
-        raise QueryError(
+        raise PQLError(
             f"Several ways lead from '{column.table}' to '{goal}': {ways}. Pick one, for example {column} VIA {first}.",
             text,
             column.position,

@@ -112,7 +112,7 @@ def _constant(value: Constant) -> str:
         case bool():
             return "TRUE" if value else "FALSE"
         case str():
-            quoted = value.replace("'", "''")
+            quoted = value.replace("\\", "\\\\").replace("'", "''")
             return f"'{quoted}'"
         case datetime():
             return value.isoformat(sep=" ")
