@@ -80,15 +80,25 @@ class EntityRef(_Strict):
 
 
 class LabelTask(_Strict):
-    """A task whose labels already exist: one Parquet file, or one file per split."""
+    """A task whose labels already exist: a Parquet file, one file per split, or a table of the source.
+
+    ``weight`` names a column that says how much each example counts in training.
+    """
 
     labels: str | dict[Literal["train", "val", "test"], str]
     entity: EntityRef
     time: str
     target: str
     split: str | None = None
+    weight: str | None = None
     horizon_days: float | None = None
-    task_type: Literal["binary_classification", "multiclass_classification", "regression", "link_prediction"]
+    task_type: Literal[
+        "binary_classification",
+        "multiclass_classification",
+        "multilabel_classification",
+        "regression",
+        "link_prediction",
+    ]
 
 
 class PQLTask(_Strict):

@@ -24,6 +24,15 @@ def test_predictions_are_probabilities_numbers_or_shares(trained_project: Projec
     assert set(channel.table().column("prediction").to_pylist()) <= {"web", "app", "shop"}
 
 
+def test_sets_of_classes_and_forecasts_are_exported_as_lists(trained_project: Project) -> None:
+    channels = pipeline.predict(trained_project, "channels").table()
+    classes = pipeline.predict(trained_project, "channels").transform.classes
+    for row in channels.to_pylist():
+        assert set(row["prediction"]) == {c for c, p in zip(classes, row["probabilities"], strict=True) if p >= 0.5}
+    weeks = pipeline.predict(trained_project, "weeks").table()
+    assert {len(p) for p in weeks.column("prediction").to_pylist()} == {3}
+
+
 def test_the_export_holds_who_the_task_speaks_of(trained_project: Project) -> None:
     churn = pipeline.predict(trained_project, "churn")
     assert len(churn.table()) == int(churn.eligible.sum()) < len(churn.keys) == 200

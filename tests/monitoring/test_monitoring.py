@@ -49,6 +49,7 @@ def test_predictions_are_scored_once_their_window_has_passed(own_project: Projec
     assert pipeline.monitor(own_project).quality == []
     add_month(own_project, amount=30.0)
     found = {q.task: q for q in pipeline.monitor(own_project).quality}
+    # The window of "channels" and the last timeframe of "weeks" reach further than a month.
     assert set(found) == {"churn", "spend", "next_channel"}
     assert 0 < (found["next_channel"].metrics["accuracy"] or 0) <= 1
     assert found["spend"].examples == 200

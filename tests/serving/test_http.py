@@ -15,6 +15,7 @@ from forekey.project import Project
 from forekey.serving import create_app, listen, serve
 from forekey.serving.state import ServingState
 from forekey.store import open_store
+from forekey.testing import SHOP_TASKS
 
 
 @pytest.fixture
@@ -50,6 +51,16 @@ def test_classes_come_with_their_probabilities(client: TestClient) -> None:
     answer = client.get("/predict/next_channel/3").json()
     assert answer["prediction"] == max(answer["probabilities"], key=answer["probabilities"].get)
     assert sum(answer["probabilities"].values()) == pytest.approx(1.0)
+
+
+def test_sets_of_classes_and_forecasts_come_as_lists(client: TestClient) -> None:
+    several = client.get("/predict/channels/3").json()
+    likely = {name for name, p in several["probabilities"].items() if p >= 0.5}
+    assert set(several["prediction"]) == likely
+    for mode in ("stored", "online"):
+        weeks = client.post("/predict/weeks", json={"entity_ids": [3], "mode": mode}).json()["predictions"][0]
+        assert len(weeks["prediction"]) == 3
+        assert "probabilities" not in weeks
 
 
 def test_embeddings_and_neighbours(client: TestClient) -> None:
@@ -94,7 +105,7 @@ def test_status_routes(client: TestClient) -> None:
     tasks = {t["task"]: t for t in client.get("/tasks").json()["tasks"]}
     assert tasks["churn"]["champion"] == "v1"
     assert tasks["churn"]["embeddings"]["entities"] == 200
-    assert {m["task"] for m in client.get("/models").json()["models"]} == {"churn", "spend", "next_channel"}
+    assert {m["task"] for m in client.get("/models").json()["models"]} == set(SHOP_TASKS)
 
 
 def test_the_status_page_shows_tasks_and_graph_and_escapes(client: TestClient) -> None:

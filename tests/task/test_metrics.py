@@ -59,3 +59,24 @@ def test_better_knows_which_way_is_up() -> None:
 def test_a_task_type_that_cannot_be_trained_yet_says_so() -> None:
     with pytest.raises(TaskError, match="cannot be trained by this version"):
         default_metric(TaskType.LINK_PREDICTION)
+
+
+def test_forecast_metrics_of_a_known_case() -> None:
+    target, predicted = np.array([[1.0, 0.0], [3.0, 4.0]]), np.array([[2.0, 0.0], [3.0, 2.0]])
+    found = compute_metrics(TaskType.FORECASTING, target, predicted)
+    assert found["mae"] == pytest.approx(3 / 4)
+    assert (found["mae_1"], found["mae_2"]) == (pytest.approx(0.5), pytest.approx(1.0))
+    assert found["wape"] == pytest.approx(3 / 8)
+    assert found["smape"] == pytest.approx((2 / 3 + 0 + 0 + 2 * 2 / 6) / 4)
+
+
+def test_multilabel_metrics_pass_over_classes_that_tell_nothing() -> None:
+    target = np.empty(3, object)
+    target[:] = [("a",), ("a", "b"), ("a", "never seen in training")]
+    predicted = np.array([[0.9, 0.2], [0.8, 0.7], [0.7, 0.1]])
+    found = compute_metrics(TaskType.MULTILABEL_CLASSIFICATION, target, predicted, classes=("a", "b"))
+    assert found["macro_auprc"] == found["macro_auroc"] == pytest.approx(1.0)  # by "b" alone: "a" is always there
+    everyone = np.empty(2, object)
+    everyone[:] = [("a", "b"), ("a", "b")]
+    always = compute_metrics(TaskType.MULTILABEL_CLASSIFICATION, everyone, predicted[:2], classes=("a", "b"))
+    assert always["macro_auprc"] is None

@@ -127,3 +127,43 @@ def test_a_static_target_of_events_is_asked_at_each_rows_own_time(shop_project: 
     times = current.times("orders")
     assert times is not None
     assert made.table.column("time").cast(pa.int64()).to_pylist() == times[rows].tolist()
+
+
+def test_labels_may_be_a_table_of_the_source_with_weights(own_project: Project) -> None:
+    moments = [datetime(2024, 3, 1) + timedelta(days=20 * i) for i in range(6)]
+    rows = [(who, t, float((who + i) % 2), float(who)) for i, t in enumerate(moments) for who in range(1, 60)]
+    who, when, renewed, weight = zip(*rows, strict=True)
+    labels = pa.table({"who": who, "as_of": when, "renewed": renewed, "weight": weight})
+    with open_source(own_project.config.source, own_project.root, writable=True) as source:
+        source.write_table("renewals", labels)
+    config = ready_made(own_project.root, labels="renewals", weight="weight")
+    tasks = {**own_project.config.tasks, "renewal": config}
+    project = Project(own_project.root, own_project.config.model_copy(update={"tasks": tasks}))
+    with open_source(project.config.source, project.root) as source:
+        current = pipeline.snapshots(project).current()
+        train = define_task("renewal", project, current.schema).labels(source, current).split("train")
+    assert train.weight is not None
+    assert train.weight.tolist() == [float(k) for k in train.keys.to_pylist()]
+    assert pipeline.train(project, "renewal", preset="fast").metrics["test"]["auroc"] is not None
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [
+        (pa.array([1.0, None, 1.0]), "must hold weights of 0 or more"),
+        (pa.array([1.0, -2.0, 1.0]), "must hold weights of 0 or more"),
+        (pa.array(["x", "y", "z"]), "cannot be used"),
+    ],
+)
+def test_weights_that_are_none_are_refused(shop_project: Project, tmp_path: Path, column: pa.Array, says: str) -> None:
+    moments = [datetime(2024, 3, 1) + timedelta(days=20 * i) for i in range(3)]
+    table = pa.table({"who": [1, 2, 3], "as_of": moments, "renewed": [0, 1, 0], "weight": column})
+    pq.write_table(table, tmp_path / "labels.parquet")
+    project = Project(tmp_path, shop_project.config)
+    schema = pipeline.snapshots(shop_project).current().schema
+    task = define_task("renewal", project, schema, ready_made(tmp_path, weight="weight"))
+    with (
+        open_source(shop_project.config.source, shop_project.root) as source,
+        pytest.raises(TaskError, match=says),
+    ):
+        task.labels(source, pipeline.snapshots(shop_project).current())

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
 from forekey import pipeline
 from forekey.errors import TaskError
@@ -11,6 +15,7 @@ from forekey.project import PQLTask, Project
 from forekey.registry import ModelVersion
 from forekey.task import TaskType
 from forekey.training import TrainReport
+from forekey.training.loop import example_loss
 
 
 def champion(project: Project, task: str) -> ModelVersion:
@@ -20,12 +25,39 @@ def champion(project: Project, task: str) -> ModelVersion:
 def test_the_model_beats_the_constant_on_a_shop_with_something_to_learn(trained_project: Project) -> None:
     churn = TrainReport.from_version(champion(trained_project, "churn"))
     assert (churn.metrics["test"]["auroc"] or 0) > 0.55
-    for task, metric in (("spend", "mae"), ("next_channel", "accuracy")):
+    scores = (("spend", "mae"), ("weeks", "mae"), ("next_channel", "accuracy"), ("channels", "macro_auprc"))
+    for task, metric in scores:
         report = TrainReport.from_version(champion(trained_project, task))
         mine, constant = report.metrics["test"][metric], report.baselines["constant"]["test"][metric]
         assert mine is not None
         assert constant is not None
         assert mine < 0.8 * constant if metric == "mae" else mine > constant + 0.2
+
+
+def test_a_forecast_is_scored_over_all_timeframes_and_each_by_itself(trained_project: Project) -> None:
+    report = TrainReport.from_version(champion(trained_project, "weeks"))
+    scores = report.metrics["test"]
+    assert scores["mae"] == pytest.approx(np.mean([scores[f"mae_{i}"] for i in (1, 2, 3)]))
+    assert {"smape", "wape"} <= set(scores)
+    assert set(report.baselines) == {"constant", "last_value", "lightgbm"}
+    assert len(pipeline.labels(trained_project, "weeks").table.column("target")[0].as_py()) == 3
+
+
+def test_a_forecast_learns_from_labels_that_end_before_it_is_judged(trained_project: Project) -> None:
+    labels = pipeline.labels(trained_project, "weeks")
+    window = timedelta(days=3 * 14)
+    train, val, test = ([datetime.fromisoformat(a) for a in labels.anchors[s]] for s in ("train", "val", "test"))
+    assert train[-1] + window <= val[0]
+    assert val[-1] + window <= test[0]
+    assert test[-1] - test[0] == timedelta(days=14)
+
+
+def test_too_many_classes_are_to_be_ranked(own_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from forekey.training import train
+
+    monkeypatch.setattr(train, "_MAX_CLASSES", 2)
+    with pytest.raises(TaskError, match=r"hold 3 classes; CLASSIFY takes up to 2\. Use RANK TOP k"):
+        pipeline.train(own_project, "channels", preset="fast")
 
 
 def test_a_version_tells_where_it_comes_from(trained_project: Project) -> None:
@@ -115,6 +147,24 @@ def test_a_static_target_trains_without_seeing_itself(own_project: Project) -> N
 
 
 def test_task_types_to_come_are_refused_before_anything_is_read(own_project: Project) -> None:
-    query = "PREDICT LIST_DISTINCT(orders.channel, 0, 30) CLASSIFY FOR EACH customers.customer_id"
+    query = "PREDICT LIST_DISTINCT(order_lines.sku, 0, 30) RANK TOP 5 FOR EACH customers.customer_id"
     with pytest.raises(TaskError, match="cannot be trained by this version"):
         pipeline.train(with_task(own_project, "many", query), "many")
+
+
+@pytest.mark.parametrize(
+    ("task_type", "output", "target"),
+    [
+        (TaskType.BINARY_CLASSIFICATION, [[0.5], [-3.0], [2.0]], [1.0, 1.0, 0.0]),
+        (TaskType.MULTICLASS_CLASSIFICATION, [[0.5, 1.0], [-3.0, 2.0], [2.0, 0.0]], [1, 0, 1]),
+        (TaskType.MULTILABEL_CLASSIFICATION, [[0.5, 1.0], [-3.0, 2.0], [2.0, 0.0]], [[1.0, 0.0]] * 3),
+        (TaskType.REGRESSION, [[0.5], [-3.0], [2.0]], [1.0, 1.0, 0.0]),
+        (TaskType.FORECASTING, [[0.5, 1.0], [-3.0, 2.0], [2.0, 0.0]], [[1.0, 0.0]] * 3),
+    ],
+)
+def test_an_example_counts_by_its_weight(task_type: TaskType, output: list[Any], target: list[Any]) -> None:
+    outputs, targets = torch.tensor(output), torch.tensor(target)
+    plain = [example_loss(task_type, outputs[[i]], targets[[i]], None).item() for i in range(3)]
+    assert example_loss(task_type, outputs, targets, None).item() == pytest.approx(np.mean(plain))
+    weighted = example_loss(task_type, outputs, targets, torch.tensor([0.0, 3.0, 1.0])).item()
+    assert weighted == pytest.approx((3 * plain[1] + plain[2]) / 4)

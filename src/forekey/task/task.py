@@ -87,7 +87,7 @@ class Task:
     def labels(self, source: Source, snapshot: Snapshot) -> LabelTable:
         """Make or read the labels. Nothing later than the snapshot's as-of time enters a label that is made."""
         if self.bound is None:
-            return self._read_labels()
+            return self._read_labels(source)
         plan = self.plan(snapshot)
         anchors = plan.kept if plan else (snapshot.as_of,)
         unclean = unclean_tables(snapshot)
@@ -118,7 +118,7 @@ class Task:
     ) -> Examples:
         """Make the labels at given anchors, whatever split they would belong to."""
         if self.bound is None:
-            found = self._read_labels().table
+            found = self._read_labels(source).table
             wanted = pa.array([to_micros(a) for a in anchors], pa.int64()).cast(pa.timestamp("us"))
             found = found.filter(pc.is_in(found.column("time"), value_set=wanted))
         else:
@@ -145,7 +145,7 @@ class Task:
         (microseconds): it was known.
         """
         if self.bound is None:
-            return self._previous_ready_made(examples, known_until)
+            return self._previous_ready_made(source, examples, known_until)
         window = self.bound.target_window
         if window is None:
             return np.full(len(examples), -1), examples.target[:0]
@@ -155,12 +155,14 @@ class Task:
         moved = np.array([to_micros(earlier[from_micros(t)]) for t in past.times], np.int64)
         return _place_of(examples, past.keys, moved), past.target
 
-    def _previous_ready_made(self, examples: Examples, known_until: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    def _previous_ready_made(
+        self, source: Source, examples: Examples, known_until: int
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
         horizon = self.horizon_end(datetime(2000, 1, 1))
         if horizon is None:
             return np.full(len(examples), -1), examples.target[:0]
         length = to_micros(horizon) - to_micros(datetime(2000, 1, 1))
-        table = self._read_labels().table
+        table = self._read_labels(source).table
         keys, times, target = (
             table.column("entity"),
             micros_of(table.column("time")),
@@ -198,14 +200,14 @@ class Task:
         distinct_times, place = np.unique(times, return_inverse=True)
         return np.array([names[int(t)] for t in distinct_times], dtype="<U5")[place]
 
-    def _read_labels(self) -> LabelTable:
+    def _read_labels(self, source: Source) -> LabelTable:
         config = self.config
         assert isinstance(config, LabelTask)
         files = config.labels if isinstance(config.labels, dict) else {"": config.labels}
         parts, splits = [], []
         for split, path in files.items():
-            part = self._read_file(path, config)
-            parts.append(part.select(["entity", "time", "target"]))
+            part = self._read_part(source, path, config)
+            parts.append(part.drop_columns(["split"]) if "split" in part.column_names else part)
             named = config.split is not None and not split
             splits.append(
                 part.column("split").to_numpy(zero_copy_only=False) if named else np.full(len(part), split or "?")
@@ -219,10 +221,11 @@ class Task:
         end = self.horizon_end(from_micros(micros))
         return to_micros(end) if end is not None else micros
 
-    def _read_file(self, path: str, config: LabelTask) -> pa.Table:
+    def _read_part(self, source: Source, path: str, config: LabelTask) -> pa.Table:
+        """Read a Parquet file, or the table of the source that has this name."""
         place = self.project.resolve(path)
         try:
-            table = pq.read_table(place)
+            table = pq.read_table(place) if place.exists() else self._read_source(source, path)
         except (OSError, pa.ArrowInvalid) as error:
             raise TaskError(
                 f"The labels of task '{self.name}' cannot be read: '{place}' is not a Parquet file."
@@ -230,6 +233,8 @@ class Task:
         names = {"entity": config.entity.column, "time": config.time, "target": config.target}
         if config.split is not None and not isinstance(config.labels, dict):
             names["split"] = config.split
+        if config.weight is not None:
+            names["weight"] = config.weight
         missing = [c for c in names.values() if c not in table.column_names]
         if missing:
             raise TaskError(f"The labels of task '{self.name}' lack the column '{missing[0]}' in '{place}'.")
@@ -238,6 +243,17 @@ class Task:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise TaskError(f"The labels of task '{self.name}' in '{place}' cannot be used: {reason}.") from error
+
+    def _read_source(self, source: Source, name: str) -> pa.Table:
+        info = next((t for t in source.tables() if t.name == name), None)
+        if info is None:
+            raise TaskError(
+                f"The labels of task '{self.name}' cannot be read: '{name}' is not a Parquet file, nor a table of the "
+                "source. Check labels: in forekey.yaml."
+            )
+        columns = (source.column(name, c.name).as_(c.name, quoted=True) for c in info.columns)
+        table = exp.Table(this=exp.to_identifier(name, quoted=True))
+        return source.query(exp.select(*columns).from_(table)).read_all()
 
     def _typed_labels(self, table: pa.Table, names: dict[str, str]) -> pa.Table:
         """Return entity, time, target and split in the types of label tables; ``ValueError`` says what is off."""
@@ -255,6 +271,14 @@ class Task:
             "time": utc_micros(time),
             "target": target,
         }
+        if self.task_type is TaskType.MULTILABEL_CLASSIFICATION:
+            if not pa.types.is_list(target.type):
+                raise ValueError(f"'{names['target']}' is {target.type}, not a list of classes")
+            out["target"] = target.cast(pa.list_(pa.string()))
+        if "weight" in names:
+            out["weight"] = table.column(names["weight"]).cast(pa.float64())
+            if not pc.all(pc.greater_equal(pc.fill_null(out["weight"], -1), 0)).as_py():
+                raise ValueError(f"'{names['weight']}' must hold weights of 0 or more")
         if "split" in names:
             out["split"] = table.column(names["split"]).cast(pa.string())
         usable = pa.table(out)

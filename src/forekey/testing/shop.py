@@ -22,7 +22,6 @@ SHOP_TASKS = {
     "next_channel": "PREDICT FIRST(orders.channel, 0, 30, days) FOR EACH customers.customer_id",
     "channels": "PREDICT LIST_DISTINCT(orders.channel, 0, 60, days) CLASSIFY FOR EACH customers.customer_id",
     "weeks": "PREDICT SUM(orders.amount, 0, 14, days) FORECAST 3 TIMEFRAMES FOR EACH customers.customer_id",
-    "gift": "PREDICT orders.gift FOR EACH orders.order_id",
 }
 
 

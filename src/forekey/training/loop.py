@@ -105,7 +105,7 @@ def _one_epoch(
     total, count = 0.0, 0
     for batch, chosen in _batches(model, features, train, config, epoch):
         _, output = model(batch)
-        loss = _loss(task.task_type, output, target[chosen], weight[chosen] if weight is not None else None)
+        loss = example_loss(task.task_type, output, target[chosen], weight[chosen] if weight is not None else None)
         if not math.isfinite(loss.item()):
             raise ModelError("The training loss is not finite. Check the target for infinite or absurd values.")
         optimizer.zero_grad(set_to_none=True)
@@ -160,7 +160,7 @@ def _targets(task_type: TaskType, train: Resolved, transform: OutputTransform) -
     return torch.from_numpy(((numbers - transform.center) / transform.scale).astype(np.float32))
 
 
-def _loss(task_type: TaskType, output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+def example_loss(task_type: TaskType, output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
     """Return the mean loss of a batch; that of an example with several outputs is their mean."""
     output = output[:, 0] if target.ndim == 1 and task_type is not TaskType.MULTICLASS_CLASSIFICATION else output
     match task_type:
