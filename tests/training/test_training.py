@@ -168,3 +168,10 @@ def test_an_example_counts_by_its_weight(task_type: TaskType, output: list[Any],
     assert example_loss(task_type, outputs, targets, None).item() == pytest.approx(np.mean(plain))
     weighted = example_loss(task_type, outputs, targets, torch.tensor([0.0, 3.0, 1.0])).item()
     assert weighted == pytest.approx((3 * plain[1] + plain[2]) / 4)
+
+
+def test_the_report_says_what_assuming_means(own_project: Project) -> None:
+    query = "PREDICT SUM(orders.amount, 0, 30) FOR EACH customers.customer_id ASSUMING COUNT(orders.*, 0, 30) > 0"
+    report = pipeline.train(with_task(own_project, "if", query), "if", preset="fast")
+    assert "a correlation" in report.notes[0]
+    assert TrainReport.from_version(champion(own_project, "churn")).notes == ()

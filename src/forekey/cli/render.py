@@ -289,7 +289,7 @@ def report(found: TrainReport) -> Shown:
     val = found.metrics["val"].get(found.default_metric)
     end = Text(
         f"{found.task} {found.model_version} ({found.task_type}): validation {found.default_metric} {_number(val)}, "
-        f"{found.seconds:.0f} s on snapshot {found.snapshot}.\n{found.verdict}"
+        f"{found.seconds:.0f} s on snapshot {found.snapshot}.\n" + "\n".join((found.verdict, *found.notes))
     )
     return Shown(found.to_dict(), Group(table, end))
 

@@ -266,7 +266,7 @@ class _Binder:
         if isinstance(target, Aggregation):
             bound = self._aggregations[target]
             if target.aggregator not in {Aggregator.FIRST, Aggregator.LAST} or bound.value is None:
-                if bound.value is not None and bound.value.dtype is DType.TIMESTAMP:
+                if _dtype_of(target, bound.value) is DType.TIMESTAMP:
                     raise self._error("A moment in time cannot be predicted; compare it with a date instead.", target)
                 return TaskType.REGRESSION, f"{target.aggregator} gives a number"
             column = bound.value

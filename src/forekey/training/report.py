@@ -21,6 +21,7 @@ class TrainReport:
     metrics: dict[str, Metrics]
     baselines: dict[str, dict[str, Metrics]]
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_version(cls, version: ModelVersion) -> TrainReport:
@@ -35,6 +36,7 @@ class TrainReport:
             facts["metrics"],
             facts["baselines"],
             facts["seconds"],
+            tuple(facts["notes"]),
         )
 
     @property
@@ -72,6 +74,7 @@ class TrainReport:
             "baselines": self.baselines,
             "seconds": self.seconds,
             "verdict": self.verdict,
+            "notes": list(self.notes),
         }
 
     def _test(self, metrics: dict[str, Metrics]) -> float | None:

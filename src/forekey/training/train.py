@@ -155,8 +155,16 @@ def _manifest(
         "output": data.transform.to_dict(),
         "metrics": metrics,
         "default_metric": default_metric(task.task_type)[0],
+        "notes": _notes(task),
         "train_std": float(data.splits["train"].target.std()) if task.task_type is TaskType.REGRESSION else None,
     }
+
+
+def _notes(task: Task) -> list[str]:
+    """Return what a reader of the report must know of the task."""
+    if task.bound is not None and task.bound.query.assuming is not None:
+        return ["ASSUMING picked the examples for which it held: a correlation, not what happens if one makes it hold."]
+    return []
 
 
 def _save(model: GraphModel, path: Path) -> None:
