@@ -79,6 +79,15 @@ def test_the_whole_way_by_commands(root: Path) -> None:
     assert labels["task_type"] == "regression"
     assert "SUM" in labels["sql"]
     assert {"rows", "mean"} <= set(labels["splits"]["train"])
+    assert set(labels["anchors"]) == {"train", "val", "test"}
+    assert len(labels["examples"]) == 5
+    for query, says in (
+        ("LIST_DISTINCT(orders.channel, 0, 30) CLASSIFY", "an example: "),
+        ("LIST_DISTINCT(order_lines.sku, 0, 30) RANK TOP 3", "30 classes"),
+        ("SUM(orders.amount, 0, 14) FORECAST 3 TIMEFRAMES", "of each timeframe"),
+        ("FIRST(orders.channel, 0, 30)", "3 classes: "),
+    ):
+        assert says in " ".join(run("sql", f"PREDICT {query} FOR EACH customers.customer_id", *at).split())
     assert (root / "labels.csv").read_text().startswith('"entity","time","target","split"')
     trained = run_json("train", "spend", *at, "--preset", "fast", "--seed", "3")
     assert (trained["task"], trained["task_type"], trained["model_version"]) == ("spend", "regression", "v1")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -264,7 +265,8 @@ def labelled(made: Labelled) -> Shown:
         s = made.statistics[split]
         table.add_row(split, f"{s['rows']:,}", _anchors(made.anchors.get(split), s["anchors"]), _spread(s))
     sample = _table("entity", "time", "target", "split")
-    for row in made.table.slice(0, 5).to_pylist():
+    sample_rows = made.table.slice(0, 5).to_pylist()
+    for row in sample_rows:
         sample.add_row(*(str(row[c]) for c in ("entity", "time", "target", "split")))
     dropped = ", ".join(f"{n:,} {reason}" for reason, n in made.dropped.items() if n) or "none"
     parts: list[RenderableType] = [Text(f"{made.task.task_type}: {made.task.reason}")]
@@ -272,9 +274,12 @@ def labelled(made: Labelled) -> Shown:
         parts.append(Syntax(made.sql, "sql", background_color="default", word_wrap=True))
     data = {
         "task_type": str(made.task.task_type),
+        "reason": made.task.reason,
         "sql": made.sql,
+        "anchors": made.anchors,
         "splits": made.statistics,
         "dropped": made.dropped,
+        "examples": [{name: _plain(value) for name, value in row.items()} for row in sample_rows],
     }
     return Shown(data, Group(*parts, table, Text(f"Dropped: {dropped}"), sample))
 
@@ -481,13 +486,23 @@ def _anchors(moments: list[str] | None, count: int) -> str:
     return moments[0][:10] if len(moments) == 1 else f"{len(moments)}: {moments[0][:10]} … {moments[-1][:10]}"
 
 
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
 def _spread(statistics: dict[str, Any]) -> str:
     if "positives" in statistics:
         return f"{statistics['positives']:,} positive ({statistics['positives'] / max(statistics['rows'], 1):.1%})"
-    if "mean" in statistics:
+    if "quantiles" in statistics:
         low, middle, high = statistics["quantiles"]
-        return f"mean {statistics['mean']:.4g}, median {middle:.4g}, 10–90 % {low:.4g}–{high:.4g}"
-    return f"{statistics['classes']} classes" if "classes" in statistics else "–"
+        frames = ", ".join(f"{mean:.4g}" for mean in statistics.get("frames", ()))
+        each = f"; of each timeframe {frames}" if frames else ""
+        return f"mean {statistics['mean']:.4g}, median {middle:.4g}, 10–90 % {low:.4g}–{high:.4g}{each}"
+    if "classes" in statistics:
+        several = f", {statistics['mean']:.2f} an example" if "mean" in statistics else ""
+        top = ", ".join(f"{name} {count:,}" for name, count in statistics["top"])
+        return f"{statistics['classes']:,} classes{several}: {top}"
+    return "–"
 
 
 def _numbers(metrics: Metrics, names: Sequence[str]) -> list[str]:

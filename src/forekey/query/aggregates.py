@@ -165,7 +165,9 @@ def _fold(aggregation: BoundAggregation) -> exp.Expression:
         case Aggregator.COUNT_DISTINCT:
             return exp.Count(this=exp.Distinct(expressions=[value]))
         case Aggregator.LIST_DISTINCT:
-            return exp.ArrayAgg(this=exp.Distinct(expressions=[exp.cast(value, "VARCHAR")]))
+            text = exp.cast(value, "VARCHAR")
+            order = [exp.Ordered(this=text.copy(), desc=False, nulls_first=False)]
+            return exp.ArrayAgg(this=exp.Order(this=exp.Distinct(expressions=[text]), expressions=order))
         case Aggregator.SUM:
             return exp.Sum(this=value)
         case Aggregator.AVG:
