@@ -22,6 +22,7 @@ from forekey.schema import DType, Schema
 from forekey.source import Source, infer_schema, open_source
 from forekey.source.protocol import ForeignKeyInfo
 from forekey.testing import SHOP_DDL, SHOP_TASKS, shop_tables, write_database
+from tests.query.test_labels import rounded
 from tests.support.servers import Postgres, run_all, running_mariadb
 
 UTC = datetime.UTC
@@ -150,10 +151,7 @@ def test_the_same_rows_give_the_same_graph_and_the_same_labels(database: str, tm
 
 def sorted_rows(project: Project, task: str) -> list[tuple[Any, ...]]:
     rows = pipeline.labels(project, task).table.to_pylist()
-    return sorted(
-        (str(r["entity"]), str(r["time"]), round(r["target"], 6) if isinstance(r["target"], float) else r["target"])
-        for r in rows
-    )
+    return sorted((str(r["entity"]), str(r["time"]), rounded(r["target"])) for r in rows)
 
 
 def test_a_table_can_be_written_back_and_replaced(database: str, tmp_path: Path) -> None:
