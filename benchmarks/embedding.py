@@ -22,7 +22,6 @@ import torch
 
 from forekey import __version__, pipeline
 from forekey.graph import to_micros
-from forekey.inference import load_predictor
 from forekey.project import PQLTask, Project
 from forekey.testing import SHOP_TASKS, write_shop
 
@@ -60,7 +59,13 @@ def measure_entity(project: Project, entity: str, rounds: int) -> dict[str, Any]
     """Time both ways in turn; the best of each counts."""
     pipeline.train(project, entity, preset="fast")
     snapshot = pipeline.snapshots(project).current()
-    predictor = load_predictor(pipeline.registry(project).champion(entity), snapshot)
+    predictor = pipeline.predictor_of(
+        project,
+        pipeline.registry(project).champion(entity),
+        pipeline.find_task(project, snapshot.schema, entity),
+        snapshot,
+        np.array([to_micros(snapshot.as_of)]),
+    )
     moment = to_micros(snapshot.as_of)
     everyone = np.arange(snapshot.num_nodes(entity), dtype=np.int32)
     times = np.full(len(everyone), moment)

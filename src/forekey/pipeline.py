@@ -18,6 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from forekey.errors import ProjectError, TaskError
 from forekey.project import (
     CONFIG_NAME,
@@ -33,9 +35,10 @@ from forekey.schema import Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from forekey.graph import Difference, Integrity, Snapshot, SnapshotStore
-    from forekey.inference import BatchPredictions
+    from forekey.inference import BatchPredictions, Predictor
     from forekey.monitoring import MonitorReport
     from forekey.registry import ModelVersion, Registry
     from forekey.retraining import Challenge, Decision
@@ -201,7 +204,6 @@ def evaluate(
     project: Project, name: str, *, split: str = "test", at: datetime | None = None, version: str | None = None
 ) -> tuple[ModelVersion, Metrics, int]:
     """Score a version (default: the champion) on a split, or on all labels at one anchor time."""
-    from forekey.inference import load_predictor
     from forekey.training import evaluate_examples, resolve_examples
 
     current = snapshots(project).current()
@@ -213,7 +215,7 @@ def evaluate(
     resolved = resolve_examples(current, task, examples)
     if len(resolved) == 0:
         raise TaskError(f"Task '{task.name}' has no labels {f'at {at}' if at else f'in the {split} split'}.")
-    predictor = load_predictor(chosen, current)
+    predictor = predictor_of(project, chosen, task, current, resolved.times)
     return chosen, evaluate_examples(predictor, task, resolved, chosen.manifest["train_std"]), len(resolved)
 
 
@@ -256,8 +258,8 @@ def embed(project: Project, name: str, *, listener: Listener = SILENT) -> Embedd
 
 def predict(project: Project, name: str, *, as_of: datetime | None = None) -> BatchPredictions:
     """Predict every entity visible at a time (default: the snapshot's), layer by layer over the whole graph."""
-    from forekey.graph import in_utc
-    from forekey.inference import load_predictor, predict_everyone
+    from forekey.graph import in_utc, to_micros
+    from forekey.inference import predict_everyone
 
     current = snapshots(project).current()
     task = find_task(project, current.schema, name)
@@ -265,7 +267,8 @@ def predict(project: Project, name: str, *, as_of: datetime | None = None) -> Ba
     moment = in_utc(as_of) if as_of is not None else current.as_of
     with _source(project) as source:
         population = task.population(source, current, moment)
-    return predict_everyone(load_predictor(model, current), model, task, population, moment, project.place("scratch"))
+    predictor = predictor_of(project, model, task, current, np.array([to_micros(moment)]))
+    return predict_everyone(predictor, model, task, population, moment, project.place("scratch"))
 
 
 def write_back(project: Project, table: str, rows: pa.Table) -> None:
@@ -316,7 +319,6 @@ def retrain(
     project: Project, name: str, *, preset: str = "normal", seed: int = 0, listener: Listener = SILENT
 ) -> Challenge:
     """Train a challenger, hold it against the champion on the newest window, promote or keep, refresh embeddings."""
-    from forekey.inference import load_predictor
     from forekey.retraining import Challenge, judge
     from forekey.training import evaluate_examples, resolve_examples, train_task
 
@@ -328,7 +330,7 @@ def retrain(
             task, current, source, models, train_config(preset, seed), progress=listener.step, on_epoch=listener.epoch
         )
         newest = resolve_examples(current, task, task.labels(source, current).split("test"))
-    predictor = load_predictor(champion, current)
+    predictor = predictor_of(project, champion, task, current, newest.times)
     scores = evaluate_examples(predictor, task, newest, challenger.manifest["train_std"])
     verdict = judge(task.task_type, scores, report.metrics["test"], project.config.retrain.min_gain)
     if verdict.promote:
@@ -385,6 +387,17 @@ def prediction_log(project: Project) -> PredictionLog:
     from forekey.store import PredictionLog
 
     return PredictionLog(project.place("predictions"))
+
+
+def predictor_of(
+    project: Project, version: ModelVersion, task: Task, current: Snapshot, moments: NDArray[np.int64]
+) -> Predictor:
+    """Bind a version to a snapshot, with the labels that were known at the moments it will be asked about."""
+    from forekey.inference import load_predictor, past_for
+
+    asked = np.unique(moments).tolist()
+    past = past_for(version, task, lambda: _source(project), current, asked, project.place("past"))
+    return load_predictor(version, current, past)
 
 
 def _source(project: Project) -> Source:

@@ -93,7 +93,7 @@ def test_the_whole_way_by_commands(root: Path) -> None:
     assert (trained["task"], trained["task_type"], trained["model_version"]) == ("spend", "regression", "v1")
     assert trained["snapshot"] == built["snapshot"]
     assert trained["metrics"]["test"]["mae"] > 0
-    assert set(trained["baselines"]) == {"constant", "last_value", "lightgbm"}
+    assert set(trained["baselines"]) == {"constant", "last_value", "entity_mean", "lightgbm_columns", "lightgbm"}
     assert run_json("evaluate", "spend", *at)["metrics"]["mae"] == pytest.approx(trained["metrics"]["test"]["mae"])
     embedded = run_json("embed", "spend", *at)
     assert {"task", "version", "entities", "seconds"} <= set(embedded)

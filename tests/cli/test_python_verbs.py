@@ -20,7 +20,7 @@ def test_the_story_in_python(tmp_path: Path) -> None:
     task = project.task(pql="PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id")
     model = task.train(preset="fast")
     assert model.metrics["test"]["mae"] == task.evaluate()["mae"]
-    assert set(model.baselines) == {"constant", "last_value", "lightgbm"}
+    assert set(model.baselines) == {"constant", "last_value", "entity_mean", "lightgbm_columns", "lightgbm"}
     assert task.embed().entities == 80
     assert task.predict(as_of="2024-07-01").num_rows == 80
     assert task.labels().column_names == ["entity", "time", "target", "split"]

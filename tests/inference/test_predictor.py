@@ -14,6 +14,7 @@ from forekey.inference import OutputTransform, load_predictor, predictions_from
 from forekey.inference.predictor import check_signature
 from forekey.project import Project
 from forekey.task import TaskType
+from tests.support.models import champion_of
 
 
 def test_predictions_are_probabilities_numbers_or_shares(trained_project: Project) -> None:
@@ -69,8 +70,7 @@ def test_damaged_weights_are_named(own_project: Project) -> None:
 
 
 def test_nobody_asked_for_is_nobody_answered(trained_project: Project) -> None:
-    version = pipeline.registry(trained_project).champion("churn")
-    predictor = load_predictor(version, pipeline.snapshots(trained_project).current())
+    predictor = champion_of(trained_project, "churn")
     predictions, embeddings = predictor.predict(np.empty(0, np.int32), np.empty(0, np.int64))
     assert predictions.shape == (0,)
     assert embeddings.shape == (0, 64)

@@ -13,17 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forekey import pipeline
-from forekey.features import fit_features, windowed_aggregates
-from forekey.features.aggregates import AggregatePlan
+from forekey.features import HistoryFeatures, fit_features, fit_history
 from forekey.graph import Snapshot, SnapshotStore, build_snapshot, to_micros
-from forekey.inference import load_predictor
 from forekey.project import Project
 from forekey.query import bind, label_sql, parse, shift
 from forekey.sampling import NeighborPlan, NeighborSampler
 from forekey.source import infer_schema, open_source
 from forekey.testing import shop_tables
 from tests.support.databases import SHOP_SCHEMA, START, Tables, cut, shops, source_of
-from tests.support.models import random_predictor
+from tests.support.models import champion_of, random_predictor
 
 
 def snapshots(tables: Tables, moment: datetime, folder: str) -> tuple[Snapshot, Snapshot]:
@@ -78,19 +76,17 @@ def test_a_sample_does_not_depend_on_rows_after_its_seed_time(
 
 
 @given(shops(), st.integers(1, 22))
-def test_windowed_aggregates_do_not_depend_on_rows_after_the_anchor(tables: Tables, day: int) -> None:
+def test_pasts_in_numbers_do_not_depend_on_rows_after_the_anchor(tables: Tables, day: int) -> None:
     moment = START + timedelta(days=day)
     with tempfile.TemporaryDirectory() as folder:
         full, past = snapshots(tables, moment, folder)
-        rows = np.arange(full.num_nodes("customers"), dtype=np.int32)
-        times = np.full(len(rows), to_micros(moment))
-        with np.errstate(all="ignore"):
-            a, b = (
-                windowed_aggregates(s, "customers", rows, times, AggregatePlan((5.0, None)))[0] for s in (full, past)
-            )
-        # Sums run over the rows of other customers in between, whose later rows shift rounding: equal, not bit-equal.
-        counts = [i for i in range(2)]
-        assert np.array_equal(a[:, counts], b[:, counts])
+        for entity in ("customers", "orders"):
+            visible = int(past.visible(entity, np.array([to_micros(moment)]))[0])
+            rows, times = np.arange(visible, dtype=np.int32), np.full(visible, to_micros(moment))
+            spec = fit_history(past, entity, to_micros(moment), 5.0)
+            assert spec == fit_history(full, entity, to_micros(moment), 5.0)
+            a, b = (HistoryFeatures(s, spec).compute(rows, times)[0] for s in (full, past))
+            assert a.tobytes() == b.tobytes()
 
 
 @given(shops(), st.integers(0, 12))
@@ -163,7 +159,7 @@ def test_sampled_and_layerwise_agree_on_former_contents(own_project: Project, tm
         connection.execute("UPDATE customers SET region = 'east', age = age + 40 WHERE customer_id % 3 = 0")
         connection.execute("INSERT INTO orders VALUES (900001, 1, '2026-01-01', 5000, 'web', true)")
     current = pipeline.snapshot(own_project)
-    predictor = load_predictor(pipeline.registry(own_project).champion("spend"), current)
+    predictor = champion_of(own_project, "spend", to_micros(first.as_of), to_micros(current.as_of))
     rows = np.arange(current.num_nodes("customers"), dtype=np.int32)
     for moment in (to_micros(first.as_of), to_micros(current.as_of)):
         _, sampled = predictor.predict(rows, np.full(len(rows), moment))

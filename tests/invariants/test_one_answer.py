@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 
 from forekey import pipeline
 from forekey.graph import SnapshotStore, build_snapshot, to_micros
-from forekey.inference import load_predictor
 from forekey.project import Project
 from forekey.sampling import NeighborPlan
 from forekey.serving.state import ServingState
 from forekey.store import open_store
 from tests.support.databases import SHOP_SCHEMA, START, Tables, shops, source_of
-from tests.support.models import random_predictor
+from tests.support.models import champion_of, random_predictor
 
 
 @given(shops(), st.integers(0, 22), st.sampled_from([(4, 4), (5, 2), (3, 2, 1), (1,), (2, 0)]))
@@ -59,7 +58,7 @@ def test_budgets_of_single_relations_count_in_both(overrides: dict[str, tuple[in
 def test_a_trained_model_stored_and_online_say_the_same(trained_project: Project, tmp_path: Path) -> None:
     current = pipeline.snapshots(trained_project).current()
     for task in ("churn", "spend"):
-        predictor = load_predictor(pipeline.registry(trained_project).champion(task), current)
+        predictor = champion_of(trained_project, task)
         ids = list(range(1, 51))
         rows = current.lookup("customers", ids)
         sampled, _ = predictor.predict(rows, np.full(50, to_micros(current.as_of)))

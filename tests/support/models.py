@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import numpy as np
 import torch
 
+from forekey import pipeline
 from forekey.features import FeatureStore, fit_features
 from forekey.graph import Snapshot, to_micros
 from forekey.inference import OutputTransform, Predictor
 from forekey.nn import GraphModel, ModelConfig, RelationSpec, TableSpec
+from forekey.project import Project
 from forekey.sampling import NeighborPlan, relations_of
 from forekey.task import TaskType
 
@@ -43,3 +46,11 @@ def random_predictor(
     torch.manual_seed(seed)
     transform = OutputTransform(TaskType.BINARY_CLASSIFICATION)
     return Predictor(GraphModel(config), FeatureStore(snapshot, spec), plan, transform)
+
+
+def champion_of(project: Project, task: str, *moments: int) -> Predictor:
+    """Bind a task's champion to the newest snapshot, ready to be asked about moments (default: the snapshot's)."""
+    current = pipeline.snapshots(project).current()
+    found = pipeline.find_task(project, current.schema, task)
+    asked = np.array(moments or [to_micros(current.as_of)])
+    return pipeline.predictor_of(project, pipeline.registry(project).champion(task), found, current, asked)

@@ -1,17 +1,20 @@
-"""Columns to numbers: statistics fitted up to a time, and encoders that apply them."""
+"""Columns and pasts to numbers: statistics fitted up to a time, and encoders that apply them."""
 
-from forekey.features.aggregates import AggregatePlan, windowed_aggregates
 from forekey.features.encode import Encoded, FeatureStore, encode_rows
-from forekey.features.statistics import ColumnFeature, FeatureSpec, TableFeatures, fit_features
+from forekey.features.history import HistoryFeatures, HistorySpec, fit_history
+from forekey.features.spec import FeatureSpec, HistoryScale, fit_features
+from forekey.features.statistics import ColumnFeature, TableFeatures
 
 __all__ = [
-    "AggregatePlan",
     "ColumnFeature",
     "Encoded",
     "FeatureSpec",
     "FeatureStore",
+    "HistoryFeatures",
+    "HistoryScale",
+    "HistorySpec",
     "TableFeatures",
     "encode_rows",
     "fit_features",
-    "windowed_aggregates",
+    "fit_history",
 ]

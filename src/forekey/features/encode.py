@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,16 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from forekey.features.statistics import (
-    RESERVED_CODES,
-    TEXT_BUCKETS,
-    ColumnFeature,
-    FeatureSpec,
-    TableFeatures,
-    days_of,
-)
-from forekey.graph import Snapshot
+from forekey.features.history import HistoryFeatures
+from forekey.features.spec import FeatureSpec, HistoryScale
+from forekey.features.statistics import RESERVED_CODES, TEXT_BUCKETS, ColumnFeature, TableFeatures, days_of
+from forekey.graph import Micros, Snapshot
 from forekey.schema import Stype
+from forekey.task import PastLabels
 
 _MISSING, _UNKNOWN = 0, 1
 
@@ -42,12 +38,27 @@ class Encoded:
 
 
 class FeatureStore:
-    """The encoded tables of one snapshot under one spec; a table is encoded when it is first asked for."""
+    """The encoded tables of one snapshot under one spec; a table is encoded when it is first asked for.
 
-    def __init__(self, snapshot: Snapshot, spec: FeatureSpec) -> None:
+    ``past`` holds the labels that entities had before, for specs that ask for them.
+    """
+
+    def __init__(self, snapshot: Snapshot, spec: FeatureSpec, past: PastLabels | None = None) -> None:
         self.snapshot = snapshot
         self.spec = spec
         self._tables: dict[str, Encoded] = {}
+        self._history = HistoryFeatures(snapshot, spec.history, past) if spec.history is not None else None
+
+    def history(
+        self, rows: NDArray[np.int32], times: Micros, seen_until: Micros | None = None
+    ) -> NDArray[np.float32] | None:
+        """Return the pasts of entities in numbers (see :class:`HistoryFeatures`); None if the spec has none."""
+        return self._history.compute(rows, times, seen_until)[0] if self._history is not None else None
+
+    def learn_scale(self, history: NDArray[np.float32]) -> None:
+        """Learn from the pasts of training examples how a network is to read such numbers."""
+        assert self._history is not None
+        self.spec = replace(self.spec, scale=HistoryScale.fit(history, self._history.names))
 
     def table(self, name: str) -> Encoded:
         """Return all rows of a table, encoded, and after them their former contents.

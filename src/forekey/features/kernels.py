@@ -24,3 +24,157 @@ def count_below(
                 high = middle
         out[i] = low - start
     return out
+
+
+@njit(cache=True, nogil=True)
+def count_seen(
+    indptr: NDArray[np.int64],
+    order: NDArray[np.int32],
+    seen: NDArray[np.int64],
+    rows: NDArray[np.int32],
+    moments: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return, for each row, how many of its listed rows (ascending by ``seen``) were seen by its moment."""
+    out = np.zeros(rows.shape[0], np.int64)
+    for i in range(rows.shape[0]):
+        if rows[i] < 0:
+            continue
+        start = indptr[rows[i]]
+        low, high = start, indptr[rows[i] + 1]
+        while low < high:
+            middle = (low + high) // 2
+            if seen[order[middle]] <= moments[i]:
+                low = middle + 1
+            else:
+                high = middle
+        out[i] = low - start
+    return out
+
+
+@njit(cache=True, nogil=True)
+def listed_by_owner(
+    owner: NDArray[np.int32], ranked: NDArray[np.int32], owners: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """List rows by their owner (-1 has none), in the order of ``ranked``: CSR ``indptr`` and rows."""
+    indptr = np.zeros(owners + 1, np.int64)
+    for o in owner:
+        if o >= 0:
+            indptr[o + 1] += 1
+    for i in range(owners):
+        indptr[i + 1] += indptr[i]
+    place = indptr[:-1].copy()
+    order = np.empty(indptr[-1], np.int32)
+    for row in ranked:
+        o = owner[row]
+        if o >= 0:
+            order[place[o]] = row
+            place[o] += 1
+    return indptr, order
+
+
+@njit(cache=True, nogil=True)
+def newest_rows(
+    starts: NDArray[np.int64], lengths: NDArray[np.int64], order: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Lay lists out one after the other, each newest first: the rows, and the list that each is from."""
+    total = 0
+    for length in lengths:
+        total += length
+    rows = np.empty(total, np.int32)
+    lists = np.empty(total, np.int32)
+    at = 0
+    for i in range(lengths.shape[0]):
+        for j in range(lengths[i]):
+            rows[at] = order[starts[i] - j]
+            lists[at] = i
+            at += 1
+    return rows, lists
+
+
+@njit(cache=True, nogil=True)
+def sums_of_newest(
+    values: NDArray[np.float32],
+    index: NDArray[np.int32],
+    lengths: NDArray[np.int64],
+    takes: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum the newest rows of each list, as many as each of ``takes [lists, c]`` says.
+
+    ``values [rows, m]`` are the rows' numbers (NaN counts as none), ``index`` says which of them each listed row is,
+    newest first, list after list. Returns sums and counts, each ``[lists, m, c]``. Every list is added up by itself,
+    so no other list can change the rounding of its sums.
+    """
+    n, c, m = lengths.shape[0], takes.shape[1], values.shape[1]
+    sums = np.zeros((n, m, c), np.float64)
+    counts = np.zeros((n, m, c), np.float64)
+    total = np.zeros(m, np.float64)
+    count = np.zeros(m, np.float64)
+    at = 0
+    for i in range(n):
+        total[:] = 0.0
+        count[:] = 0.0
+        for j in range(lengths[i] + 1):
+            for k in range(c):
+                if takes[i, k] == j:
+                    sums[i, :, k] = total
+                    counts[i, :, k] = count
+            if j < lengths[i]:
+                row = index[at]
+                at += 1
+                for p in range(m):
+                    v = values[row, p]
+                    if v == v:
+                        total[p] += v
+                        count[p] += 1.0
+    return sums, counts
+
+
+@njit(cache=True, nogil=True)
+def recent_form(
+    values: NDArray[np.float32],
+    index: NDArray[np.int32],
+    lengths: NDArray[np.int64],
+    decays: NDArray[np.float64],
+    extremes: int,
+) -> NDArray[np.float64]:
+    """Describe how each list's rows have been of late: ``[lists, m, len(decays) + 3]``, NaN where nothing is known.
+
+    For each measure: means in which each row weighs ``decay`` times the next newer one, then the newest value known,
+    then the least and the greatest of the newest ``extremes`` rows. Arguments as in :func:`sums_of_newest`.
+    """
+    n, m, d = lengths.shape[0], values.shape[1], decays.shape[0]
+    out = np.full((n, m, d + 3), np.nan, np.float64)
+    sums = np.zeros((m, d), np.float64)
+    weights = np.zeros((m, d), np.float64)
+    at = 0
+    for i in range(n):
+        sums[:] = 0.0
+        weights[:] = 0.0
+        weight = np.ones(d, np.float64)
+        for j in range(lengths[i]):
+            for p in range(m):
+                v = np.float64(values[index[at + j], p])
+                if v == v:
+                    for k in range(d):
+                        sums[p, k] += weight[k] * v
+                        weights[p, k] += weight[k]
+                    _note_newest(out[i, p, d:], v, j < extremes)
+            weight *= decays
+        for p in range(m):
+            for k in range(d):
+                if weights[p, k] > 0.0:
+                    out[i, p, k] = sums[p, k] / weights[p, k]
+        at += lengths[i]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _note_newest(told: NDArray[np.float64], value: float, recent: bool) -> None:
+    """Note a value in ``told``: the newest known (the first noted), and the least and the greatest of recent ones."""
+    if np.isnan(told[0]):
+        told[0] = value
+    if recent:
+        if not told[1] <= value:
+            told[1] = value
+        if not told[2] >= value:
+            told[2] = value

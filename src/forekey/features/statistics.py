@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from forekey.graph import MICROS_PER_DAY, Snapshot
+from forekey.graph import MICROS_PER_DAY
 from forekey.schema import ColumnSchema, Stype, TableSchema
 
 MAX_VOCABULARY = 5_000
@@ -96,57 +95,8 @@ class TableFeatures:
         return 1 + sum(c.num_codes for c in self.columns)
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureSpec:
-    """The features of every table; equal specs encode equal rows equally."""
-
-    tables: tuple[TableFeatures, ...]
-
-    def table(self, name: str) -> TableFeatures:
-        """Return the features of one table."""
-        return next(t for t in self.tables if t.table == name)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form; :meth:`from_dict` reads it back to an equal spec."""
-        return {"tables": [{"table": t.table, "columns": [asdict(c) for c in t.columns]} for t in self.tables]}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> FeatureSpec:
-        """Read what :meth:`to_dict` wrote."""
-        return cls(
-            tuple(
-                TableFeatures(
-                    t["table"],
-                    tuple(
-                        ColumnFeature(**{**c, "stype": Stype(c["stype"]), "vocabulary": tuple(c["vocabulary"])})
-                        for c in t["columns"]
-                    ),
-                )
-                for t in data["tables"]
-            )
-        )
-
-
-def fit_features(snapshot: Snapshot, cutoff: int, hidden: Iterable[tuple[str, str]] = ()) -> FeatureSpec:
-    """Learn the statistics of every column from rows at or before ``cutoff`` (microseconds since 1970).
-
-    ``hidden`` names ``(table, column)`` pairs that must not be features, such as what a static target reads.
-    Tables without a time column count whole.
-    """
-    left_out = set(hidden)
-    tables = []
-    for table in snapshot.schema.tables:
-        rows = snapshot.rows_at(table.name, cutoff)
-        columns = [
-            _fit(rows, column, table)
-            for column in table.columns
-            if column.stype not in {Stype.ID, Stype.IGNORE} and (table.name, column.name) not in left_out
-        ]
-        tables.append(TableFeatures(table.name, tuple(columns)))
-    return FeatureSpec(tuple(tables))
-
-
-def _fit(rows: pa.Table, column: ColumnSchema, table: TableSchema) -> ColumnFeature:
+def fit_column(rows: pa.Table, column: ColumnSchema, table: TableSchema) -> ColumnFeature:
+    """Learn the statistics of one column of a table from its rows."""
     values = rows.column(column.name)
     match column.stype:
         case Stype.NUMERICAL:

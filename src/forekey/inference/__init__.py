@@ -2,19 +2,26 @@
 
 from forekey.inference.assemble import Assembler
 from forekey.inference.batch import BatchPredictions, predict_everyone
+from forekey.inference.final import Calibration, FinalStage, Raw, Trees, comparable
 from forekey.inference.layerwise import embed_all
 from forekey.inference.output import OutputTransform, Predictions, chosen_classes, predictions_from
-from forekey.inference.predictor import Predictor, load_predictor
+from forekey.inference.predictor import Predictor, load_predictor, past_for
 
 __all__ = [
     "Assembler",
     "BatchPredictions",
+    "Calibration",
+    "FinalStage",
     "OutputTransform",
     "Predictions",
     "Predictor",
+    "Raw",
+    "Trees",
     "chosen_classes",
+    "comparable",
     "embed_all",
     "load_predictor",
+    "past_for",
     "predict_everyone",
     "predictions_from",
 ]

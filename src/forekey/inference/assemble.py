@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from forekey.features import FeatureStore
 from forekey.graph import MICROS_PER_DAY
@@ -21,8 +22,13 @@ class Assembler:
         self._features = features
         self._scratch: dict[str, NDArray[np.int32]] = {}
 
-    def __call__(self, subgraph: Subgraph, tables: Collection[str]) -> GraphBatch:
-        """Return the batch, limited to the node types that the model knows."""
+    def __call__(
+        self, subgraph: Subgraph, tables: Collection[str], history: NDArray[np.float32] | None = None
+    ) -> GraphBatch:
+        """Return the batch, limited to the node types that the model knows.
+
+        ``history [seeds, features] float32`` are the seeds' pasts in numbers, as computed (NaN where nothing is known).
+        """
         nodes = {t: self._nodes(subgraph, t) for t in subgraph.nodes if t in tables}
         relations = {
             str(relation): RelationBatch(
@@ -34,22 +40,27 @@ class Assembler:
             )
             for relation, edges in subgraph.edges.items()
         }
-        return GraphBatch(len(subgraph.seed_times), nodes, relations)
+        return GraphBatch(len(subgraph.seed_times), nodes, relations, self.scaled(history))
+
+    def scaled(self, history: NDArray[np.float32] | None) -> Tensor | None:
+        """Return pasts as a network reads them: scaled, with flags of what is missing, ``[n, 2 * features]``."""
+        scale = self._features.spec.scale
+        return torch.from_numpy(scale.apply(history)) if scale is not None and history is not None else None
 
     def _nodes(self, subgraph: Subgraph, table: str) -> NodeBatch:
         from forekey.sampling.kernels import distinct
 
         nodes = subgraph.nodes[table]
-        snapshot, moments = self._features.snapshot, subgraph.seed_times[nodes.seeds]
+        snapshot, seen = self._features.snapshot, subgraph.seen_until[nodes.seeds]
         every = self._features.table(table)
         if table not in self._scratch:
             self._scratch[table] = np.full(len(every), -1, np.int32)
-        contents, place = distinct(snapshot.contents_at(table, nodes.rows, moments), self._scratch[table])
+        contents, place = distinct(snapshot.contents_at(table, nodes.rows, seen), self._scratch[table])
         encoded = every.take(contents)
         times = snapshot.times(table)
         age = None
         if times is not None:
-            age = torch.from_numpy(age_in_days(moments, times[nodes.rows]))
+            age = torch.from_numpy(age_in_days(subgraph.seed_times[nodes.seeds], times[nodes.rows]))
         return NodeBatch(
             torch.from_numpy(encoded.numbers),
             torch.from_numpy(encoded.codes).long(),

@@ -50,8 +50,8 @@ def chosen_classes(probabilities: NDArray[np.float64], task_type: TaskType, clas
     return [classes[i] for i in order if probabilities[i] >= 0.5]
 
 
-def predictions_from(raw: NDArray[np.float32], transform: OutputTransform) -> Predictions:
-    """Turn raw outputs ``[n, outputs] float32`` into predictions."""
+def predictions_from(raw: NDArray[np.float64], transform: OutputTransform) -> Predictions:
+    """Turn raw outputs ``[n, outputs]`` into predictions."""
     values = raw.astype(np.float64)
     match transform.task_type:
         case TaskType.BINARY_CLASSIFICATION:

@@ -40,8 +40,12 @@ class RelationBatch:
 
 @dataclass(frozen=True, slots=True)
 class GraphBatch:
-    """One batch; the seeds are the first ``num_seeds`` nodes of the entity's type."""
+    """One batch; the seeds are the first ``num_seeds`` nodes of the entity's type.
+
+    ``history [num_seeds, 2 * features] float32`` tells each seed's past in numbers, None to a model without.
+    """
 
     num_seeds: int
     nodes: dict[str, NodeBatch]
     relations: dict[str, RelationBatch]
+    history: Tensor | None = None

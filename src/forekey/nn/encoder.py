@@ -47,3 +47,17 @@ class AgeEncoder(nn.Module):
         age = age.clamp(min=0.0)[:, None]
         waves = torch.cat([torch.exp(-age / self.scales), torch.log1p(age) / 8.0], dim=1)
         return self.linear(waves)  # type: ignore[no-any-return]
+
+
+class PastEncoder(nn.Module):
+    """Encodes an entity's past in numbers: two layers, as the numbers are many and few of them matter."""
+
+    def __init__(self, numbers: int, channels: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(numbers, channels), nn.ReLU(), nn.Dropout(dropout), nn.Linear(channels, channels), nn.ReLU()
+        )
+
+    def forward(self, history: Tensor) -> Tensor:
+        """``[n, numbers] float32`` to ``[n, channels] float32``."""
+        return self.layers(history)  # type: ignore[no-any-return]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from forekey.nn.batch import GraphBatch
 from forekey.nn.conv import HeteroConv, mean_of_children
-from forekey.nn.encoder import AgeEncoder, TableEncoder
+from forekey.nn.encoder import AgeEncoder, PastEncoder, TableEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class RelationSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Everything needed to build the model's modules."""
+    """Everything needed to build the model's modules; ``history`` is how wide the seeds' pasts in numbers are."""
 
     entity: str
     tables: tuple[TableSpec, ...]
@@ -44,6 +44,7 @@ class ModelConfig:
     channels: int
     outputs: int
     dropout: float
+    history: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -100,8 +101,9 @@ class GraphModel(nn.Module):
             )
             for layer in range(config.layers)
         )
+        self.past = PastEncoder(config.history, config.channels, config.dropout) if config.history else None
         self.readout = nn.Sequential(
-            nn.Linear(config.channels, config.channels),
+            nn.Linear(config.channels * (2 if config.history else 1), config.channels),
             nn.ReLU(),
             nn.Dropout(config.dropout),
             nn.Linear(config.channels, config.outputs),
@@ -125,8 +127,10 @@ class GraphModel(nn.Module):
         budgets = {r.name: r.budgets[hop] for r in self.config.relations_into(table)}
         return self.layers[layer][self._slot[table]](own, means, degrees, budgets)  # type: ignore[no-any-return, index]
 
-    def head(self, embedding: Tensor) -> Tensor:
+    def head(self, embedding: Tensor, history: Tensor | None = None) -> Tensor:
         """Return raw outputs ``[n, outputs]``: logits, or a standardised number."""
+        if self.past is not None:
+            embedding = torch.cat([embedding, self.past(history)], dim=1)
         return self.readout(embedding)  # type: ignore[no-any-return]
 
     def embed(self, batch: GraphBatch) -> Tensor:
@@ -146,7 +150,7 @@ class GraphModel(nn.Module):
     def forward(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
         """Return embeddings ``[num_seeds, channels]`` and raw outputs ``[num_seeds, outputs]``."""
         embedding = self.embed(batch)
-        return embedding, self.head(embedding)
+        return embedding, self.head(embedding, batch.history)
 
     def _pass_messages(self, layer: int, table: str, state: dict[str, Tensor], batch: GraphBatch) -> Tensor:
         hop = self.config.layers - 1 - layer

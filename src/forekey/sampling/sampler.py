@@ -47,10 +47,14 @@ class Edges:
 
 @dataclass(frozen=True, slots=True)
 class Subgraph:
-    """The neighbourhoods of a batch of seeds. The first nodes of type ``entity`` are the seeds, in order."""
+    """The neighbourhoods of a batch of seeds. The first nodes of type ``entity`` are the seeds, in order.
+
+    ``seen_until [seeds] int64`` is up to when each seed sees the graph: its own time, or earlier.
+    """
 
     entity: str
     seed_times: Micros
+    seen_until: Micros
     nodes: dict[str, Nodes]
     edges: dict[Relation, Edges]
 
@@ -73,13 +77,21 @@ class NeighborSampler:
         for number, relation in enumerate(relations_of(snapshot.schema)):
             self._relations[relation.source].append((number, relation))
 
-    def sample(self, entity: str, rows: NDArray[np.int32], seed_times: Micros, number: int = 0) -> Subgraph:
+    def sample(
+        self,
+        entity: str,
+        rows: NDArray[np.int32],
+        seed_times: Micros,
+        number: int = 0,
+        seen_until: Micros | None = None,
+    ) -> Subgraph:
         """Sample around ``rows [n] int32`` of a table as seen at ``seed_times [n] int64`` (microseconds).
 
-        No sampled node but the seed itself is newer than its seed time. ``number`` picks the random stream of
-        uniform sampling; equal numbers give equal samples.
+        No sampled node but the seed itself is newer than its seed time, nor than ``seen_until [n] int64`` where the
+        data ended earlier. ``number`` picks the random stream of uniform sampling; equal numbers give equal samples.
         """
-        return _Growth(self._snapshot, self._plan, self._relations, entity, rows, seed_times, number).grow()
+        cut = seed_times if seen_until is None else np.minimum(seed_times, seen_until)
+        return _Growth(self._snapshot, self._plan, self._relations, entity, rows, seed_times, cut, number).grow()
 
 
 class _Growth:
@@ -93,6 +105,7 @@ class _Growth:
         entity: str,
         rows: NDArray[np.int32],
         seed_times: Micros,
+        seen_until: Micros,
         number: int,
     ) -> None:
         from forekey.sampling import kernels
@@ -100,6 +113,7 @@ class _Growth:
         self._kernels = kernels
         self._snapshot, self._plan, self._relations = snapshot, plan, relations
         self._entity, self._seed_times = entity, np.ascontiguousarray(seed_times, np.int64)
+        self._seen_until = np.ascontiguousarray(seen_until, np.int64)
         seeds = np.arange(len(rows), dtype=np.int32)
         own = np.ascontiguousarray(rows, np.int32)
         # Cutting the future off never renumbers a row, so streams may follow from row numbers.
@@ -158,7 +172,7 @@ class _Growth:
 
     def _bounds_of(self, table: str) -> NDArray[np.int64]:
         if table not in self._bounds:
-            self._bounds[table] = self._snapshot.visible(table, self._seed_times)
+            self._bounds[table] = self._snapshot.visible(table, self._seen_until)
         return self._bounds[table]
 
     def _note_depth(self, depth: int) -> None:
@@ -183,4 +197,4 @@ class _Growth:
             filled = [max(depths[: h + 1]) for h in range(len(depths))]
             filled += [filled[-1]] * (self._plan.hops - len(filled))
             edges[relation] = Edges(columns[0], columns[1], columns[2], columns[3], tuple(filled))
-        return Subgraph(self._entity, self._seed_times, nodes, edges)
+        return Subgraph(self._entity, self._seed_times, self._seen_until, nodes, edges)

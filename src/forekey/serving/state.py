@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from forekey.errors import ModelError, UnknownEntity, UnknownTask
 from forekey.graph import Snapshot, SnapshotStore, to_micros
-from forekey.inference import Predictor, chosen_classes, load_predictor
+from forekey.inference import Predictor, chosen_classes, load_predictor, past_for
 from forekey.project import Project
-from forekey.registry import Registry
+from forekey.registry import ModelVersion, Registry
 from forekey.schema import DType, did_you_mean
+from forekey.source import Source, open_source, with_inherited_times
 from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore
 from forekey.task import Task, TaskType, define_task
 
@@ -152,10 +153,20 @@ class ServingState:
         snapshot, champion = self.snapshot(), self.registry.champion(task)
         key = (task, champion.version, snapshot.id)
         with self._computing:
-            predictor = self._predictors.get(key) or load_predictor(champion, snapshot)
+            predictor = self._predictors.get(key) or self._bound(champion, task, snapshot)
         with self._lock:
             self._predictors = {k: p for k, p in self._predictors.items() if k[0] != task} | {key: predictor}
         return predictor, champion.version
+
+    def _bound(self, champion: ModelVersion, task: str, snapshot: Snapshot) -> Predictor:
+        """Bind a model to a snapshot; the database is asked only for past labels that embedding did not leave here."""
+        place, now = self.project.place("past"), [to_micros(snapshot.as_of)]
+        past = past_for(champion, self.task(task), self._source, snapshot, now, place)
+        return load_predictor(champion, snapshot, past)
+
+    def _source(self) -> Source:
+        config = self.project.config
+        return with_inherited_times(open_source(config.source, self.project.root), config)
 
     def _matrix(self, version: EmbeddingVersion) -> tuple[list[str], NDArray[np.float32]]:
         """Return all keys and unit vectors of a version, read once."""

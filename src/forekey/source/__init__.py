@@ -6,7 +6,7 @@ from forekey.source.inherited import with_inherited_times
 from forekey.source.keys import WHOLE_NUMBER, key_sql
 from forekey.source.overlay import configured_schema, unnamed_columns
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
-from forekey.source.relbench import relbench_project, relbench_tasks
+from forekey.source.relbench import read_manifest, relbench_project, relbench_tasks
 
 __all__ = [
     "PASSWORD_VARIABLE",
@@ -22,6 +22,7 @@ __all__ = [
     "normalize_url",
     "open_source",
     "password_of",
+    "read_manifest",
     "relbench_project",
     "relbench_tasks",
     "unnamed_columns",

@@ -3,6 +3,7 @@
 from forekey.query import TaskType
 from forekey.task.labels import SPLITS, Examples, LabelTable, multi_hot
 from forekey.task.metrics import Metrics, better, compute_metrics, default_metric
+from forekey.task.past import PastLabels, past_labels, remembered_past
 from forekey.task.restating import restating_columns
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
 from forekey.task.task import Task, define_task
@@ -13,6 +14,7 @@ __all__ = [
     "Examples",
     "LabelTable",
     "Metrics",
+    "PastLabels",
     "Task",
     "TaskType",
     "better",
@@ -20,7 +22,9 @@ __all__ = [
     "default_metric",
     "define_task",
     "multi_hot",
+    "past_labels",
     "plan_anchors",
+    "remembered_past",
     "restating_columns",
     "split_by_time",
 ]

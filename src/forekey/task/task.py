@@ -34,6 +34,8 @@ from forekey.source import Source
 from forekey.task.labels import SPLITS, Examples, LabelTable, micros_of, target_array, utc_micros
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
 
+_DEFAULT_WINDOW_DAYS = 30.0
+
 
 @dataclass(frozen=True)
 class Task:
@@ -58,6 +60,14 @@ class Task:
         days = self.config.horizon_days if isinstance(self.config, LabelTask) else None
         return anchor + timedelta(days=days) if days is not None else None
 
+    @property
+    def window_days(self) -> float:
+        """The length of what a label covers, in days: the natural unit to look back in; a month if nothing says."""
+        start = datetime(2001, 1, 1)
+        end = self.horizon_end(start)
+        days = (end - start) / timedelta(days=1) if end is not None else 0.0
+        return days if days > 0 else _DEFAULT_WINDOW_DAYS
+
     def plan(self, snapshot: Snapshot) -> AnchorPlan | None:
         """Return the anchors of a temporal query; None for static targets and ready-made labels."""
         if self.bound is None or self.bound.is_static:
@@ -76,6 +86,18 @@ class Task:
         if self.bound is None or self.bound.is_static:
             return snapshot.as_of
         return self._known_period(snapshot)[1]
+
+    def known_since(self, snapshot: Snapshot) -> datetime | None:
+        """Return the time of the first row of any table that the query aggregates; None if there is no row."""
+        found = []
+        for aggregation in self.bound.aggregations.values() if self.bound is not None else ():
+            times = snapshot.times(aggregation.table.name)
+            found += [int(times[0])] if times is not None and len(times) else []
+        return from_micros(min(found)) if found else None
+
+    def ready_made(self, source: Source) -> LabelTable:
+        """Return the labels of a task that brings them."""
+        return self._read_labels(source)
 
     def label_statement(self, snapshot: Snapshot) -> exp.Expression | None:
         """Return the SQL that makes the labels; None for ready-made ones."""

@@ -10,48 +10,42 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from forekey.features import AggregatePlan, FeatureStore, windowed_aggregates
-from forekey.graph import to_micros
+from forekey.graph import Snapshot
 from forekey.source import Source
-from forekey.task import Metrics, Task, TaskType, compute_metrics
+from forekey.task import Task, TaskType
 from forekey.training.evaluate import Resolved, as_numbers
 
 _BOOST_ROUNDS = 300
-_MAX_BOOST_ROWS = 200_000
 _MAX_BOOSTERS = 24
-_DEFAULT_WINDOW_DAYS = 30.0
 
 
 @dataclass(frozen=True)
 class BaselineData:
-    """What baselines learn from and are judged on: examples by split, and the classes that training saw."""
+    """What baselines learn from and are judged on: examples by split, with their pasts in numbers by ``names``.
+
+    ``classes`` are those that training saw, ``known_until`` (microseconds) is up to when labels are known.
+    """
 
     task: Task
     source: Source
-    features: FeatureStore
+    snapshot: Snapshot
     splits: dict[str, Resolved]
     classes: tuple[str, ...]
     known_until: int
+    names: tuple[str, ...]
 
 
 Baseline = Callable[[BaselineData], dict[str, NDArray[np.float64]] | None]
 
 
-def run_baselines(data: BaselineData, report: Callable[[str], None]) -> dict[str, dict[str, Metrics]]:
-    """Fit every baseline on the training labels; score each on validation and test."""
-    std = float(data.splits["train"].target.std()) if data.task.task_type is TaskType.REGRESSION else None
-    found: dict[str, dict[str, Metrics]] = {}
+def run_baselines(data: BaselineData, report: Callable[[str], None]) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Fit every baseline on the training labels; return the predictions of each for validation and test."""
+    found = {}
     for name, baseline in _BASELINES.items():
         report(f"baseline {name}")
         predictions = baseline(data)
-        if predictions is None:
-            continue
-        found[name] = {
-            split: compute_metrics(
-                data.task.task_type, data.splits[split].target, predicted, classes=data.classes, train_std=std
-            )
-            for split, predicted in predictions.items()
-        }
+        if predictions is not None:
+            found[name] = predictions
     return found
 
 
@@ -75,7 +69,7 @@ def last_value(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
     out = {}
     for split in ("val", "test"):
         wanted = data.splits[split].examples
-        place, labels = data.task.previous(data.source, data.features.snapshot, wanted, data.known_until)
+        place, labels = data.task.previous(data.source, data.snapshot, wanted, data.known_until)
         values = np.repeat(usual[None], len(wanted), axis=0)
         known = place >= 0
         before = labels[place[known]]
@@ -89,11 +83,44 @@ def last_value(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
     return out
 
 
+def entity_mean(data: BaselineData) -> dict[str, NDArray[np.float64]]:
+    """Predict the mean of the entity's own training labels, the usual for an entity without any."""
+    train, usual = data.splits["train"], _usual(data)
+    values = _as_columns(data, train.target)
+    _, place = np.unique(train.rows, return_inverse=True)
+    known = np.unique(train.rows)
+    means = np.stack([np.bincount(place, values[:, i]) / np.bincount(place) for i in range(values.shape[1])], axis=1)
+    out = {}
+    for split in ("val", "test"):
+        rows = data.splits[split].rows
+        at = np.minimum(np.searchsorted(known, rows), len(known) - 1)
+        found = np.where((known[at] == rows)[:, None], means[at], np.atleast_1d(usual))
+        out[split] = found[:, 0] if usual.ndim == 0 else found
+    return out
+
+
+def _as_columns(data: BaselineData, target: NDArray[Any]) -> NDArray[np.float64]:
+    if data.task.task_type is TaskType.MULTICLASS_CLASSIFICATION:
+        return np.asarray(target[:, None] == np.array(data.classes, dtype=object), np.float64)
+    return as_numbers(data.task.task_type, target, data.classes).reshape(len(target), -1)
+
+
+def lightgbm_columns(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
+    """Fit gradient-boosted trees on the entity's own columns and the calendar: one table, no history."""
+    return _lightgbm(
+        data, np.array([": " not in n and "label" not in n and not n.startswith("all ") for n in data.names])
+    )
+
+
 def lightgbm(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
-    """Fit gradient-boosted trees on the entity's columns and windowed aggregates of the tables that point at it."""
-    blocks = {split: _design(data, resolved) for split, resolved in data.splits.items()}
+    """Fit gradient-boosted trees on what an analyst would compute: columns, and aggregates one and two hops away."""
+    return _lightgbm(data, np.array(["label" not in n and " of newest " not in n for n in data.names]))
+
+
+def _lightgbm(data: BaselineData, chosen: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]] | None:
+    blocks = {s: r.history[:, chosen] for s, r in data.splits.items() if r.history is not None}
     target = {s: as_numbers(data.task.task_type, r.target, data.classes) for s, r in data.splits.items()}
-    if blocks["train"].shape[1] == 0:
+    if len(blocks) < len(target) or blocks["train"].shape[1] == 0:
         return None
     if target["train"].ndim == 1:
         return _boost(data, blocks, target)
@@ -117,31 +144,11 @@ def _boost(
     if len(np.unique(target["train"])) < 2:
         return None
     known = target["val"] >= 0 if data.classes else np.ones(len(target["val"]), bool)
-    rows = np.random.default_rng(0).permutation(len(target["train"]))[:_MAX_BOOST_ROWS]
-    train = gbm.Dataset(blocks["train"][rows], target["train"][rows])
+    train = gbm.Dataset(blocks["train"], target["train"])
     val = gbm.Dataset(blocks["val"][known], target["val"][known], reference=train)
     quiet: list[Callable[..., Any]] = [gbm.early_stopping(25, verbose=False)] if known.any() else []
     booster = gbm.train(_parameters(data), train, _BOOST_ROUNDS, valid_sets=[val] if quiet else None, callbacks=quiet)
     return {s: np.asarray(booster.predict(blocks[s]), np.float64) for s in ("val", "test")}
-
-
-def _design(data: BaselineData, resolved: Resolved) -> NDArray[np.float32]:
-    entity = data.task.entity.name
-    own = data.features.table(entity).take(data.features.snapshot.contents_at(entity, resolved.rows, resolved.times))
-    window = _window_days(data.task)
-    plan = AggregatePlan((window, 3 * window, None))
-    history, _ = windowed_aggregates(data.features.snapshot, entity, resolved.rows, resolved.times, plan)
-    return np.concatenate([own.numbers, own.codes.astype(np.float32), history], axis=1)
-
-
-def _window_days(task: Task) -> float:
-    """Return the length of the target's window in days: the natural unit to aggregate the past in."""
-    from datetime import datetime
-
-    start = datetime(2001, 1, 1)
-    end = task.horizon_end(start)
-    days = (to_micros(end) - to_micros(start)) / 86_400e6 if end is not None else 0.0
-    return days if days > 0 else _DEFAULT_WINDOW_DAYS
 
 
 def _parameters(data: BaselineData) -> dict[str, Any]:
@@ -162,4 +169,10 @@ def _parameters(data: BaselineData) -> dict[str, Any]:
             return {**shared, "objective": "l1", "metric": "l1"}
 
 
-_BASELINES: dict[str, Baseline] = {"constant": constant, "last_value": last_value, "lightgbm": lightgbm}
+_BASELINES: dict[str, Baseline] = {
+    "constant": constant,
+    "last_value": last_value,
+    "entity_mean": entity_mean,
+    "lightgbm_columns": lightgbm_columns,
+    "lightgbm": lightgbm,
+}

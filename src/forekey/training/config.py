@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from forekey.sampling import NeighborPlan
+from forekey.training.trees import TreePlan
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,8 @@ class TrainConfig:
 
     ``max_batches`` bounds the batches of an epoch; ``patience`` is how many epochs may pass without a better
     validation score before training stops; ``max_seconds`` bounds the whole loop (checked after each batch).
+    ``history`` adds pasts in numbers, for the network and for trees beside it; ``past_labels`` the labels that entities
+    had before.
     """
 
     preset: str = "normal"
@@ -28,6 +31,9 @@ class TrainConfig:
     max_batches: int = 200
     patience: int = 4
     max_seconds: float = 240.0
+    history: bool = True
+    past_labels: bool = True
+    trees: TreePlan = field(default_factory=TreePlan)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -41,6 +47,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "max_batches": 60,
         "patience": 2,
         "max_seconds": 40.0,
+        "trees": TreePlan(candidates=("bold",), boosters=1, learning_rate=0.06, rounds=500, patience=30),
     },
     "normal": {},
     "best": {
@@ -50,5 +57,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "max_batches": 400,
         "patience": 8,
         "max_seconds": 1800.0,
+        "trees": TreePlan(boosters=6, learning_rate=0.02, rounds=2500, patience=150),
     },
 }

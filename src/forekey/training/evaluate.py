@@ -10,22 +10,37 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.graph import Micros, Snapshot
-from forekey.inference import Predictor
+from forekey.inference import Predictions, Predictor
 from forekey.task import Examples, Metrics, Task, TaskType, compute_metrics, multi_hot
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Examples whose entity is in the snapshot: ``rows [n] int32``, ``times [n] int64``, labels, and their keys."""
+    """Examples whose entity is in the snapshot: ``rows [n] int32``, ``times [n] int64``, labels, and their keys.
+
+    ``seen_until [n] int64`` is up to when each may see the graph, where that is before its time; ``history`` are their
+    pasts in numbers, once computed.
+    """
 
     rows: NDArray[np.int32]
     times: Micros
     target: NDArray[Any]
     examples: Examples
     unknown: int
+    seen_until: Micros | None = None
+    history: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def only(self, keep: NDArray[Any]) -> Resolved:
+        """Return some of the examples."""
+        given = self.examples
+        weight = given.weight[keep] if given.weight is not None else None
+        kept = Examples(given.keys.take(pa.array(keep)), given.times[keep], given.target[keep], weight)
+        seen = self.seen_until[keep] if self.seen_until is not None else None
+        history = self.history[keep] if self.history is not None else None
+        return Resolved(self.rows[keep], self.times[keep], self.target[keep], kept, self.unknown, seen, history)
 
 
 def resolve_examples(snapshot: Snapshot, task: Task, examples: Examples) -> Resolved:
@@ -39,7 +54,14 @@ def resolve_examples(snapshot: Snapshot, task: Task, examples: Examples) -> Reso
 
 def evaluate_examples(predictor: Predictor, task: Task, resolved: Resolved, train_std: float | None = None) -> Metrics:
     """Predict each example at its own time and score the predictions."""
-    predicted, _ = predictor.predict(resolved.rows, resolved.times)
+    predicted, _ = predictor.predict(resolved.rows, resolved.times, resolved.seen_until, resolved.history)
+    return score(predictor, task, resolved, predicted, train_std)
+
+
+def score(
+    predictor: Predictor, task: Task, resolved: Resolved, predicted: Predictions, train_std: float | None = None
+) -> Metrics:
+    """Score predictions of some examples."""
     classes = predictor.transform.classes
     return compute_metrics(task.task_type, resolved.target, predicted, classes=classes, train_std=train_std)
 

@@ -61,7 +61,7 @@ def fit(
 ) -> list[Epoch]:
     """Train ``model`` in place and leave it with the parameters of its best epoch on validation."""
     started = time.perf_counter()
-    target = _targets(task.task_type, splits["train"], transform)
+    target = targets(task.task_type, splits["train"], transform)
     val = _subset(splits["val"], _MAX_VALIDATION)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     predictor = Predictor(model, features, config.neighbors, transform)
@@ -131,8 +131,12 @@ def _batches(
 
     def make(part: NDArray[np.int64]) -> tuple[GraphBatch, Tensor]:
         number = (config.seed << 20) + epoch
-        subgraph = sampler.sample(model.config.entity, train.rows[part], train.times[part], number)
-        return assemble(subgraph, tables), torch.from_numpy(part)
+        rows, times = train.rows[part], train.times[part]
+        seen = train.seen_until[part] if train.seen_until is not None else None
+        subgraph = sampler.sample(model.config.entity, rows, times, number, seen)
+        # Pasts of very many examples are computed as they come.
+        history = train.history[part] if train.history is not None else features.history(rows, times, seen)
+        return assemble(subgraph, tables, history), torch.from_numpy(part)
 
     yield from _ahead(make, parts)
 
@@ -153,8 +157,9 @@ def _ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def _targets(task_type: TaskType, train: Resolved, transform: OutputTransform) -> Tensor:
-    numbers = as_numbers(task_type, train.target, transform.classes)
+def targets(task_type: TaskType, examples: Resolved, transform: OutputTransform) -> Tensor:
+    """Return what raw outputs should be: classes by their place, 0 and 1, standardised numbers."""
+    numbers = as_numbers(task_type, examples.target, transform.classes)
     if task_type is TaskType.MULTICLASS_CLASSIFICATION:
         return torch.from_numpy(numbers.astype(np.int64))
     return torch.from_numpy(((numbers - transform.center) / transform.scale).astype(np.float32))
@@ -179,6 +184,4 @@ def _subset(resolved: Resolved, most: int) -> Resolved:
     if len(resolved) <= most:
         return resolved
     chosen = np.sort(np.random.default_rng(0).permutation(len(resolved))[:most])
-    return Resolved(
-        resolved.rows[chosen], resolved.times[chosen], resolved.target[chosen], resolved.examples, resolved.unknown
-    )
+    return resolved.only(chosen)

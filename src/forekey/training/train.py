@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from forekey import __version__
 from forekey.errors import TaskError
-from forekey.features import FeatureStore, fit_features
-from forekey.graph import Snapshot, from_micros, to_micros
-from forekey.inference import OutputTransform, Predictor
+from forekey.features import FeatureStore, fit_features, fit_history
+from forekey.graph import Micros, Snapshot, from_micros, to_micros
+from forekey.inference import FinalStage, OutputTransform, Predictor, Trees, predictions_from
 from forekey.nn import GraphModel, ModelConfig, RelationSpec, TableSpec
 from forekey.registry import ModelVersion, Registry
 from forekey.sampling import relations_of
 from forekey.source import Source
-from forekey.task import LabelTable, Task, TaskType, default_metric
+from forekey.task import LabelTable, Task, TaskType, default_metric, past_labels
 from forekey.training.baselines import BaselineData, run_baselines
 from forekey.training.config import TrainConfig
-from forekey.training.evaluate import Resolved, evaluate_examples, resolve_examples
-from forekey.training.loop import Epoch, fit
+from forekey.training.evaluate import Resolved, resolve_examples
+from forekey.training.final import Validation, choose_final
+from forekey.training.judged import MODEL, NETWORK, TREES, Judged
+from forekey.training.loop import Epoch, fit, targets
 from forekey.training.report import TrainReport
+from forekey.training.trees import TreeData, fit_trees
+
+Aging = Callable[[str, Micros], Micros]
+"""Given a split and the times of its examples, up to when each sees the graph."""
 
 Progress = Callable[[str], None]
 
 
 _MAX_CLASSES = 1000
+_MAX_PAST_NUMBERS = 100_000_000  # 400 MB: of more training examples, pasts are computed batch by batch
+_SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,11 @@ class _Data:
     features: FeatureStore
     cutoff: int
 
+    @property
+    def train_std(self) -> float | None:
+        numbers = self.transform.task_type is TaskType.REGRESSION
+        return float(self.splits["train"].target.std()) if numbers else None
+
 
 def train_task(
     task: Task,
@@ -51,38 +66,65 @@ def train_task(
     config: TrainConfig,
     *,
     baselines: bool = True,
+    aging: Aging | None = None,
     progress: Progress = lambda _: None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> tuple[ModelVersion, TrainReport]:
-    """Train, score on validation and test, hold against baselines, and register the version."""
+    """Train, score on validation and test, hold against baselines, and register the version.
+
+    ``aging`` says up to when each example may see the graph, where data come late or end before what is predicted.
+    """
     started = time.perf_counter()
     default_metric(task.task_type)
     progress("making labels")
-    data = _prepare(task, snapshot, source)
+    data = _prepare(task, snapshot, source, config, aging)
     progress(f"training on {len(data.splits['train']):,} examples")
     torch.manual_seed(config.seed)
     model = GraphModel(_model_config(task, snapshot, data, config))
     history = fit(model, data.features, task, data.splits, data.transform, config, on_epoch)
     predictor = Predictor(model, data.features, config.neighbors, data.transform)
+    known = data.splits
+    learnt = _with_pasts(data) if config.history else None
+    trees = None
+    if learnt is not None:
+        progress("growing trees")
+        trees = _grow(data, learnt, config)
     progress("evaluating")
-    std = float(data.splits["train"].target.std()) if task.task_type is TaskType.REGRESSION else None
-    metrics = {s: evaluate_examples(predictor, task, data.splits[s], std) for s in ("val", "test")}
-    held_against = {}
-    if baselines:
-        until = to_micros(snapshot.as_of)
-        held_against = run_baselines(
-            BaselineData(task, source, data.features, data.splits, data.transform.classes, until), progress
+    raw = {s: predictor.network(r.rows, r.times, r.seen_until, r.history)[0] for s, r in known.items() if s != "train"}
+    final = FinalStage()
+    if learnt is not None and known["val"].history is not None:
+        final = choose_final(
+            Validation(task.task_type, raw["val"], known["val"].history, _goal(data, known["val"])), trees
         )
-    manifest = _manifest(task, snapshot, data, model, config, metrics)
-    manifest |= {"baselines": held_against, "history": [e.to_dict() for e in history]}
+    predictor = Predictor(model, data.features, config.neighbors, data.transform, final)
+    judged = Judged.of(task, data.splits, data.transform.classes, data.train_std)
+    for split in ("val", "test"):
+        past = known[split].history
+        judged.add(MODEL, split, predictor.conclude(raw[split], past))
+        if trees is not None and past is not None:
+            judged.add(NETWORK, split, predictions_from(raw[split], data.transform))
+            judged.add(TREES, split, predictions_from(trees.raw(past), data.transform))
+    if baselines:
+        until, names = to_micros(snapshot.as_of), data.features.spec.scale.names if data.features.spec.scale else ()
+        splits = {**known, "train": learnt} if learnt is not None else known
+        held_against = BaselineData(task, source, snapshot, splits, data.transform.classes, until, names)
+        for name, predictions in run_baselines(held_against, progress).items():
+            for split, predicted in predictions.items():
+                judged.add(name, split, predicted)
+    manifest = _manifest(task, snapshot, data, model, config)
+    manifest |= {**judged.to_dict(), "final": final.to_dict(), "history": [e.to_dict() for e in history]}
+    manifest["importance"] = _importance(data, trees)
     manifest["seconds"] = round(time.perf_counter() - started, 2)
-    version = registry.register(task.name, manifest, data.features.spec.to_dict(), lambda path: _save(model, path))
+    plots = judged.plots()
+    version = registry.register(
+        task.name, manifest, data.features.spec.to_dict(), lambda path: _save(model, final, plots, path)
+    )
     return version, TrainReport.from_version(version)
 
 
-def _prepare(task: Task, snapshot: Snapshot, source: Source) -> _Data:
+def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig, aging: Aging | None) -> _Data:
     labels = task.labels(source, snapshot)
-    splits = {name: resolve_examples(snapshot, task, labels.split(name)) for name in ("train", "val", "test")}
+    splits = {name: resolve_examples(snapshot, task, labels.split(name)) for name in _SPLITS}
     for name in ("train", "val"):
         if len(splits[name]) == 0:
             dropped = ", ".join(f"{n:,} {reason}" for reason, n in labels.dropped.items() if n) or "none were dropped"
@@ -90,11 +132,82 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source) -> _Data:
                 f"Task '{task.name}' has no {name} examples ({dropped}). See `forekey sql {task.name}`; "
                 "loosen WHERE, or choose another window."
             )
+    if aging is not None:
+        splits = {name: replace(r, seen_until=aging(name, r.times)) for name, r in splits.items()}
     transform = _transform(task, splits["train"])
     # Nothing newer than the newest training anchor may shape what the model is fed.
     cutoff = int(splits["train"].times.max())
     spec = fit_features(snapshot, cutoff, task.hidden)
-    return _Data(labels, splits, transform, FeatureStore(snapshot, spec), cutoff)
+    past = None
+    if config.history:
+        moments = {int(t) for r in splits.values() for t in np.unique(r.times)}
+        if config.past_labels:
+            past = past_labels(task, source, snapshot, moments, transform.classes)
+            past = past if past is not None and len(past.values) else None
+        entity, window = task.entity.name, task.window_days
+        history = fit_history(snapshot, entity, cutoff, window, task.hidden, past_labels=past is not None)
+        spec = replace(spec, history=history)
+    data = _Data(labels, splits, transform, FeatureStore(snapshot, spec, past), cutoff)
+    return _describe_pasts(data) if config.history else data
+
+
+def _describe_pasts(data: _Data) -> _Data:
+    """Compute the pasts of all examples, of training examples as many as fit in memory, and how to scale them."""
+    features, splits = data.features, dict(data.splits)
+    for name in ("val", "test"):
+        splits[name] = replace(splits[name], history=_pasts(features, splits[name]))
+    described = replace(data, splits=splits)
+    learnt = _with_pasts(described)
+    assert learnt.history is not None
+    features.learn_scale(learnt.history)
+    if len(learnt) == len(splits["train"]):
+        splits["train"] = learnt
+    return described
+
+
+def _with_pasts(data: _Data) -> Resolved:
+    """Return the training examples with their pasts, or, of very many, a random part of them."""
+    train = data.splits["train"]
+    if train.history is not None:
+        return train
+    val = data.splits["val"].history
+    width = val.shape[1] if val is not None else 1
+    most = max(_MAX_PAST_NUMBERS // max(width, 1), 1)
+    if len(train) > most:
+        train = train.only(np.sort(np.random.default_rng(0).permutation(len(train))[:most]))
+    return replace(train, history=_pasts(data.features, train))
+
+
+def _pasts(features: FeatureStore, examples: Resolved) -> NDArray[np.float32] | None:
+    return features.history(examples.rows, examples.times, examples.seen_until)
+
+
+def _goal(data: _Data, examples: Resolved) -> NDArray[np.float64]:
+    return targets(data.transform.task_type, examples, data.transform).numpy().astype(np.float64)
+
+
+def _grow(data: _Data, learnt: Resolved, config: TrainConfig) -> Trees | None:
+    val = data.splits["val"]
+    assert learnt.history is not None
+    assert val.history is not None
+    return fit_trees(
+        data.transform.task_type,
+        len(data.transform.classes),
+        TreeData(learnt.history, _goal(data, learnt), learnt.examples.weight),
+        TreeData(val.history, _goal(data, val)),
+        config.trees,
+        config.seed,
+        torch.get_num_threads(),
+    )
+
+
+def _importance(data: _Data, trees: Trees | None) -> dict[str, float]:
+    """Return the numbers of the past that the trees gained most from, and their shares."""
+    scale = data.features.spec.scale
+    if trees is None or scale is None:
+        return {}
+    shares = trees.importance()
+    return {scale.names[i]: round(float(shares[i]), 4) for i in np.argsort(-shares)[:30] if shares[i] > 0}
 
 
 def _transform(task: Task, train: Resolved) -> OutputTransform:
@@ -128,13 +241,18 @@ def _model_config(task: Task, snapshot: Snapshot, data: _Data, config: TrainConf
         for r in relations_of(snapshot.schema)
     )
     return ModelConfig(
-        task.entity.name, tables, relations, plan.hops, config.channels, data.transform.outputs, config.dropout
+        task.entity.name,
+        tables,
+        relations,
+        plan.hops,
+        config.channels,
+        data.transform.outputs,
+        config.dropout,
+        2 * len(data.features.spec.scale.names) if data.features.spec.scale is not None else 0,
     )
 
 
-def _manifest(
-    task: Task, snapshot: Snapshot, data: _Data, model: GraphModel, config: TrainConfig, metrics: dict[str, Any]
-) -> dict[str, Any]:
+def _manifest(task: Task, snapshot: Snapshot, data: _Data, model: GraphModel, config: TrainConfig) -> dict[str, Any]:
     """Return the version's lineage: everything it was made from."""
     return {
         "task_type": str(task.task_type),
@@ -153,10 +271,9 @@ def _manifest(
         "parameters": sum(p.numel() for p in model.parameters()),
         "neighbors": config.neighbors.to_dict(),
         "output": data.transform.to_dict(),
-        "metrics": metrics,
         "default_metric": default_metric(task.task_type)[0],
         "notes": _notes(task),
-        "train_std": float(data.splits["train"].target.std()) if task.task_type is TaskType.REGRESSION else None,
+        "train_std": data.train_std,
     }
 
 
@@ -167,5 +284,8 @@ def _notes(task: Task) -> list[str]:
     return []
 
 
-def _save(model: GraphModel, path: Path) -> None:
+def _save(model: GraphModel, final: FinalStage, plots: dict[str, Any], path: Path) -> None:
     torch.save(model.state_dict(), path)
+    if final.trees is not None:
+        final.trees.save(path.parent)
+    (path.parent / "plots.json").write_text(json.dumps(plots), encoding="utf-8")

@@ -1,0 +1,112 @@
+"""Choosing the last stage on validation: how much the network counts beside the trees, and the calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forekey.inference import Calibration, FinalStage, Raw, Trees
+from forekey.task import TaskType
+
+_SHARES = np.linspace(0.0, 1.0, 11)
+_FOLDS = 5
+_MIN_CALIBRATION = 50
+_MIN_ISOTONIC = 2_000
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the last stage is chosen on: the network's raw outputs, pasts, and targets in the form of raw outputs.
+
+    ``target`` is 0 or 1 (one column per class for sets), a class's place, or standardised numbers.
+    """
+
+    task_type: TaskType
+    network: Raw
+    history: NDArray[np.float32]
+    target: NDArray[np.float64]
+
+
+def choose_final(known: Validation, trees: Trees | None) -> FinalStage:
+    """Return the blend with the least loss on validation, calibrated there."""
+    if len(known.target) == 0:
+        return FinalStage()
+    final = FinalStage()
+    if trees is not None:
+        # Both ends once; everything between is a mixture of the two.
+        ends = [FinalStage(s, trees).blend(known.network, known.history, known.task_type) for s in (1.0, 0.0)]
+        losses = [mean_loss(known.task_type, s * ends[0] + (1 - s) * ends[1], known.target) for s in _SHARES]
+        share = float(round(_SHARES[int(np.argmin(losses))], 2))
+        final = FinalStage(share, trees if share < 1.0 else None)
+    raw = final.blend(known.network, known.history, known.task_type)
+    return replace(final, calibration=choose_calibration(known.task_type, raw, known.target))
+
+
+def mean_loss(task_type: TaskType, raw: Raw, target: NDArray[np.float64]) -> float:
+    """Return the mean log loss, or the mean absolute error of numbers."""
+    match task_type:
+        case TaskType.BINARY_CLASSIFICATION:
+            return float(np.mean(np.logaddexp(0.0, raw[:, 0]) - target * raw[:, 0]))
+        case TaskType.MULTILABEL_CLASSIFICATION:
+            return float(np.mean(np.logaddexp(0.0, raw) - target * raw))
+        case TaskType.MULTICLASS_CLASSIFICATION:
+            seen = target >= 0
+            if not seen.any():
+                return 0.0
+            logs = raw[seen] - np.logaddexp.reduce(raw[seen], axis=1)[:, None]
+            return float(-np.mean(logs[np.arange(len(logs)), target[seen].astype(np.int64)]))
+        case _:
+            return float(np.mean(np.abs(raw - target.reshape(len(raw), -1))))
+
+
+def choose_calibration(task_type: TaskType, raw: Raw, target: NDArray[np.float64]) -> Calibration:
+    """Return the calibration with the least log loss on parts of the validation set that it was not fitted on."""
+    kinds = {
+        TaskType.BINARY_CLASSIFICATION: ["none", "temperature", "platt", "isotonic"],
+        TaskType.MULTICLASS_CLASSIFICATION: ["none", "temperature"],
+        TaskType.MULTILABEL_CLASSIFICATION: ["none", "temperature"],
+    }.get(task_type, [])
+    if not kinds or len(target) < _MIN_CALIBRATION or len(np.unique(target)) < 2:
+        return Calibration()
+    if len(target) < _MIN_ISOTONIC:
+        kinds = [k for k in kinds if k != "isotonic"]
+    fold = np.random.default_rng(0).permutation(len(target)) % _FOLDS
+    losses = dict.fromkeys(kinds, 0.0)
+    for kind in kinds:
+        for f in range(_FOLDS):
+            fitted = _calibrate(kind, task_type, raw[fold != f], target[fold != f])
+            losses[kind] += mean_loss(task_type, fitted.apply(raw[fold == f]), target[fold == f])
+    return _calibrate(min(kinds, key=losses.__getitem__), task_type, raw, target)
+
+
+def _calibrate(kind: str, task_type: TaskType, raw: Raw, target: NDArray[np.float64]) -> Calibration:
+    if kind == "none":
+        return Calibration()
+    if kind == "isotonic":
+        return _isotonic(raw[:, 0], target)
+    from scipy.optimize import minimize
+
+    def loss(x: NDArray[np.float64]) -> float:
+        shift = x[1] if kind == "platt" else 0.0
+        return mean_loss(task_type, raw * np.exp(x[0]) + shift, target)
+
+    found = minimize(loss, np.zeros(2 if kind == "platt" else 1), method="Nelder-Mead").x
+    return Calibration(float(np.exp(found[0])), float(found[1]) if kind == "platt" else 0.0)
+
+
+def _isotonic(raw: NDArray[np.float64], target: NDArray[np.float64]) -> Calibration:
+    """Return a monotone line through the blocks of an isotonic fit: their mean logits, and what these should be."""
+    from sklearn.isotonic import IsotonicRegression
+
+    fitted = IsotonicRegression(out_of_bounds="clip").fit_transform(raw, target)
+    values, place = np.unique(fitted, return_inverse=True)
+    counts = np.bincount(place)
+    centers = np.bincount(place, raw) / counts
+    # A block of all or none is no certainty: half an example to either side (Jeffreys).
+    shares = (np.bincount(place, target) + 0.5) / (counts + 1.0)
+    logits = np.maximum.accumulate(np.log(shares / (1.0 - shares)))
+    if len(values) < 2:
+        return Calibration()
+    return Calibration(knots=tuple(zip(centers.tolist(), logits.tolist(), strict=True)))

@@ -1,0 +1,161 @@
+"""What was known of earlier labels: as many windows as were over, each on the grid of the moment that asks."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from forekey import pipeline
+from forekey.graph import to_micros
+from forekey.project import LabelTask, Project
+from forekey.task import PastLabels, TaskType, define_task, past_labels, remembered_past
+from forekey.task.past import WINDOWS
+
+SPEND = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id"
+
+
+def gathered(project: Project, pql: str, moments: list[datetime], classes: tuple[str, ...] = ()) -> PastLabels:
+    current = pipeline.snapshots(project).current()
+    task = pipeline.find_task(project, current.schema, pql)
+    with pipeline._source(project) as source:
+        found = past_labels(task, source, current, [to_micros(m) for m in moments], classes)
+    assert found is not None
+    return found
+
+
+def described(past: PastLabels, moment: datetime, seen: datetime | None = None) -> dict[str, np.ndarray]:
+    rows = np.arange(past.rows, dtype=np.int32)
+    times = np.full(len(rows), to_micros(moment))
+    block, names = past.describe(rows, times, np.full(len(rows), to_micros(seen or moment)))
+    return dict(zip(names, block.T, strict=True))
+
+
+def sums(project: Project, end: datetime) -> np.ndarray:
+    """Return each customer's spend in the 30 days up to ``end``, computed by hand."""
+    start = end - timedelta(days=30)
+    with duckdb.connect(str(project.root / "shop.duckdb"), read_only=True) as connection:
+        rows = connection.execute(
+            "SELECT c.customer_id, coalesce(sum(o.amount) FILTER (placed_at > ? AND placed_at <= ?), 0) "
+            "FROM customers c LEFT JOIN orders o USING (customer_id) GROUP BY ALL",
+            [start, end],
+        ).fetchall()
+    by_key = dict(rows)
+    keys = pipeline.snapshots(project).current().keys("customers").to_pylist()
+    return np.array([by_key[k] for k in keys], np.float64)
+
+
+def test_the_newest_label_is_that_of_the_window_just_over(shop_project: Project) -> None:
+    moment = datetime(2024, 7, 1)
+    told = described(gathered(shop_project, SPEND, [moment]), moment)
+    np.testing.assert_allclose(told["label 1 before"], sums(shop_project, moment), rtol=1e-5)
+    np.testing.assert_allclose(told["label 2 before"], sums(shop_project, moment - timedelta(days=30)), rtol=1e-5)
+    assert (told["days since a label"] == 0).all()
+    three = np.stack([told[f"label {k} before"] for k in (1, 2, 3)])
+    assert (told["labels known"] > 3).all()
+    assert ((three.min(axis=0) >= 0) | np.isnan(three.min(axis=0))).all()
+
+
+def test_a_label_is_known_when_its_window_is_over_and_not_before(shop_project: Project) -> None:
+    moment = datetime(2024, 7, 1)
+    past = gathered(shop_project, SPEND, [moment])
+    aged = described(past, moment, moment - timedelta(microseconds=1))
+    fresh = described(past, moment)
+    assert (aged["labels known"] == fresh["labels known"] - 1).all()
+    np.testing.assert_array_equal(aged["label 1 before"], fresh["label 2 before"])
+    assert (aged["days since a label"] == 30).all()
+
+
+def test_moments_that_are_not_whole_windows_apart_do_not_hear_of_each_other_s_labels(shop_project: Project) -> None:
+    first, second = datetime(2024, 7, 1), datetime(2024, 7, 12)
+    both = gathered(shop_project, SPEND, [first, second])
+    for moment in (first, second):
+        alone = described(gathered(shop_project, SPEND, [moment]), moment)
+        together = described(both, moment)
+        for name, values in alone.items():
+            np.testing.assert_array_equal(values, together[name])
+
+
+def test_moments_on_one_grid_share_its_labels(shop_project: Project) -> None:
+    moments = [datetime(2024, 7, 1) - timedelta(days=30 * k) for k in range(4)]
+    shared, alone = gathered(shop_project, SPEND, moments), gathered(shop_project, SPEND, moments[:1])
+    assert len(shared.values) == len(alone.values)
+    assert set(shared.grids.tolist()) == {0}
+    with pytest.raises(ValueError, match="not gathered"):
+        described(shared, datetime(2024, 7, 2))
+
+
+def test_before_the_first_window_there_is_nothing_to_tell(shop_project: Project) -> None:
+    moment = datetime(2024, 1, 5)
+    told = described(gathered(shop_project, SPEND, [moment]), moment)
+    assert (told["labels known"] == 0).all()
+    assert np.isnan(told["label 1 before"]).all()
+
+
+def test_at_most_a_year_or_so_of_windows_is_looked_at(shop_project: Project) -> None:
+    weekly = "PREDICT COUNT(orders.*, 0, 7, days) FOR EACH customers.customer_id"
+    moment = datetime(2024, 12, 1)
+    told = described(gathered(shop_project, weekly, [moment]), moment)
+    assert (told["labels known"] == WINDOWS).all()
+
+
+def test_classes_are_told_apart(shop_project: Project) -> None:
+    query = "PREDICT FIRST(orders.channel, 0, 30, days) FOR EACH customers.customer_id"
+    moment = datetime(2024, 7, 1)
+    told = described(gathered(shop_project, query, [moment], ("web", "app", "shop")), moment)
+    newest = np.stack([told[f"label 1 before = {c}"] for c in ("web", "app", "shop")])
+    known = np.isfinite(newest[0])
+    assert known.any()
+    assert (newest[:, known].sum(axis=0) == 1).all()
+
+
+def test_ready_made_labels_are_known_after_their_horizon(shop_project: Project, tmp_path: Path) -> None:
+    times = [datetime(2024, 3, 1), datetime(2024, 4, 1), datetime(2024, 5, 1)]
+    pq.write_table(pa.table({"customer": [1, 1, 2], "at": times, "y": [1.0, 0.0, 1.0]}), tmp_path / "labels.parquet")
+    config = LabelTask.model_validate(
+        {
+            "labels": str(tmp_path / "labels.parquet"),
+            "entity": {"column": "customer", "key": "customers.customer_id"},
+            "time": "at",
+            "target": "y",
+            "task_type": "binary_classification",
+            "horizon_days": 30,
+        }
+    )
+    current = pipeline.snapshots(shop_project).current()
+    task = define_task("ready", shop_project, current.schema, config)
+    with pipeline._source(shop_project) as source:
+        past = past_labels(task, source, current, [], ())
+    assert past is not None
+    one, two = current.lookup("customers", [1, 2])
+    told = described(past, datetime(2024, 5, 1))
+    assert told["labels known"][[one, two]].tolist() == [2, 0]
+    assert told["label 1 before"][one] == 0.0
+    assert told["days since a label that is not 0"][one] == 31
+    assert described(past, datetime(2024, 4, 30))["labels known"][one] == 1
+    assert task.task_type is TaskType.BINARY_CLASSIFICATION
+
+
+def test_labels_gathered_once_are_read_from_their_file(shop_project: Project, tmp_path: Path) -> None:
+    current = pipeline.snapshots(shop_project).current()
+    task = pipeline.find_task(shop_project, current.schema, SPEND)
+    moment = datetime(2024, 7, 1)
+    asked: list[int] = []
+
+    def opened():  # type: ignore[no-untyped-def]
+        asked.append(1)
+        return pipeline._source(shop_project)
+
+    ways = [remembered_past(task, opened, current, [to_micros(moment)], (), tmp_path) for _ in range(2)]
+    assert len(asked) == 1
+    one, two = (described(p, moment) for p in ways if p is not None)
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name])
+    next(tmp_path.glob("*.npz")).write_bytes(b"cut short")
+    assert remembered_past(task, opened, current, [to_micros(moment)], (), tmp_path) is not None
+    assert len(asked) == 2
