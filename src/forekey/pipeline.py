@@ -13,14 +13,14 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forekey.errors import ProjectError, TaskError
+from forekey.errors import PQLError, ProjectError, SourceError, TaskError
 from forekey.project import (
     CONFIG_NAME,
     Config,
@@ -91,6 +91,9 @@ def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, fo
     own_url = normalize_url(substitute(url, "The source"), Path.cwd(), root)
     with open_source(own_url, root) as source:
         inference = infer_schema(source)
+    if not inference.schema.tables:
+        where = without_secret(own_url)
+        raise SourceError(f"'{where}' has no tables that can be read. Name the right database, or the right schema.")
     official, as_of = relbench_project(own_url, root)
     kept_url = url if "${" in url else without_secret(own_url)
     if kept_url != own_url and password_of(own_url):
@@ -105,6 +108,19 @@ def snapshot(
     project: Project, *, full: bool = False, as_of: datetime | None = None, listener: Listener = SILENT
 ) -> Snapshot:
     """Build or update the graph, and publish it."""
+    built = _build(project, full=full, as_of=as_of, listener=listener)
+    snapshots(project).prune(KEPT_SNAPSHOTS)
+    return built
+
+
+def _build(
+    project: Project,
+    *,
+    full: bool = False,
+    as_of: datetime | None = None,
+    publish: bool = True,
+    listener: Listener = SILENT,
+) -> Snapshot:
     from forekey.graph import ReadSettings, build_snapshot
 
     store = snapshots(project)
@@ -117,11 +133,17 @@ def snapshot(
             name: ReadSettings(table.lookback_days, table.updated_at, table.deleted_at, table.watermark)
             for name, table in project.config.tables.items()
         }
-        built = build_snapshot(
-            source, schema, store, as_of=moment, full=full, settings=settings, gone=gone, progress=listener.step
+        return build_snapshot(
+            source,
+            schema,
+            store,
+            as_of=moment,
+            full=full,
+            settings=settings,
+            gone=gone,
+            progress=listener.step,
+            publish=publish,
         )
-    store.prune(KEPT_SNAPSHOTS)
-    return built
 
 
 def compare_snapshots(project: Project, before: str, after: str) -> Difference:
@@ -133,15 +155,21 @@ def compare_snapshots(project: Project, before: str, after: str) -> Difference:
 
 
 def check(project: Project) -> Integrity:
-    """Judge keys, foreign keys, times and leak risks from the newest snapshot, built if there is none."""
-    from forekey.graph import Finding, check_integrity, check_times
+    """Judge keys, foreign keys, times and leak risks of the database as it is now, by what forekey.yaml says.
+
+    The files of the newest snapshot are held against their hashes; then every row is read again, and the snapshot that
+    this would give is judged. Nothing is published.
+    """
+    from forekey.graph import Finding, Integrity, check_integrity, check_times
     from forekey.source import unnamed_columns
     from forekey.task import restating_columns
 
-    current = snapshots(project).current_or_none() or snapshot(project)
-    current.verify()
+    newest = snapshots(project).current_or_none()
+    if newest is not None:
+        newest.verify()
+    current = _build(project, full=True, publish=False)
     found = check_integrity(current)
-    more: list[Finding] = []
+    errors, more = list(found.errors), list(found.warnings)
     with _source(project) as source:
         more += check_times(source, current.schema)
         more += [
@@ -149,13 +177,17 @@ def check(project: Project) -> Integrity:
             for t, c in unnamed_columns(source, project.config)
         ]
         for name in project.config.tasks:
-            task = find_task(project, current.schema, name)
+            try:
+                task = find_task(project, current.schema, name)
+            except (PQLError, TaskError) as error:
+                errors.append(Finding(f"tasks.{name}", str(error).splitlines()[0], "Mend the task in forekey.yaml."))
+                continue
             try:
                 examples = task.labels(source, current).split("train")
             except TaskError:
                 continue  # without labels there is nothing to restate; `forekey sql` says why there are none
             more += restating_columns(task, current, examples)
-    return replace(found, warnings=(*found.warnings, *more))
+    return Integrity(tuple(errors), tuple(more))
 
 
 @dataclass(frozen=True)

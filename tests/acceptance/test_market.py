@@ -22,6 +22,7 @@ EVERY_REFERENCE = {
     "order_lines.order_id->orders",
     "order_lines.product_id->products",
     "orders.billing_address_id->addresses",
+    "orders.coupon_code->coupons",
     "orders.customer_id->customers",
     "orders.shipping_address_id->addresses",
     "payments.order->orders",
@@ -75,6 +76,9 @@ def test_what_was_planted_is_counted(project: Project, market: Market) -> None:
     assert tables["order_lines"]["quarantined"] == {"no time": planted["lines of orders that are gone"]}
     assert edges(snapshot)["payments.order->orders"]["orphans"] == planted["payments of unknown orders"]
     assert edges(snapshot)["sessions.customer_id->customers"]["null_keys"] == planted["anonymous sessions"]
+    assert tables["coupons"]["quarantined"] == {"duplicate key": planted["repeated coupons"]}
+    assert all(planted.values())
+    assert edges(snapshot)["orders.coupon_code->coupons"]["orphans"] == 0
     assert edges(snapshot)["reviews.product_id->products"]["orphans"] == 0
     assert edges(snapshot)["events.session_id->sessions"]["orphans"] == 0
     if "returns.order_id, line_no->order_lines" in edges(snapshot):

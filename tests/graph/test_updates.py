@@ -205,10 +205,54 @@ def test_a_new_column_is_named_and_only_its_table_read_whole(project: Project) -
     after = project.build(tables, schema)
     assert after.manifest["changes"] == ["customers: column 'vip' added"]
     assert after.manifest["read"] == {"customers": "full", "orders": "new rows", "lines": "full"}
-    assert after.id == project.scratch(tables, schema).id
+    scratch = project.scratch(tables, schema)
+    assert after.rows("customers").equals(scratch.rows("customers"))
+    before = after.rows_at("customers", after.manifest["as_of"] - 1)
+    assert before.column("vip").to_pylist() == [None, None]
+    assert scratch.rows_at("customers", after.manifest["as_of"] - 1).column("vip").to_pylist() == [True, False]
     back = project.build(shop())
     assert back.manifest["changes"] == ["customers: column 'vip' dropped"]
-    assert back.id == project.scratch(shop()).id
+    assert back.rows("customers").equals(project.scratch(shop()).rows("customers"))
+
+
+def test_former_contents_stay_when_the_key_changes_its_type(project: Project) -> None:
+    project.build(shop())
+    moved = shop()
+    moved["customers"] = moved["customers"].set_column(1, "region", pa.array(["x", "y"]))
+    seen = project.build(moved)
+    assert seen.versions("customers") is not None
+    texts = dict(moved)
+    keys = moved["customers"].column("customer_id")
+    texts["customers"] = moved["customers"].set_column(0, "customer_id", keys.cast(pa.string()))
+    columns = tuple(
+        replace(c, dtype=DType.TEXT) if c.name == "customer_id" else c for c in SHOP_SCHEMA.table("customers").columns
+    )
+    customers = replace(SHOP_SCHEMA.table("customers"), columns=columns)
+    schema = Schema(tuple(customers if t.name == "customers" else t for t in SHOP_SCHEMA.tables))
+    after = project.build(texts, schema)
+    past = after.rows_at("customers", seen.manifest["as_of"] - 1).column("region").to_pylist()
+    assert past == shop()["customers"].column("region").to_pylist()
+    assert after.rows("customers").column("region").to_pylist() == ["x", "y"]
+
+
+def test_a_full_build_ends_where_the_data_end(project: Project) -> None:
+    late = shop()
+    extra = late["orders"].slice(0, 1).set_column(0, "order_id", pa.array([777]))
+    place = extra.column_names.index("placed_at")
+    extra = extra.set_column(place, "placed_at", pa.array([START + timedelta(days=400)], pa.timestamp("us")))
+    project.build({**late, "orders": pa.concat_tables([late["orders"], extra])})
+    assert project.build(shop()).as_of > project.scratch(shop()).as_of
+    assert project.build(shop(), full=True).as_of == project.scratch(shop()).as_of
+
+
+def test_what_the_source_got_and_nobody_named_is_told(project: Project) -> None:
+    project.build(shop())
+    more = {**shop(), "extras": pa.table({"id": [1]})}
+    more["customers"] = more["customers"].append_column("vip", pa.array([True, False]))
+    assert project.build(more).manifest["changes"] == [
+        "customers: column 'vip' added in the source; forekey.yaml does not name it",
+        "table 'extras' added in the source; forekey.yaml does not name it",
+    ]
 
 
 def test_a_changed_key_makes_all_who_refer_to_it_be_read_whole(project: Project) -> None:

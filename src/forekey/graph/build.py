@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from forekey import __version__
 from forekey.errors import SnapshotError
-from forekey.graph.changes import schema_changes
+from forekey.graph.changes import late_columns, schema_changes, unnamed
 from forekey.graph.clock import in_utc, to_micros, utc_now
 from forekey.graph.draft import ROW_BLOCK, Draft, RowBlock, put_rows, read_rows, read_sketch
 from forekey.graph.edges import put_edge
@@ -47,20 +47,24 @@ def build_snapshot(
     settings: Mapping[str, ReadSettings] | None = None,
     gone: Sequence[tuple[str, str]] = (),
     progress: Progress = lambda _: None,
+    publish: bool = True,
 ) -> Snapshot:
     """Build and publish a snapshot of the source as of a time (default: the newest time that is not in the future).
 
     Where there is a snapshot of the same source, only rows newer than its newest are read from tables with a time
     column; a count of the source tells whether that was all, and if not, the table is read whole. ``full`` reads
     every table whole, whatever the counts say. ``gone`` is noted: columns (by table) that the source has no longer.
+    Without ``publish`` nobody else sees the snapshot: it is for looking at, as a check does.
     """
     started = time.perf_counter()
-    pool = Pool(store.pool.folder, rewrite=full)
+    pool = Pool(store.pool.folder, rewrite=full and publish)
     with store.building(), writer(pool) as pen, sorting_engine(store.folder / "spill") as engine:
         history = _history(store, source)
-        moment = _as_of(source, schema, as_of, history)
+        moment = _as_of(source, schema, as_of, None if full else history)
         previous = history if history is not None and history.manifest["as_of"] <= moment else None
-        build = Build(source, schema, previous, history, full, moment, settings or {}, pen, engine)
+        columns = {t.name: sorted(c.name for c in t.columns) for t in source.tables()}
+        late = late_columns(history.manifest if history else None, columns)
+        build = Build(source, schema, previous, history, full, moment, settings or {}, pen, engine, late)
         drafts: dict[str, Draft] = {}
         for name in schema.names:
             progress(f"reading {name}")
@@ -74,25 +78,29 @@ def build_snapshot(
             "created_at": utc_now().isoformat(),
             "tool_version": __version__,
             "parent": history.id if history else None,
-            "changes": schema_changes(history.schema, schema) if history else [],
+            "changes": schema_changes(history.schema, schema, *unnamed(late, schema)) if history else [],
+            "asked": as_of is not None,
+            "columns": columns,
+            "late": {table: sorted(names) for table, names in late.items()},
             "gone": [list(pair) for pair in gone],
             "read": {name: d.how for name, d in drafts.items()},
             "seconds": round(time.perf_counter() - started, 3),
         }
-        return store.publish(manifest)
+        return store.publish(manifest) if publish else store.unpublished(manifest)
 
 
 def _as_of(source: Source, schema: Schema, asked: datetime | None, history: Snapshot | None) -> int:
     """Return the moment asked for, or the newest time there is; that of the last snapshot if its newest rows are gone.
 
-    A last snapshot that was asked to reach into the future does not hold the next ones there.
+    A last snapshot that was asked for some moment, or reaches into the future, does not hold the next ones there.
     """
     if asked is not None:
         return to_micros(in_utc(asked))
     now = utc_now()
     newest = [newest_time(source, t, now.isoformat()) for t in schema.tables if t.time_column is not None]
     seen = [to_micros(t) for t in newest if t is not None]
-    before = [min(history.manifest["as_of"], to_micros(now))] if history is not None else []
+    carried = history is not None and not history.manifest["asked"]
+    before = [min(history.manifest["as_of"], to_micros(now))] if history is not None and carried else []
     return max([*seen, *before], default=0)
 
 
@@ -175,12 +183,12 @@ def _put_versions(build: Build, name: str, draft: Draft) -> tuple[list[RowBlock]
         return [], {}
     before = old.versions(name)
     if draft.blocks == old.blocks(name) and before is None:
-        return [], {}
+        return [], {}  # nothing changed
     count = old.num_nodes(name)
     moved = draft.moved if build.previous is not None else moved_rows(build, old, draft, name)
     moved = moved if moved is not None else np.arange(count, dtype=np.int32)
     now = pa.concat_tables([read_rows(pen.pool, b) for b in draft.blocks])
-    versions = carry(before, old.rows(name), now, moved, build.as_of)
+    versions = carry(before, old.rows(name), now, moved, build.as_of, build.late.get(name, frozenset()))
     if len(versions) == 0:
         return [], {}
     starts = range(0, len(versions), ROW_BLOCK)

@@ -1,14 +1,40 @@
-"""What is different between two schemas, in words."""
+"""What is different between two schemas, and between a schema and what the source has, in words."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from forekey.schema import Schema, TableSchema
 
 
-def schema_changes(old: Schema, new: Schema) -> list[str]:
+def late_columns(before: Mapping[str, Any] | None, columns: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
+    """Return, by table, the columns that the source got after the first snapshot; ``before`` is the last manifest."""
+    if before is None:
+        return {}
+    found = {}
+    for table, names in columns.items():
+        known, late = before["columns"].get(table, ()), before["late"].get(table, ())
+        kept = (set(names) - set(known)) | (set(late) & set(names))
+        if kept:
+            found[table] = frozenset(kept)
+    return found
+
+
+def unnamed(late: Mapping[str, frozenset[str]], schema: Schema) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the tables and the columns that the source got and the schema does not have."""
+    have = {t.name: {c.name for c in t.columns} for t in schema.tables}
+    columns = [(t, c) for t, names in late.items() if t in have for c in names - have[t]]
+    return sorted(set(late) - set(have)), sorted(columns)
+
+
+def schema_changes(
+    old: Schema, new: Schema, tables: Sequence[str] = (), columns: Sequence[tuple[str, str]] = ()
+) -> list[str]:
     """Name every difference: tables and columns added, dropped, of another type or meaning, keys that changed.
 
-    A column that was renamed shows as one dropped and one added.
+    A column that was renamed shows as one dropped and one added. ``tables`` and ``columns`` are those that the source
+    got and forekey.yaml does not name.
     """
     found = [f"table '{n}' dropped" for n in old.names if n not in new.names]
     for table in new.tables:
@@ -16,7 +42,8 @@ def schema_changes(old: Schema, new: Schema) -> list[str]:
             found.append(f"table '{table.name}' added")
         else:
             found += [f"{table.name}: {what}" for what in _table_changes(old.table(table.name), table)]
-    return found
+    found += [f"{t}: column '{c}' added in the source; forekey.yaml does not name it" for t, c in columns]
+    return [*found, *(f"table '{t}' added in the source; forekey.yaml does not name it" for t in tables)]
 
 
 def _table_changes(old: TableSchema, new: TableSchema) -> list[str]:

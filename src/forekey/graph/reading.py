@@ -63,6 +63,8 @@ class Build:
     writer: Writer
     engine: Any
     """The DuckDB that sorts (see :func:`forekey.graph.rows.sorting_engine`)."""
+    late: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By table, the columns that the source got since the first snapshot: before, they were NULL."""
 
     @property
     def until(self) -> str:
@@ -135,8 +137,13 @@ def moved_rows(build: Build, old: Snapshot, draft: Draft, name: str) -> NDArray[
     count = old.num_nodes(name)
     moved = np.full(count, -1, np.int32)
     moved[: draft.kept] = np.arange(draft.kept)
+    table = build.schema.table(name)
     if same_key(old.schema, build.schema, name):
         moved[draft.kept :] = draft.index.find(old.index(name).numbers(count)[draft.kept :])
+    elif table.primary_key is not None and table.primary_key == old.schema.table(name).primary_key:
+        # The key's type changed: the rows are found again by how it is written.
+        numbers = key_numbers(old.keys(name), key_form(build.schema, name))
+        moved[draft.kept :] = draft.index.find(numbers[draft.kept :])
     return None if np.array_equal(moved, np.arange(count)) else moved
 
 

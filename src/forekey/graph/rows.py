@@ -38,7 +38,7 @@ _SORT_MEMORY = 160 << 20
 _WIDE_MEMORY = 1 << 30
 """The same for rows with long values, which DuckDB moves in larger pieces."""
 _WIDE = {Stype.TEXT, Stype.EMBEDDING, Stype.MULTICATEGORICAL}
-_HASH = "forekey_hash"
+_HASH = "forekey: hash of the row"
 _NATURAL = {
     "DOUBLE": (DType.INTEGER, DType.FLOAT, DType.BOOLEAN),
     "BOOLEAN": (DType.BOOLEAN, DType.INTEGER, DType.FLOAT),

@@ -34,7 +34,7 @@ from forekey.graph.versions import Versions
 from forekey.project import write_atomically
 from forekey.schema import EdgeType, Schema
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Snapshot:
@@ -300,6 +300,10 @@ class SnapshotStore:
         write_atomically(path, json.dumps(manifest, indent=1))
         write_atomically(self.folder / "current", manifest["id"])
         return self.open(manifest["id"])
+
+    def unpublished(self, manifest: dict[str, Any]) -> Snapshot:
+        """Open a manifest whose files are in the pool for the caller alone; they go with a later pruning."""
+        return Snapshot({**manifest, "id": identify(manifest)}, self.pool)
 
     def prune(self, keep: int, min_age_seconds: float = 3600.0) -> int:
         """Delete all but the newest ``keep`` snapshots (the current one stays) and files that no snapshot needs.

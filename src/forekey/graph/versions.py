@@ -6,6 +6,7 @@ that moment sees, so that training on the past does not learn from today's attri
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,11 +49,18 @@ class Versions:
         return np.where(low < end, num_nodes + low, rows).astype(np.int32)
 
 
-def changed_rows(before: pa.Table, now: pa.Table, moved: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return which rows of ``before`` stand in ``now`` (at ``moved``, -1: nowhere) with other contents."""
-    shared = [f.name for f in before.schema if f in now.schema]  # the same name and type
+def changed_rows(
+    before: pa.Table, now: pa.Table, moved: NDArray[np.int32], late: Collection[str] = ()
+) -> NDArray[np.int32]:
+    """Return which rows of ``before`` stand in ``now`` (at ``moved``, -1: nowhere) with other contents.
+
+    Columns that only one of the two has do not count, but for those that the source got since (``late``): they were
+    NULL before.
+    """
+    shared = [f.name for f in now.schema if f.name in before.schema.names or f.name in late]
     if not shared or len(before) == 0:
         return np.empty(0, np.int32)
+    before = _like(now, before)
     stayed = np.flatnonzero(moved >= 0).astype(np.int32)
     places = [str(i) for i in range(len(shared))]  # DuckDB tells no names apart that differ in case alone
     one = before.select(shared).take(pa.array(stayed)).rename_columns(places).append_column("row", pa.array(stayed))
@@ -66,9 +74,16 @@ def changed_rows(before: pa.Table, now: pa.Table, moved: NDArray[np.int32]) -> N
     return found
 
 
-def carry(before: Versions | None, old: pa.Table, now: pa.Table, moved: NDArray[np.int32], seen: int) -> Versions:
+def carry(
+    before: Versions | None,
+    old: pa.Table,
+    now: pa.Table,
+    moved: NDArray[np.int32],
+    seen: int,
+    late: Collection[str] = (),
+) -> Versions:
     """Return the versions of a table after an update seen at ``seen``: those there were, and what changed just now."""
-    changed = changed_rows(old, now, moved)
+    changed = changed_rows(old, now, moved, late)
     parts: list[pa.Table] = []
     nodes: list[NDArray[np.int32]] = []
     until: list[NDArray[np.int64]] = []
@@ -87,8 +102,14 @@ def carry(before: Versions | None, old: pa.Table, now: pa.Table, moved: NDArray[
 
 
 def _like(model: pa.Table, rows: pa.Table) -> pa.Table:
-    """Return rows with the columns of another table; what they lack, or have as another type, is NULL."""
-    columns: dict[str, Any] = {
-        f.name: rows.column(f.name) if f in rows.schema else pa.nulls(len(rows), f.type) for f in model.schema
-    }
-    return pa.table(columns)
+    """Return rows with the columns and types of another table; what they lack, or cannot be as that type, is NULL."""
+    return pa.table({f.name: _as(rows, f) for f in model.schema})
+
+
+def _as(rows: pa.Table, field: pa.Field) -> Any:
+    if field.name not in rows.schema.names:
+        return pa.nulls(len(rows), field.type)
+    try:
+        return rows.column(field.name).cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.nulls(len(rows), field.type)

@@ -27,9 +27,17 @@ _SQLITE_KEYS = """
 SELECT m.name AS a, 'PRIMARY KEY' AS b, c.name AS c, '' AS d, '' AS e, c.pk AS f, 0 AS g
 FROM sqlite_master m, pragma_table_info(m.name) c WHERE c.pk > 0
 UNION ALL
-SELECT m.name, 'FOREIGN KEY', f."from", f."table", coalesce(f."to", ''), f.seq, f.id
-FROM sqlite_master m, pragma_foreign_key_list(m.name) f WHERE m.type = 'table'
+SELECT m.name, 'FOREIGN KEY', f."from", coalesce(p.name, f."table"),
+       coalesce((SELECT c.name FROM pragma_table_info(p.name) c WHERE c.name = f."to" COLLATE NOCASE), f."to", ''),
+       f.seq, f.id
+FROM sqlite_master m, pragma_foreign_key_list(m.name) f
+LEFT JOIN sqlite_master p ON p.type = 'table' AND p.name = f."table" COLLATE NOCASE
+WHERE m.type = 'table'
 """
+
+_MOMENT = "{c} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'"
+_LOOKED_AT = 1_000
+_ARE_MOMENTS = 0.98
 
 # In SQLite any column may hold a value of any type. These conditions hold for a value that DuckDB reads as declared.
 _SQLITE_FITS = {
@@ -38,8 +46,7 @@ _SQLITE_FITS = {
     "BIGINT": "typeof({c}) = 'integer'",
     "BOOLEAN": "typeof({c}) = 'integer'",
     "DOUBLE": "typeof({c}) IN ('real', 'integer')",
-    "TIMESTAMP": "typeof({c}) = 'text' AND {c} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' "
-    "AND {c} NOT GLOB '*[+Zz]*'",
+    "TIMESTAMP": f"typeof({{c}}) = 'text' AND {_MOMENT} AND {{c}} NOT GLOB '*[+Zz]*'",
 }
 
 _MYSQL_KEYS = """
@@ -82,22 +89,39 @@ class SQLiteSource(DuckDBSource):
     def _make_views(self) -> None:
         """Lay a view over each table that casts every column to what its declaration says."""
         found: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for table, column, declared in self._ask(
-            "SELECT m.name AS a, c.name AS b, c.type AS c FROM sqlite_master m, pragma_table_xinfo(m.name) c "
+        generated: set[str] = set()
+        for table, column, declared, hidden in self._ask(
+            "SELECT m.name AS a, c.name AS b, c.type AS c, c.hidden AS d "
+            "FROM sqlite_master m, pragma_table_xinfo(m.name) c "
             "WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite_%' AND c.hidden <> 1 ORDER BY m.name, c.cid"
         ):
             found[table].append((column, declared or ""))
+            generated |= {table} if hidden else set()
         for table, columns in found.items():
-            kinds = {column: _sqlite_type(declared) for column, declared in columns}
+            kinds = {column: self._kind(table, column, declared) for column, declared in columns}
             parts = [f"{_cast(_quoted(c), kind)} AS {_quoted(c)}" for c, kind in kinds.items()]
             rows = f"forekey_attached.{_quoted(table)}"
             fit = self._all_fit(table, kinds)
-            if not fit or not self._has_row_ids(table):
+            if not fit or table in generated or not self._has_row_ids(table):
                 rows = self._as_text(table, kinds)
             if not fit:
                 parts += [f"{_there(c)} <> '0' AS {_there(c)}" for c in kinds]
                 self._unfit |= {table}
-            self._connection.execute(f"CREATE VIEW {_quoted(table)} AS SELECT {', '.join(parts)} FROM {rows}")
+            try:
+                self._connection.execute(f"CREATE VIEW {_quoted(table)} AS SELECT {', '.join(parts)} FROM {rows}")
+            except duckdb.Error as error:
+                raise SourceError(f"Table '{table}' of '{self.url}' cannot be read: {first_line(error)}") from error
+
+    def _kind(self, table: str, column: str, declared: str) -> str:
+        """Return what a column holds: as declared, but for text that is moments, as SQLite has no type for these."""
+        kind, own = _sqlite_type(declared), _quoted(column)
+        if kind != "VARCHAR":
+            return kind
+        first = f"SELECT {own} AS v FROM {_quoted(table)} WHERE {own} IS NOT NULL LIMIT {_LOOKED_AT}"
+        shape = f"typeof(v) = 'text' AND length(v) BETWEEN 10 AND 35 AND {_MOMENT.format(c='v')}"
+        told = self._ask(f"SELECT count(*) AS a, coalesce(sum({shape}), 0) AS b FROM ({first})")
+        rows, moments = map(int, told[0])
+        return "TIMESTAMP" if rows and moments >= _ARE_MOMENTS * rows else kind
 
     def tables(self) -> list[TableInfo]:
         """Return the tables and views of the file with their declared keys."""

@@ -24,7 +24,7 @@ class FolderSource(DuckDBSource):
         """Open every .parquet, .csv and .tsv file of a folder as a table named after the file."""
         if not path.is_dir():
             raise SourceError(f"'{url}' cannot be opened: there is no folder '{path}'. Check the path.")
-        files = sorted(f for f in path.iterdir() if f.suffix in _READERS)
+        files = sorted(f for f in path.iterdir() if f.suffix.lower() in _READERS)
         if not files:
             raise SourceError(f"'{url}' holds no .parquet, .csv or .tsv file. Name the folder that holds the tables.")
         return cls(url, connect_views(url, files))
@@ -43,7 +43,7 @@ def connect_views(url: str, files: Iterable[Path]) -> Any:
         name = exp.to_identifier(file.stem, quoted=True).sql(dialect="duckdb")
         location = exp.Literal.string(str(file)).sql(dialect="duckdb")
         try:
-            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {_READERS[file.suffix]}({location})")
+            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {_READERS[file.suffix.lower()]}({location})")
         except duckdb.Error as error:
             raise SourceError(f"'{file}' of '{url}' cannot be read: {str(error).splitlines()[0]}") from error
     return connection

@@ -22,6 +22,9 @@ _CODE_WORDS = frozenset({"id", "code", "type", "status", "class", "zip", "catego
 _MIN_CONTAINMENT = 0.8
 _SAMPLE_KEYS = 10_000
 _VERIFIED_ROWS = 5_000_000
+_OWN_KEY = 1.0
+"""The score of a column that is named after nothing but its own table's key."""
+_MAX_REPEATED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +137,22 @@ def _primary_key(
     scored = [
         (key_name_score(table.name, c.name, names) + (0.1 if i == 0 else 0.0), -i, c)
         for i, c in enumerate(table.columns)
-        if c.dtype in _KEY_TYPES and profile[c.name].nulls == 0 and profile[c.name].looks_unique
+        if c.dtype in _KEY_TYPES and profile[c.name].looks_unique
     ]
-    for score, _, column in sorted(scored, key=lambda s: s[:2], reverse=True):
-        if score < 0.5:
-            return None
-        if _is_unique(source, table, column.name):
-            evidence = f"all {table.rows:,} values differ" if table.rows else "no rows to measure"
-            place = ", first column" if table.columns[0] is column else ""
-            guesses.append(Guess(table.name, column.name, "primary_key", f"named like a key{place}; {evidence}"))
-            return column.name
+    likely = [s for s in sorted(scored, key=lambda s: s[:2], reverse=True) if s[0] >= 0.5]
+    counted = [(score, column, *_count_keys(source, table, column.name)) for score, _, column in likely]
+    whole = [(c, "all {0:,} values differ") for _, c, there, different in counted if different == there == table.rows]
+    # A table whose key nobody declared has now and then a row twice, or one without a key: those rows are left out.
+    nearly = [
+        (c, f"{different:,} different values in {{0:,}} rows; NULLs and repeated ones are left out, and counted")
+        for score, c, _, different in counted
+        if score >= _OWN_KEY and table.rows - different <= _MAX_REPEATED * table.rows
+    ]
+    for column, evidence in [*whole, *nearly][:1]:
+        told = evidence.format(table.rows) if table.rows else "no rows to measure"
+        place = ", first column" if table.columns[0] is column else ""
+        guesses.append(Guess(table.name, column.name, "primary_key", f"named like a key{place}; {told}"))
+        return column.name
     return None
 
 
@@ -231,7 +240,9 @@ def _best_parent(
                 found.append((share, parent, key.name, f"{share:.1%} of values found in {parent}.{key.name}"))
     if not found:
         return None
-    share, parent, key_name, evidence = max(found)
+    # Of two that hold its values alike, the one whose name says more of the column's; the table itself comes last.
+    named = {parent: len(singular(parent)) if parent != table.name else 0 for parent, _ in candidates}
+    share, parent, key_name, evidence = max(found, key=lambda f: (round(f[0], 2), named[f[1]], f))
     if profile.non_null and 0 < table.rows <= _VERIFIED_ROWS:
         key = next(k for p, k in candidates if p == parent)
         share = _containment(source, table, column, parent, key, sample=None)
@@ -361,11 +372,13 @@ def _stype_of_list(column: ColumnInfo) -> tuple[Stype, str]:
     return Stype.IGNORE, f"{column.sql_type} has no encoder"
 
 
-def _is_unique(source: Source, table: TableInfo, column: str) -> bool:
-    counted = exp.select(exp.Count(this=exp.Distinct(expressions=[exp.column(column, quoted=True)]))).from_(
-        exp.Table(this=exp.to_identifier(table.name, quoted=True))
-    )
-    return int(source.query(counted).read_all().column(0)[0].as_py()) == table.rows
+def _count_keys(source: Source, table: TableInfo, column: str) -> tuple[int, int]:
+    """Return how many values a column holds, and how many different ones."""
+    value = exp.column(column, quoted=True)
+    there = exp.Count(this=value).as_("there")
+    different = exp.Count(this=exp.Distinct(expressions=[value.copy()])).as_("different")
+    row = source.query(exp.select(there, different).from_(_table(table.name))).read_all().to_pylist()[0]
+    return int(row["there"]), int(row["different"])
 
 
 def _containment(
@@ -379,7 +392,9 @@ def _containment(
     values = exp.select(value.as_("value")).from_(_table(table.name)).where(value.copy().is_(exp.null()).not_())
     values = values.distinct().limit(sample) if sample is not None else values
     target = ColumnSchema(key.name, key.dtype, Stype.ID)
-    own = key_sql(ColumnSchema("value", column.dtype, Stype.ID), None, target)
+    # A number may travel as text, so as not to be rounded.
+    as_text = isinstance(value, exp.Cast) and value.to.is_type("text")
+    own = key_sql(ColumnSchema("value", DType.TEXT if as_text else column.dtype, Stype.ID), None, target)
     known = exp.select(key_sql(target, None, target).as_("known")).from_(_table(parent))
     known = exp.select("known").from_(known.subquery("keys")).where(exp.column("known").is_(exp.null()).not_())
     found = exp.Sum(this=exp.Case().when(own.isin(query=known), exp.Literal.number(1)).else_(exp.Literal.number(0)))

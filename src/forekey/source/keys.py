@@ -20,6 +20,8 @@ def key_sql(column: ColumnSchema, alias: str | None, target: ColumnSchema) -> ex
     value = exp.column(column.name, table=alias, quoted=True)
     if target.dtype is DType.INTEGER:
         return _whole(value, column.dtype)
+    if column.dtype is DType.FLOAT:
+        return _spelled(value)
     if DType.UUID in {column.dtype, target.dtype}:
         return exp.Lower(this=functools.reduce(_without, "-{}", _trimmed(value)))
     return _trimmed(value)

@@ -11,7 +11,8 @@ _EVENT_WORDS = ("created", "placed", "ordered", "occurred", "happened", "event",
 _TIME_WORDS = ("timestamp", "datetime", "date", "time", "at", "on", "ts", "start", "started", "signup", "registered")
 _NOT_EVENT_WORDS = (
     "birth", "birthday", "dob", "born", "end", "ended", "expiry", "expires", "expired", "expiration", "due", "updated",
-    "modified", "deleted", "cancelled", "canceled", "closed", "last",
+    "modified", "deleted", "cancelled", "canceled", "closed", "last", "until", "maturity", "matures", "deadline",
+    "expire", "estimated", "planned", "scheduled", "promised", "next", "to",
 )  # fmt: skip
 
 

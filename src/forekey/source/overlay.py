@@ -72,6 +72,11 @@ def _table(info: TableInfo, entry: TableConfig) -> TableSchema:
             f"watermark of '{info.name}' must name the table's integer primary key, and the table have no time_column. "
             "Remove it from forekey.yaml."
         )
+    if entry.updated_at is not None and entry.primary_key is None:
+        raise SchemaError(
+            f"'{info.name}' has an updated_at and no primary_key in forekey.yaml: which row changed, only a key tells. "
+            "Name the key, or remove updated_at."
+        )
     stypes = dict(entry.columns)
     if entry.time_column is not None:
         stypes.setdefault(entry.time_column, Stype.TIMESTAMP)

@@ -127,7 +127,9 @@ class PostgresSource:
             first, last = (exp.cast(exp.Literal.string(day), "TIMESTAMP") for day in ("0001-01-01", "9999-12-31"))
             return exp.Case().when(exp.Between(this=value.copy(), low=first, high=last), value)
         target = _target(kind, item, written)
-        source = exp.cast(value, "DECIMAL") if kind == "money" else value
+        source: exp.Expression = exp.cast(value, "DECIMAL") if kind == "money" else value
+        if kind == "numeric" and target == "TEXT":
+            source = exp.Anonymous(this="trim_scale", expressions=[value])  # 2.0 is the key 2
         return exp.Cast(this=source, to=exp.DataType.build(target, dialect="postgres")) if target else value
 
     def present(self, table: str, name: str) -> exp.Expression | None:

@@ -45,9 +45,9 @@ class PastLabels:
 
     Moments a whole number of windows apart share a ``grid`` of earlier anchors, and hear of no other: ``moments``
     (ascending) are those that may be asked about, ``grids`` says which grid each looks at; without moments there is one
-    grid for all. The labels of row ``r`` in grid ``g`` of a table of ``rows`` rows stand at ``indptr[i]`` to
-    ``indptr[i + 1]`` for ``i = g * rows + r``, ascending by ``known_at``; ``values [labels, width] float32`` is one number, or 0 and 1
-    per class.
+    grid for all. The labels of row ``r`` in grid ``g`` of a table of ``rows`` rows are those from ``indptr[i]`` to
+    ``indptr[i + 1]``, ``i = g * rows + r``, ascending by ``known_at``; ``values [labels, width] float32`` is one
+    number, or 0 and 1 per class.
     """
 
     rows: int

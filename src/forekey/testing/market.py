@@ -204,14 +204,14 @@ class _Maker:
         )
 
     def _coupons(self) -> pa.Table:
-        codes = [f"SAVE{i}" for i in range(10)] + ["SAVE3", "SAVE4"]
+        codes = [f"SAVE{i}" for i in range(60)] + ["SAVE3", "SAVE4"]
         self.planted["repeated coupons"] = 2
         return pa.table(
             {
                 "code": codes,
-                "percent": self.random.integers(5, 30, 12),
-                "valid_from": pa.array([MARKET_START.date()] * 12),
-                "valid_to": pa.array([datetime(2025, 6, 1).date()] * 12),
+                "percent": self.random.integers(5, 30, len(codes)),
+                "valid_from": pa.array([MARKET_START.date()] * len(codes)),
+                "valid_to": pa.array([datetime(2025, 6, 1).date()] * len(codes)),
             }
         )
 
@@ -339,6 +339,7 @@ class _Maker:
 
     def _some(self, what: str, count: int, share: float) -> NDArray[np.bool_]:
         chosen: NDArray[np.bool_] = self.random.random(count) < share
+        chosen[: min(count, 2)] = True  # what is planted is there in a small market too
         self.planted[what] = int(chosen.sum())
         return chosen
 
