@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -298,6 +298,7 @@ def predict(project: Project, name: str, *, as_of: datetime | None = None) -> Ba
     model = registry(project).champion(task.name)
     moment = in_utc(as_of) if as_of is not None else current.as_of
     with _source(project) as source:
+        task.check_ids(current)
         population = task.population(source, current, moment)
     predictor = predictor_of(project, model, task, current, np.array([to_micros(moment)]))
     return predict_everyone(predictor, model, task, population, moment, project.place("scratch"))
@@ -382,11 +383,13 @@ def retrain(
 
 def find_task(project: Project, schema: Schema, name_or_pql: str) -> Task:
     """Return a task of forekey.yaml by name, or the task that a query states."""
+    from forekey.query import parse, to_pql
     from forekey.task import define_task
 
-    if name_or_pql not in project.config.tasks and re.match(r"\s*predict\s", name_or_pql, re.IGNORECASE):
-        # A query given on the spot keeps its models under a name that follows from its text.
-        own = hashlib.blake2b(" ".join(name_or_pql.split()).encode(), digest_size=4).hexdigest()
+    if name_or_pql not in project.config.tasks and re.match(r"(\s|#.*\n)*predict\s", name_or_pql, re.IGNORECASE):
+        # A query given on the spot keeps its models under a name that follows from what it asks, whoever of.
+        general = to_pql(replace(parse(name_or_pql), ids=None))
+        own = hashlib.blake2b(general.encode(), digest_size=4).hexdigest()
         return define_task(f"query-{own}", project, schema, PQLTask(query=name_or_pql))
     return define_task(name_or_pql, project, schema)
 

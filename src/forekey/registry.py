@@ -101,7 +101,7 @@ class Registry:
         """Return the version in use; :class:`ModelError` if the task was never trained."""
         found = self.champion_or_none(task)
         if found is None:
-            raise ModelError(f"Task '{task}' has no model yet. Run `forekey train {task}`.")
+            raise ModelError(f"Task '{task}' has no model yet. Run `forekey train {_named(task)}`.")
         return found
 
     def champion_or_none(self, task: str) -> ModelVersion | None:
@@ -139,3 +139,8 @@ class Registry:
         for draft in home.glob(".draft-*"):
             if not process_alive(int(draft.name.split("-")[1])):
                 shutil.rmtree(draft, ignore_errors=True)
+
+
+def _named(task: str) -> str:
+    """Return how a task is named on the command line: a query that was given on the spot, by its text."""
+    return '"PREDICT …"' if task.startswith("query-") else task

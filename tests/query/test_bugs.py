@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from forekey.errors import PQLError
-from forekey.query import bind, label_sql, parse
+from forekey.query import bind, label_sql, parse, population_sql
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
 from tests.support.databases import SHOP_SCHEMA, START, source_of
 
@@ -94,9 +94,12 @@ def test_equals_null_means_is_null() -> None:
     assert labels(f"PREDICT COUNT(orders.*, 0, 7) {FOR} WHERE customers.age != NULL", shop()) == [2.0]
 
 
-def test_named_ids_are_the_only_ones_asked_for() -> None:
+def test_named_ids_are_the_only_ones_predicted_and_all_are_learnt_from() -> None:
     query = "PREDICT COUNT(orders.*, 0, 7) FOR customers.customer_id IN (2, 3)"
-    assert labels(query, shop(customers=[1, 2, 3, 4])) == [0.0, 0.0]
+    assert len(labels(query, shop(customers=[1, 2, 3, 4]))) == 4
+    statement = population_sql(bind(parse(query), SHOP_SCHEMA), START)
+    asked = shop(customers=[1, 2, 3, 4]).query(statement).read_all().column("entity").to_pylist()  # type: ignore[attr-defined]
+    assert sorted(asked) == [2, 3]
 
 
 def test_a_target_over_rows_without_a_time_is_refused_because_it_is_known_already() -> None:

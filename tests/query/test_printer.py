@@ -39,7 +39,7 @@ CONSTANTS: st.SearchStrategy[Constant] = st.one_of(
     st.booleans(),
     st.integers(-(10**12), 10**12),
     st.floats(allow_nan=False, allow_infinity=False),
-    st.text(st.characters(exclude_categories=["Cs"])),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
     st.datetimes(datetime(1000, 1, 1), datetime(9999, 12, 31)),
 )
 WINDOWS = st.builds(Window, st.one_of(st.none(), st.integers(-500, 500)), st.integers(-500, 500), st.sampled_from(Unit))

@@ -106,3 +106,49 @@ def test_lists_are_written_to_csv_as_json(trained_project: Project, tmp_path: Pa
     write_table(pipeline.predict(trained_project, "next_channel").table(), tmp_path / "x.csv")
     assert '"[0.' in (tmp_path / "x.csv").read_text()
     assert [p.name for p in tmp_path.iterdir()] == ["x.csv"]
+
+
+def test_assuming_counts_when_windows_are_complete_and_splits_apart(trained_project: Project) -> None:
+    query = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id ASSUMING COUNT(orders.*, 0, 90, days) > 0"
+    made = pipeline.labels(trained_project, query)
+    train, val, test = ([datetime.fromisoformat(a) for a in made.anchors[s]] for s in ("train", "val", "test"))
+    newest = max(made.task._known_period(pipeline.snapshots(trained_project).current()))
+    reach = timedelta(days=90)
+    assert test[-1] + reach <= newest
+    assert val[-1] + reach <= test[0]
+    assert train[-1] + reach <= val[0]
+
+
+def test_a_query_about_some_learns_from_all_and_its_model_serves_every_id(own_project: Project) -> None:
+    asked = "PREDICT COUNT(orders.*, 0, 30, days) FOR customers.customer_id IN (3, 5)"
+    report = pipeline.train(own_project, asked, preset="fast")
+    everyone = "PREDICT COUNT(orders.*, 0, 30, days) FOR EACH customers.customer_id"
+    assert pipeline.registry(own_project).champion(report.task).manifest["labels"]["train"]["rows"] > 100
+    some, every = pipeline.predict(own_project, asked).table(), pipeline.predict(own_project, everyone).table()
+    assert some.column("entity").to_pylist() == [3, 5]
+    by_key = dict(zip(every.column("entity").to_pylist(), every.column("prediction").to_pylist(), strict=True))
+    assert some.column("prediction").to_pylist() == [by_key[3], by_key[5]]
+    with pytest.raises(TaskError, match="no row of 'customers' with the key 99999"):
+        pipeline.predict(own_project, "PREDICT COUNT(orders.*, 0, 30, days) FOR customers.customer_id = 99999")
+
+
+def test_a_split_of_another_name_is_refused_by_name(trained_project: Project, tmp_path: Path) -> None:
+    times = [datetime(2024, 3, 1)] * 3
+    splits = ["train", "validation", "test"]
+    pq.write_table(
+        pa.table({"who": [1, 2, 3], "at": times, "y": [1.0, 0.0, 1.0], "part": splits}), tmp_path / "l.parquet"
+    )
+    config = LabelTask.model_validate(
+        {
+            "labels": str(tmp_path / "l.parquet"),
+            "entity": {"column": "who", "key": "customers.customer_id"},
+            "time": "at",
+            "target": "y",
+            "split": "part",
+            "task_type": "binary_classification",
+        }
+    )
+    current = pipeline.snapshots(trained_project).current()
+    task = define_task("ready", trained_project, current.schema, config)
+    with pipeline._source(trained_project) as source, pytest.raises(TaskError, match="name the split 'validation'"):
+        task.labels(source, current)

@@ -267,7 +267,7 @@ def labelled(made: Labelled) -> Shown:
     sample = _table("entity", "time", "target", "split")
     sample_rows = made.table.slice(0, 5).to_pylist()
     for row in sample_rows:
-        sample.add_row(*(str(row[c]) for c in ("entity", "time", "target", "split")))
+        sample.add_row(*(Text(str(row[c])) for c in ("entity", "time", "target", "split")))
     dropped = ", ".join(f"{n:,} {reason}" for reason, n in made.dropped.items() if n) or "none"
     parts: list[RenderableType] = [Text(f"{made.task.task_type}: {made.task.reason}")]
     if made.sql is not None:

@@ -21,7 +21,7 @@ from forekey.query.conditions import moment, render, timestamp
 from forekey.query.joins import aliased, join_to_owner, join_up, own_columns
 from forekey.query.tree import Aggregation, Aggregator, Condition, Operand
 from forekey.schema import ColumnSchema, DType, EdgeType
-from forekey.source import key_sql
+from forekey.source import key_sql, spelled
 
 _MOST_COLUMNS = 100
 """Folds in one scan; beyond, each row is joined to the few anchor times that it counts for."""
@@ -165,7 +165,7 @@ def _fold(aggregation: BoundAggregation) -> exp.Expression:
         case Aggregator.COUNT_DISTINCT:
             return exp.Count(this=exp.Distinct(expressions=[value]))
         case Aggregator.LIST_DISTINCT:
-            text = exp.cast(value, "VARCHAR")
+            text = spelled(value) if aggregation.value.dtype is DType.FLOAT else exp.cast(value, "VARCHAR")
             order = [exp.Ordered(this=text.copy(), desc=False, nulls_first=False)]
             return exp.ArrayAgg(this=exp.Order(this=exp.Distinct(expressions=[text]), expressions=order))
         case Aggregator.SUM:

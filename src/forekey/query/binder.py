@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 from forekey.errors import PQLError, SchemaError
 from forekey.query.bound import BoundAggregation, BoundColumn, BoundQuery, TaskType
@@ -138,6 +139,7 @@ class _Binder:
         table = self._table(column)
         value = None if column.name == "*" else self._column(table, column)
         self._check_aggregated(aggregation, table, value)
+        self._check_own_rows(column, entity)
         path = join_path(self._schema, column, entity.name, self._query.text)
         nested = {a: self._bind_nested(a, table) for a in aggregations(aggregation.where)}
         filters = {c: self._bind_column(c, table) for c in columns(aggregation.where)}
@@ -150,6 +152,15 @@ class _Binder:
                 aggregation,
             )
         return BoundAggregation(aggregation, table, value, path, aggregation.window, filters, nested)
+
+    def _check_own_rows(self, column: Column, entity: TableSchema) -> None:
+        """Refuse rows of the entity's own table that may be the entity itself, or others that refer to it."""
+        own = [fk.column for fk in entity.foreign_keys if fk.parent == entity.name]
+        if column.table == entity.name and column.via is None and own:
+            raise self._error(
+                f"Rows of '{entity.name}' are the entities themselves. Say which refer to it: {column} VIA {own[0]}.",
+                column,
+            )
 
     def _bind_nested(self, aggregation: Aggregation, table: TableSchema) -> BoundAggregation:
         """Bind an aggregation that filters rows of ``table``: each row is to it what the entity is to the others."""
@@ -187,6 +198,8 @@ class _Binder:
             raise self._error(f"{kind} needs an order, but {name} is stored as {value.dtype}.", aggregation.column)
         if kind in {Aggregator.FIRST, Aggregator.LAST} and table.time_column is None:
             raise self._error(f"{kind} needs a time column, but table '{table.name}' has none.", aggregation.column)
+        if kind is Aggregator.LIST_DISTINCT and value.name == table.primary_key:
+            raise self._error(f"{name} is the key of its own rows: each is listed once, by definition.", aggregation)
         if kind is Aggregator.LIST_DISTINCT and value.stype not in {Stype.ID, Stype.CATEGORICAL}:
             raise self._error(
                 f"LIST_DISTINCT needs a foreign key or a categorical column; {name} is neither.", aggregation
@@ -259,6 +272,9 @@ class _Binder:
             raise self._error(f"{kind} goes with LIST_DISTINCT.", target)
         if kind is ProblemKind.CLASSIFY:
             return TaskType.MULTILABEL_CLASSIFICATION, "LIST_DISTINCT … CLASSIFY asks for a set of classes"
+        problem = self._query.problem
+        if problem is not None and problem.number is not None and problem.number < 1:
+            raise self._error("RANK TOP k needs a k of 1 or more.", problem)
         return TaskType.LINK_PREDICTION, "LIST_DISTINCT … RANK asks for a ranking"
 
     def _value_type(self) -> tuple[TaskType, str]:
@@ -328,6 +344,8 @@ class _Binder:
         }
         if not fits.get(column.dtype, False):
             raise self._error(f"{column.name} is {column.dtype}; {value!r} is not.", place)
+        if column.dtype is DType.UUID and not _is_uuid(str(value)):
+            raise self._error(f"{column.name} is a UUID; {value!r} is not.", place)
 
     def _table(self, column: Column) -> TableSchema:
         try:
@@ -354,6 +372,14 @@ def _dtype_of(aggregation: Aggregation, value: ColumnSchema | None) -> DType:
     if aggregation.aggregator in {Aggregator.COUNT, Aggregator.COUNT_DISTINCT} or value is None:
         return DType.INTEGER
     return DType.FLOAT if aggregation.aggregator in {Aggregator.SUM, Aggregator.AVG} else value.dtype
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_date(text: str) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from forekey.query.calendar import shift
-from forekey.query.tree import Aggregation, Column, Query, Window
+from forekey.query.tree import Aggregation, Column, Query, Window, aggregations
 from forekey.schema import ColumnSchema, EdgeType, Schema, TableSchema
 
 
@@ -80,6 +80,16 @@ class BoundQuery:
     def horizon_end(self, anchor: datetime) -> datetime:
         """Return the last moment that the label at this anchor time covers (inclusive)."""
         return shift(anchor, self.target_window.end, self.target_window.unit) if self.target_window else anchor
+
+    def complete_at(self, anchor: datetime) -> datetime:
+        """Return when the example at this anchor time is known: its label is, and whether ASSUMING held."""
+        ends = [shift(anchor, w.end, w.unit) for a in aggregations(self.query.assuming) if (w := a.window) is not None]
+        return max([self.horizon_end(anchor), *ends])
+
+    def newest_anchor(self, known_until: datetime) -> datetime:
+        """Return the newest anchor time whose example is known by a moment."""
+        windows = [self.target_window, *(a.window for a in aggregations(self.query.assuming))]
+        return min((shift(known_until, -w.end, w.unit) for w in windows if w is not None), default=known_until)
 
     @property
     def step(self) -> Window | None:

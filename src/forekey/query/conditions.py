@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
+from uuid import UUID
 
 from sqlglot import exp
 
 from forekey.query.tree import And, Comparison, Condition, Constant, Not, Operand, Operator, Or
 from forekey.schema import DType
+from forekey.source import bare_uuid
 
 
 def render(condition: Condition, operand: Callable[[Operand], tuple[exp.Expression, DType]]) -> exp.Expression:
@@ -25,9 +28,8 @@ def render(condition: Condition, operand: Callable[[Operand], tuple[exp.Expressi
 
 
 def _comparison(comparison: Comparison, operand: exp.Expression, dtype: DType) -> exp.Expression:
-    if dtype is DType.TIMESTAMP:
-        operand = moment(operand)
     operator, values = comparison.operator, comparison.values
+    operand = _comparable(operand, dtype, values)
     if operator in {Operator.IS_NULL, Operator.IS_NOT_NULL} or values == (None,):
         absent = operand.is_(exp.null())
         return absent if operator in {Operator.IS_NULL, Operator.EQ} else absent.not_()
@@ -51,6 +53,29 @@ def _comparison(comparison: Comparison, operand: exp.Expression, dtype: DType) -
             return operand.between(literals[0], literals[1])
         case _:
             return _text_comparison(operator, operand, str(values[0]))
+
+
+def _comparable(operand: exp.Expression, dtype: DType, values: tuple[Constant, ...]) -> exp.Expression:
+    """Write what is compared so that every database compares it alike."""
+    match dtype:
+        case DType.TIMESTAMP:
+            return moment(operand)
+        case DType.UUID:
+            return bare_uuid(operand)
+        case DType.TEXT:
+            return exp.cast(operand, "TEXT")  # enumerations are texts, and CHAR(n) is not padded
+        case DType.FLOAT if isinstance(operand, exp.Column) and not all(map(_is_single, values)):
+            # 0.1 in single precision is not 0.1 in double: both are what they are written as.
+            return exp.cast(exp.cast(operand, "TEXT"), "DOUBLE")
+        case _:
+            return operand
+
+
+def _is_single(value: Constant) -> bool:
+    """Whether a number is the same in single precision."""
+    if not isinstance(value, float):
+        return True
+    return abs(value) < 1e38 and struct.unpack("f", struct.pack("f", value)) == (value,)
 
 
 def _like(operand: exp.Expression, pattern: exp.Expression) -> exp.Expression:
@@ -80,8 +105,11 @@ def literal(value: Constant, dtype: DType) -> exp.Expression:
         case datetime():
             return timestamp(value)
         case str() if dtype is DType.TIMESTAMP:
-            return timestamp(datetime.fromisoformat(value))
-        case int() if dtype is DType.BOOLEAN:
+            told = datetime.fromisoformat(value)
+            return timestamp(told.astimezone(UTC).replace(tzinfo=None) if told.tzinfo is not None else told)
+        case str() if dtype is DType.UUID:
+            return exp.Literal.string(UUID(value).hex)
+        case int() | float() if dtype is DType.BOOLEAN:
             return exp.Boolean(this=bool(value))
         case int() | float():
             return exp.Literal.number(repr(value)) if value >= 0 else exp.Neg(this=exp.Literal.number(repr(-value)))
@@ -89,6 +117,11 @@ def literal(value: Constant, dtype: DType) -> exp.Expression:
             return exp.null()
         case _:
             return exp.Literal.string(value)
+
+
+def key_literal(value: Constant, dtype: DType) -> exp.Expression:
+    """Write the key of an entity as :func:`forekey.source.key_sql` writes keys: without blanks at its ends."""
+    return literal(value.strip() if isinstance(value, str) else value, dtype)
 
 
 def timestamp(at: datetime) -> exp.Expression:

@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 from functools import cache
 from importlib import resources
+from math import isfinite
 from typing import Any, NoReturn
 
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken, v_args
@@ -32,7 +33,8 @@ from forekey.query.tree import (
 )
 
 _MAX_LENGTH = 100_000
-_MAX_DEPTH = 200
+_MAX_DEPTH = 100
+_MAX_DIGITS = 18
 
 
 def parse(text: str) -> Query:
@@ -49,14 +51,18 @@ def parse(text: str) -> Query:
         if isinstance(error.orig_exc, PQLError):
             raise error.orig_exc from None
         raise
+    except RecursionError:
+        raise PQLError(f"Conditions may be nested at most {_MAX_DEPTH} deep.", text) from None
 
 
 def _check_depth(text: str) -> None:
-    depth = 0
-    for position, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth > _MAX_DEPTH:
-            raise PQLError(f"Parentheses may be nested at most {_MAX_DEPTH} deep.", text, position)
+    depth = refused = 0
+    for found in re.finditer(r"[()]|\b(?:NOT|not|AND|and|OR|or|WHERE|where)\b", text):
+        word = found[0].upper()
+        depth += (word == "(") - (word == ")")
+        refused = refused + 1 if word == "NOT" else 0 if word not in {"(", ")"} else refused
+        if depth + refused > _MAX_DEPTH:
+            raise PQLError(f"Conditions may be nested at most {_MAX_DEPTH} deep.", text, found.start())
 
 
 @cache
@@ -139,10 +145,10 @@ class _TreeBuilder(Transformer[Token, Any]):
         return operand
 
     def forecast(self, number: Token) -> Problem:
-        return Problem(ProblemKind.FORECAST, int(number), number.start_pos or 0)
+        return Problem(ProblemKind.FORECAST, self.integer(number), number.start_pos or 0)
 
     def rank_top(self, number: Token) -> Problem:
-        return Problem(ProblemKind.RANK, int(number), number.start_pos or 0)
+        return Problem(ProblemKind.RANK, self.integer(number), number.start_pos or 0)
 
     def rank(self) -> Problem:
         return Problem(ProblemKind.RANK)
@@ -229,7 +235,7 @@ class _TreeBuilder(Transformer[Token, Any]):
         return Window(start, end, Unit(unit.lower()) if unit else Unit.DAYS)
 
     def bound(self, token: Token) -> int | None:
-        return None if token.type == "MINUS_INF" else int(token)
+        return None if token.type == "MINUS_INF" else self.integer(token)
 
     def list(self, *values: Any) -> tuple[Constant, ...]:
         return tuple(_constant(v) for v in values)
@@ -244,14 +250,27 @@ class _TreeBuilder(Transformer[Token, Any]):
         return _NO_WORD
 
     def integer(self, token: Token) -> int:
-        return int(token)
+        if len(token.lstrip("+-0")) > _MAX_DIGITS:
+            raise self._refused(f"A whole number may have at most {_MAX_DIGITS} digits.", token)
+        return (
+            int(token.lstrip("+").lstrip("0") or 0) if not token.startswith("-") else -int(token[1:].lstrip("0") or 0)
+        )
 
     def decimal(self, token: Token) -> float:
-        return float(token)
+        value = float(token)
+        if not isfinite(value):
+            raise self._refused("This number is too large.", token)
+        return value
 
     def string(self, token: Token) -> str:
         quote = str(token[0])
-        return re.sub(rf"\\u[0-9a-fA-F]{{4}}|\\.|{quote}{quote}", _unescaped, str(token[1:-1]), flags=re.DOTALL)
+        text = re.sub(rf"\\u[0-9a-fA-F]{{4}}|\\.|{quote}{quote}", _unescaped, str(token[1:-1]), flags=re.DOTALL)
+        if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+            raise self._refused("This text holds a character that no database can: NUL, or half of a pair.", token)
+        return text
+
+    def _refused(self, reason: str, token: Token) -> PQLError:
+        return PQLError(reason, self._text, token.start_pos)
 
     def date(self, token: Token) -> datetime:
         try:

@@ -6,7 +6,7 @@ from forekey.errors import PQLError
 from forekey.query.tree import Column
 from forekey.schema import EdgeType, Schema
 
-_MAX_HOPS = 4
+_MAX_HOPS = 8
 
 
 def join_path(schema: Schema, column: Column, goal: str, text: str) -> tuple[EdgeType, ...]:

@@ -26,11 +26,11 @@ from forekey.query.aggregates import (
 )
 from forekey.query.anchors import ANCHORS, anchor_table
 from forekey.query.bound import BoundAggregation, BoundQuery, TaskType
-from forekey.query.conditions import literal, moment, render, timestamp
+from forekey.query.conditions import key_literal, moment, render, timestamp
 from forekey.query.joins import aliased, join_up, keep_clean
-from forekey.query.tree import Aggregation, Column, Condition, Operand, is_condition, operands
+from forekey.query.tree import Aggregation, Column, Condition, Constant, Operand, is_condition, operands
 from forekey.schema import DType
-from forekey.source import key_sql
+from forekey.source import key_sql, spelled
 
 _PAIR = ("entity", "anchor_time")
 _KNOWN = "forekey_known"
@@ -54,8 +54,8 @@ def label_sql(
 
 
 def population_sql(bound: BoundQuery, anchor: datetime, *, unclean: Collection[str] = ()) -> exp.Select:
-    """Return the statement that gives the entities which exist at ``anchor`` and pass WHERE."""
-    layout = _Layout(bound, (anchor,))
+    """Return the statement that gives the entities which exist at ``anchor`` and pass WHERE; of ids, those named."""
+    layout = _Layout(bound, (anchor,), bound.query.ids)
     statement = exp.select(exp.column("entity", table=_ENTITIES)).from_(_ENTITIES)
     if bound.query.where is not None:
         statement = statement.where(layout.condition(bound.query.where))
@@ -83,6 +83,8 @@ class _Layout:
 
     bound: BoundQuery
     anchors: tuple[datetime, ...]
+    ids: tuple[Constant, ...] | None = None
+    """The entities that are asked about, None for all: a model learns from all, whoever is asked about."""
 
     def complete(self, statement: exp.Select) -> exp.Select:
         """Join what the statement reads beside the pairs, and put the CTEs before it."""
@@ -122,6 +124,8 @@ class _Layout:
         if bound.frames:
             return _forecast([self._operand(frame) for frame in bound.frames])
         value = self._operand(target)  # type: ignore[arg-type]
+        if bound.task_type is TaskType.MULTICLASS_CLASSIFICATION and self._dtype(target) is DType.FLOAT:  # type: ignore[arg-type]
+            return spelled(value)
         kinds = {
             TaskType.BINARY_CLASSIFICATION: "INT",
             TaskType.REGRESSION: "DOUBLE",
@@ -181,8 +185,8 @@ class _Layout:
         for column, name in self._columns.items():
             statement, alias = join_up(statement, bound.schema, bound.columns[column].path, "e", name)
             statement = statement.select(exp.column(column.name, table=alias, quoted=True).as_(name))
-        if bound.query.ids is not None:
-            statement = statement.where(key.isin(*(literal(i, own.dtype) for i in bound.query.ids)))
+        if self.ids is not None:
+            statement = statement.where(key.isin(*(key_literal(i, own.dtype) for i in self.ids)))
         return statement.where(key.is_(exp.null()).not_())
 
     @cached_property

@@ -3,7 +3,7 @@
 from forekey.source.connect import PASSWORD_VARIABLE, normalize_url, open_source, password_of, without_secret
 from forekey.source.infer import Guess, Inference, infer_schema
 from forekey.source.inherited import with_inherited_times
-from forekey.source.keys import WHOLE_NUMBER, key_sql
+from forekey.source.keys import WHOLE_NUMBER, bare_uuid, key_sql, spelled
 from forekey.source.overlay import configured_schema, unnamed_columns
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
 from forekey.source.relbench import read_manifest, relbench_project, relbench_tasks
@@ -16,6 +16,7 @@ __all__ = [
     "Inference",
     "Source",
     "TableInfo",
+    "bare_uuid",
     "configured_schema",
     "infer_schema",
     "key_sql",
@@ -25,6 +26,7 @@ __all__ = [
     "read_manifest",
     "relbench_project",
     "relbench_tasks",
+    "spelled",
     "unnamed_columns",
     "with_inherited_times",
     "without_secret",

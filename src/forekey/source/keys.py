@@ -15,23 +15,29 @@ def key_sql(column: ColumnSchema, alias: str | None, target: ColumnSchema) -> ex
     7.0 and '7' are the key 7; 7.5 is no key, and must not be rounded to one.
     """
     if column.parts:
-        parts = [_escaped(_spelled(exp.column(p, table=alias, quoted=True))) for p in column.parts]
+        parts = [_escaped(spelled(exp.column(p, table=alias, quoted=True))) for p in column.parts]
         return functools.reduce(lambda a, b: exp.DPipe(this=exp.DPipe(this=a, expression=_COMMA), expression=b), parts)
     value = exp.column(column.name, table=alias, quoted=True)
     if target.dtype is DType.INTEGER:
         return _whole(value, column.dtype)
     if column.dtype is DType.FLOAT:
-        return _spelled(value)
+        return spelled(value)
     if DType.UUID in {column.dtype, target.dtype}:
-        return exp.Lower(this=functools.reduce(_without, "-{}", _trimmed(value)))
+        return bare_uuid(value)
     return _trimmed(value)
+
+
+def bare_uuid(value: exp.Expression) -> exp.Expression:
+    """Write a UUID in the one spelling in which they are compared: lower case, without hyphens and braces."""
+    return exp.Lower(this=functools.reduce(_without, "-{}", _trimmed(value)))
 
 
 WHOLE_NUMBER = r"^([+-]?[0-9]+)\.0*$"
 """A whole number written with decimals: its first group is the number."""
 
 
-def _spelled(value: exp.Expression) -> exp.Expression:
+def spelled(value: exp.Expression) -> exp.Expression:
+    """Write a value as text, whole numbers without decimals: databases differ in whether 2 is 2.0."""
     return exp.RegexpReplace(
         this=_trimmed(value), expression=exp.Literal.string(WHOLE_NUMBER), replacement=exp.Literal.string(r"\1")
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from forekey.errors import SplitError
 from forekey.graph import Micros
-from forekey.query import BoundQuery, shift
+from forekey.query import BoundQuery
 
 _SHARE = 0.1
 _MAX_ANCHORS = 10_000
@@ -21,7 +21,7 @@ _MAX_ANCHORS = 10_000
 class AnchorPlan:
     """The anchor times of each split, ascending; a label at ``t`` covers events in ``(t + start, t + end]``.
 
-    ``dropped`` are anchors left out because their label would reach past the first anchor of the next split.
+    ``dropped`` are anchors left out because their example would reach past the first anchor of the next split.
     """
 
     train: tuple[datetime, ...]
@@ -44,11 +44,11 @@ def plan_anchors(bound: BoundQuery, oldest: datetime, as_of: datetime, max_ancho
     window = bound.target_window
     assert window is not None
     anchors: list[datetime] = []
-    anchor = shift(as_of, -window.end, window.unit)
+    newest = anchor = bound.newest_anchor(as_of)
     limit = max_anchors or _MAX_ANCHORS
     while anchor > oldest and len(anchors) < limit:
         anchors.append(anchor)
-        anchor = bound.previous_anchor(shift(as_of, -window.end, window.unit), len(anchors))
+        anchor = bound.previous_anchor(newest, len(anchors))
     anchors.reverse()
     if len(anchors) < 3:
         raise SplitError(
@@ -59,8 +59,8 @@ def plan_anchors(bound: BoundQuery, oldest: datetime, as_of: datetime, max_ancho
         )
     held_out = max(1, round(_SHARE * len(anchors)))
     test = anchors[-held_out:]
-    kept_val = [a for a in anchors[:-held_out] if bound.horizon_end(a) <= test[0]][-held_out:]
-    kept_train = [a for a in anchors if kept_val and a < kept_val[0] and bound.horizon_end(a) <= kept_val[0]]
+    kept_val = [a for a in anchors[:-held_out] if bound.complete_at(a) <= test[0]][-held_out:]
+    kept_train = [a for a in anchors if kept_val and a < kept_val[0] and bound.complete_at(a) <= kept_val[0]]
     if not kept_val or not kept_train:
         raise SplitError(
             "The windows overlap so much that no training label ends before the validation set begins. "

@@ -54,9 +54,9 @@ class Task:
     project: Project
 
     def horizon_end(self, anchor: datetime) -> datetime | None:
-        """Return the last moment (inclusive) that a label at this anchor covers; None if the task does not say."""
+        """Return the last moment (inclusive) that an example at this anchor covers; None if the task does not say."""
         if self.bound is not None:
-            return self.bound.horizon_end(anchor)
+            return self.bound.complete_at(anchor)
         days = self.config.horizon_days if isinstance(self.config, LabelTask) else None
         return anchor + timedelta(days=days) if days is not None else None
 
@@ -64,7 +64,7 @@ class Task:
     def window_days(self) -> float:
         """The length of what a label covers, in days: the natural unit to look back in; a month if nothing says."""
         start = datetime(2001, 1, 1)
-        end = self.horizon_end(start)
+        end = self.bound.horizon_end(start) if self.bound is not None else self.horizon_end(start)
         days = (end - start) / timedelta(days=1) if end is not None else 0.0
         return days if days > 0 else _DEFAULT_WINDOW_DAYS
 
@@ -158,6 +158,13 @@ class Task:
         statement = population_sql(self.bound, anchor, unclean=unclean_tables(snapshot))
         return source.query(statement).read_all().column("entity")
 
+    def check_ids(self, snapshot: Snapshot) -> None:
+        """Refuse a query about entities that are not there."""
+        ids = self.bound.query.ids if self.bound is not None else None
+        rows = snapshot.lookup(self.entity.name, list(ids)) if ids is not None else np.zeros(0)
+        for unknown in (i for i, row in zip(ids or (), rows, strict=True) if row < 0):
+            raise TaskError(f"There is no row of '{self.entity.name}' with the key {unknown!r} in the snapshot.")
+
     def previous(
         self, source: Source, snapshot: Snapshot, examples: Examples, known_until: int
     ) -> tuple[NDArray[np.int64], NDArray[Any]]:
@@ -196,20 +203,23 @@ class Task:
     def _known_period(self, snapshot: Snapshot) -> tuple[datetime, datetime]:
         """Return the oldest time of any table that the query aggregates, and the newest of those of its target."""
         assert self.bound is not None
-        targets = set(aggregations(self.bound.query.target))
-        oldest, newest = [], []
+        query, oldest = self.bound.query, []
+        targets, assumed = set(aggregations(query.target)), set(aggregations(query.assuming))
+        newest: dict[bool, list[int]] = {True: [], False: []}
         for aggregation, bound in self.bound.aggregations.items():
             times = snapshot.times(bound.table.name)
             if times is not None and len(times):
                 oldest.append(int(times[0]))
-                newest += [int(times[-1])] if aggregation in targets else []
-        if not newest:
+                if aggregation in targets or aggregation in assumed:
+                    newest[aggregation in targets].append(int(times[-1]))
+        if not newest[True]:
             names = ", ".join(sorted({a.column.table for a in targets}))
             raise TaskError(
                 f"Task '{self.name}' has no labels: {names} has no rows with a time in the snapshot. "
                 "Load data and run `forekey snapshot`."
             )
-        return from_micros(min(oldest)), from_micros(max(newest))
+        # What ASSUMING looks at must be known as well as what the target does.
+        return from_micros(min(oldest)), from_micros(min(max(times) for times in newest.values() if times))
 
     def _splits(self, table: pa.Table, plan: AnchorPlan | None) -> NDArray[np.str_]:
         times = micros_of(table.column("time"))
@@ -234,7 +244,13 @@ class Task:
             splits.append(
                 part.column("split").to_numpy(zero_copy_only=False) if named else np.full(len(part), split or "?")
             )
-        table, names = pa.concat_tables(parts), np.concatenate(splits).astype("<U5")
+        table, names = pa.concat_tables(parts), np.concatenate(splits).astype(str)
+        odd = sorted(set(np.unique(names).tolist()) - {*SPLITS, "?"})
+        if odd:
+            raise TaskError(
+                f"The labels of task '{self.name}' name the split '{odd[0]}'. Splits are train, val and test; "
+                "rename it, or leave the column out."
+            )
         if (names == "?").any():
             names = split_by_time(micros_of(table.column("time")), lambda t: self._label_end(t))
         return _finish(table, names, self.task_type, {})
