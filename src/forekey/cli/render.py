@@ -291,10 +291,11 @@ def report(found: TrainReport) -> Shown:
     table.add_row(f"graph model {found.model_version}", *_numbers(found.metrics["test"], metrics), style="bold")
     for name, scores in found.baselines.items():
         table.add_row(name.replace("_", " "), *_numbers(scores["test"], metrics))
+    page = (f"Report: {found.page}",) if found.page is not None else ()
     val = found.metrics["val"].get(found.default_metric)
     end = Text(
         f"{found.task} {found.model_version} ({found.task_type}): validation {found.default_metric} {_number(val)}, "
-        f"{found.seconds:.0f} s on snapshot {found.snapshot}.\n" + "\n".join((found.verdict, *found.notes))
+        f"{found.seconds:.0f} s on snapshot {found.snapshot}.\n" + "\n".join((found.verdict, *found.notes, *page))
     )
     return Shown(found.to_dict(), Group(table, end))
 

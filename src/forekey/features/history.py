@@ -197,8 +197,8 @@ class HistoryFeatures:
         """
         cut = times if seen_until is None else np.minimum(times, seen_until)
         rows = np.ascontiguousarray(rows, np.int32)
-        blocks = [_calendar(times)]
-        names = list(_CALENDAR)
+        blocks = [_calendar(times), ((times - cut) / MICROS_PER_DAY).astype(np.float32)[:, None]]
+        names = [*_CALENDAR, "days since anything was seen"]
         for block, block_names in self._blocks(rows, times, cut):
             with np.errstate(over="ignore"):
                 narrow = block.astype(np.float32).reshape(len(rows), len(block_names))
@@ -275,7 +275,8 @@ class HistoryFeatures:
     ) -> Iterable[tuple[NDArray[Any], list[str]]]:
         lists = self._listed(listed.path)
         count = lists.counts(rows, cut)
-        before = [np.minimum(lists.counts(rows, times - _micros(w)), count) for w in listed.windows]
+        # Windows end where what is seen ends: of data that came late, the newest there are tell most.
+        before = [np.minimum(lists.counts(rows, cut - _micros(w)), count) for w in listed.windows]
         within = [count - b for b in before]
         nobody = rows < 0
         prefix = f"{focus.name}{listed.name}: "
@@ -283,10 +284,10 @@ class HistoryFeatures:
         counts[nobody] = np.nan
         yield counts, [f"{prefix}rows, {_days(w)}" for w in (*listed.windows, None)]
         if lists.seen is not None:
-            yield self._recency(prefix, lists, rows, times, count)
+            yield self._recency(prefix, lists, rows, cut, count)
             span = (times - _micros(_YEAR), times + _micros(self.spec.window_days - _YEAR))
             year = [lists.counts(rows, np.minimum(cut, moment)) for moment in span]
-            yield (year[1] - year[0]).astype(np.float64), [f"{prefix}rows, same season a year ago"]
+            yield np.where(span[1] <= cut, year[1] - year[0], np.nan), [f"{prefix}rows, same season a year ago"]
         if listed.measures:
             takes = np.minimum(np.stack([*within, count], axis=1), MAX_LISTED)
             yield from self._measured(listed, lists, prefix, rows, cut, count, takes)
@@ -333,9 +334,9 @@ class HistoryFeatures:
                 yield recent[:, numbers, d:], [f"{prefix}{kind} {m}" for m in names for kind in kinds]
 
     def _recency(
-        self, prefix: str, lists: RowLists, rows: NDArray[np.int32], times: Micros, count: NDArray[np.int64]
+        self, prefix: str, lists: RowLists, rows: NDArray[np.int32], cut: Micros, count: NDArray[np.int64]
     ) -> tuple[NDArray[Any], list[str]]:
-        """Return the days since the newest, the fifth newest and the oldest row that were seen."""
+        """Return the days from the newest, the fifth newest and the oldest row seen to the last moment seen."""
         assert lists.seen is not None
         first = lists.indptr[np.maximum(rows, 0)]
         out = np.full((len(rows), 3), np.nan)
@@ -343,7 +344,7 @@ class HistoryFeatures:
             [(first + count - 1, count > 0), (first + count - 5, count > 4), (first, count > 0)]
         ):
             then = lists.seen[lists.order[place[there]]]
-            out[there, at] = (times[there] - then) / MICROS_PER_DAY
+            out[there, at] = (cut[there] - then) / MICROS_PER_DAY
         return out, [f"{prefix}days since the {which} row" for which in ("newest", "fifth newest", "oldest")]
 
     def _values(

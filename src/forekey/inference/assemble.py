@@ -60,7 +60,8 @@ class Assembler:
         times = snapshot.times(table)
         age = None
         if times is not None:
-            age = torch.from_numpy(age_in_days(subgraph.seed_times[nodes.seeds], times[nodes.rows]))
+            # Of data that ended before the seed's time, the newest there are count as new.
+            age = torch.from_numpy(age_in_days(subgraph.seen_until[nodes.seeds], times[nodes.rows]))
         return NodeBatch(
             torch.from_numpy(encoded.numbers),
             torch.from_numpy(encoded.codes).long(),

@@ -15,6 +15,7 @@ class TrainConfig:
 
     ``max_batches`` bounds the batches of an epoch; ``patience`` is how many epochs may pass without a better
     validation score before training stops; ``max_seconds`` bounds the whole loop (checked after each batch).
+    ``regrow`` trains once more from validation examples too, after all choices are made on these.
     ``history`` adds pasts in numbers, for the network and for trees beside it; ``past_labels`` the labels that entities
     had before.
     """
@@ -33,6 +34,7 @@ class TrainConfig:
     max_seconds: float = 240.0
     history: bool = True
     past_labels: bool = True
+    regrow: bool = True
     trees: TreePlan = field(default_factory=TreePlan)
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,6 +49,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "max_batches": 60,
         "patience": 2,
         "max_seconds": 40.0,
+        "regrow": False,
         "trees": TreePlan(candidates=("bold",), boosters=1, learning_rate=0.06, rounds=500, patience=30),
     },
     "normal": {},

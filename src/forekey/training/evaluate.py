@@ -43,6 +43,27 @@ class Resolved:
         return Resolved(self.rows[keep], self.times[keep], self.target[keep], kept, self.unknown, seen, history)
 
 
+def joined(one: Resolved, two: Resolved) -> Resolved:
+    """Return the examples of both."""
+
+    def both(name: str, missing: Any = None) -> Any:
+        parts = [getattr(r, name) for r in (one, two)]
+        if all(p is None for p in parts) or (missing is None and any(p is None for p in parts)):
+            return None
+        return np.concatenate([missing(r) if p is None else p for p, r in zip(parts, (one, two), strict=True)])
+
+    weights = [r.examples.weight for r in (one, two)]
+    weight = None
+    if any(w is not None for w in weights):
+        weight = np.concatenate([np.ones(len(r)) if w is None else w for w, r in zip(weights, (one, two), strict=True)])
+    keys = pa.chunked_array([*one.examples.keys.chunks, *two.examples.keys.chunks], one.examples.keys.type)
+    times, target = both("times"), both("target")
+    return Resolved(
+        both("rows"), times, target, Examples(keys, times, target, weight), one.unknown + two.unknown,
+        both("seen_until", lambda r: r.times), both("history"),
+    )  # fmt: skip
+
+
 def resolve_examples(snapshot: Snapshot, task: Task, examples: Examples) -> Resolved:
     """Find each example's row; those whose entity does not exist, or not yet at the anchor, are counted apart."""
     rows = snapshot.lookup_keys(task.entity.name, examples.keys)

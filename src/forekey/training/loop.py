@@ -88,6 +88,23 @@ def fit(
     return history
 
 
+def fit_again(
+    model: GraphModel,
+    features: FeatureStore,
+    task: Task,
+    examples: Resolved,
+    transform: OutputTransform,
+    config: TrainConfig,
+    epochs: int,
+) -> None:
+    """Train ``model`` in place for as many epochs as proved best, with no examples held back to stop by."""
+    target = targets(task.task_type, examples, transform)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    deadline = time.perf_counter() + config.max_seconds
+    for number in range(1, epochs + 1):
+        _one_epoch(model, features, task, examples, target, optimizer, config, number, deadline)
+
+
 def _one_epoch(
     model: GraphModel,
     features: FeatureStore,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from forekey.registry import ModelVersion
@@ -22,6 +22,12 @@ class TrainReport:
     baselines: dict[str, dict[str, Metrics]]
     seconds: float
     notes: tuple[str, ...] = ()
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    """By name, from where to where the default metric on test lies in 95 of 100 resamplings of the entities."""
+    comparison: dict[str, Any] | None = None
+    """The best baseline, by how much the model differs from it, and the interval of that difference."""
+    page: str | None = None
+    """Where the report lies as HTML."""
 
     @classmethod
     def from_version(cls, version: ModelVersion) -> TrainReport:
@@ -37,6 +43,9 @@ class TrainReport:
             facts["baselines"],
             facts["seconds"],
             tuple(facts["notes"]),
+            facts.get("intervals", {}),
+            facts.get("comparison"),
+            str(page) if (page := version.folder / "report.html").is_file() else None,
         )
 
     @property
@@ -59,9 +68,14 @@ class TrainReport:
         mine, theirs = self._test(self.metrics), self._test(self.baselines[best])
         if mine is None or theirs is None:
             return "The test set is too small, or has one class only, to tell the model from the baselines."
-        if better(self.task_type, mine, theirs):
-            return f"By {metric}, the model beats every baseline; the best is {best} ({theirs:.4g} against {mine:.4g})."
-        return f"By {metric}, the model does not beat {best} ({theirs:.4g} against {mine:.4g}): use with care."
+        if not better(self.task_type, mine, theirs):
+            return f"By {metric}, the model does not beat {best} ({theirs:.4g} against {mine:.4g}): use with care."
+        said = f"By {metric}, the model beats every baseline; the best is {best} ({theirs:.4g} against {mine:.4g})"
+        between = (self.comparison or {}).get("interval")
+        if between is not None and between[0] <= 0.0 <= between[1]:
+            sure = f"the difference lies between {between[0]:.3g} and {between[1]:.3g}"
+            return f"{said}, but the test set is too small to be sure: {sure}."
+        return f"{said}."
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form of ``forekey train --json``."""
@@ -72,6 +86,9 @@ class TrainReport:
             "snapshot": self.snapshot,
             "metrics": self.metrics,
             "baselines": self.baselines,
+            "intervals": self.intervals,
+            "comparison": self.comparison,
+            "report": self.page,
             "seconds": self.seconds,
             "verdict": self.verdict,
             "notes": list(self.notes),

@@ -18,20 +18,22 @@ from forekey import __version__
 from forekey.errors import TaskError
 from forekey.features import FeatureStore, fit_features, fit_history
 from forekey.graph import Micros, Snapshot, from_micros, to_micros
-from forekey.inference import FinalStage, OutputTransform, Predictor, Trees, predictions_from
+from forekey.inference import FinalStage, OutputTransform, Predictor, Raw, Trees, predictions_from
 from forekey.nn import GraphModel, ModelConfig, RelationSpec, TableSpec
+from forekey.project import write_atomically
 from forekey.registry import ModelVersion, Registry
 from forekey.sampling import relations_of
 from forekey.source import Source
 from forekey.task import LabelTable, Task, TaskType, default_metric, past_labels
 from forekey.training.baselines import BaselineData, run_baselines
 from forekey.training.config import TrainConfig
-from forekey.training.evaluate import Resolved, resolve_examples
+from forekey.training.evaluate import Resolved, joined, resolve_examples
 from forekey.training.final import Validation, choose_final
 from forekey.training.judged import MODEL, NETWORK, TREES, Judged
-from forekey.training.loop import Epoch, fit, targets
+from forekey.training.loop import Epoch, fit, fit_again, targets
+from forekey.training.page import render_report
 from forekey.training.report import TrainReport
-from forekey.training.trees import TreeData, fit_trees
+from forekey.training.trees import Grown, TreeData, fit_trees, regrow
 
 Aging = Callable[[str, Micros], Micros]
 """Given a split and the times of its examples, up to when each sees the graph."""
@@ -51,6 +53,7 @@ class _Data:
     transform: OutputTransform
     features: FeatureStore
     cutoff: int
+    val_again: Resolved | None = None
 
     @property
     def train_std(self) -> float | None:
@@ -82,44 +85,109 @@ def train_task(
     torch.manual_seed(config.seed)
     model = GraphModel(_model_config(task, snapshot, data, config))
     history = fit(model, data.features, task, data.splits, data.transform, config, on_epoch)
-    predictor = Predictor(model, data.features, config.neighbors, data.transform)
-    known = data.splits
-    learnt = _with_pasts(data) if config.history else None
-    trees = None
-    if learnt is not None:
-        progress("growing trees")
-        trees = _grow(data, learnt, config)
-    progress("evaluating")
-    raw = {s: predictor.network(r.rows, r.times, r.seen_until, r.history)[0] for s, r in known.items() if s != "train"}
-    final = FinalStage()
-    if learnt is not None and known["val"].history is not None:
-        final = choose_final(
-            Validation(task.task_type, raw["val"], known["val"].history, _goal(data, known["val"])), trees
-        )
-    predictor = Predictor(model, data.features, config.neighbors, data.transform, final)
-    judged = Judged.of(task, data.splits, data.transform.classes, data.train_std)
-    for split in ("val", "test"):
-        past = known[split].history
-        judged.add(MODEL, split, predictor.conclude(raw[split], past))
-        if trees is not None and past is not None:
-            judged.add(NETWORK, split, predictions_from(raw[split], data.transform))
-            judged.add(TREES, split, predictions_from(trees.raw(past), data.transform))
+    finished = _finish(data, model, config, progress)
+    if config.regrow:
+        best = max(e.number for e in history if e.best)
+        finished = _with_validation(task, data, finished, config, best, progress)
+    judged = _judge(task, data, finished)
     if baselines:
-        until, names = to_micros(snapshot.as_of), data.features.spec.scale.names if data.features.spec.scale else ()
-        splits = {**known, "train": learnt} if learnt is not None else known
-        held_against = BaselineData(task, source, snapshot, splits, data.transform.classes, until, names)
-        for name, predictions in run_baselines(held_against, progress).items():
-            for split, predicted in predictions.items():
-                judged.add(name, split, predicted)
+        _judge_baselines(judged, task, source, snapshot, data, progress)
     manifest = _manifest(task, snapshot, data, model, config)
-    manifest |= {**judged.to_dict(), "final": final.to_dict(), "history": [e.to_dict() for e in history]}
-    manifest["importance"] = _importance(data, trees)
+    manifest |= {**judged.to_dict(), "final": finished.final.to_dict(), "history": [e.to_dict() for e in history]}
+    manifest["importance"] = _importance(data, finished.grown.trees if finished.grown is not None else None)
     manifest["seconds"] = round(time.perf_counter() - started, 2)
     plots = judged.plots()
     version = registry.register(
-        task.name, manifest, data.features.spec.to_dict(), lambda path: _save(model, final, plots, path)
+        task.name,
+        manifest,
+        data.features.spec.to_dict(),
+        lambda path: _save(finished.model, finished.final, plots, path),
     )
+    write_atomically(version.folder / "report.html", render_report(version))
     return version, TrainReport.from_version(version)
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """The network and the last stage: as ``chosen`` on validation, and as ``final``, taught with validation too.
+
+    ``raw`` is what the network says: of validation, the one that has not learnt from it.
+    """
+
+    model: GraphModel
+    raw: dict[str, Raw]
+    grown: Grown | None
+    chosen: FinalStage
+    final: FinalStage
+
+
+def _finish(data: _Data, model: GraphModel, config: TrainConfig, progress: Progress) -> _Finished:
+    """Grow trees beside the network, choose on validation how much each counts, calibrate."""
+    predictor, known = Predictor(model, data.features, config.neighbors, data.transform), data.splits
+    raw = {s: predictor.network(r.rows, r.times, r.seen_until, r.history)[0] for s, r in known.items() if s != "train"}
+    val, kind, classes = known["val"], data.transform.task_type, len(data.transform.classes)
+    if val.history is None:
+        return _Finished(model, raw, None, FinalStage(), FinalStage())
+    progress("growing trees")
+    threads, learnt = torch.get_num_threads(), _tree_data(data, _with_pasts(data))
+    grown = fit_trees(kind, classes, learnt, _tree_data(data, val), config.trees, config.seed, threads)
+    trees = grown.trees if grown is not None else None
+    chosen = choose_final(Validation(kind, raw["val"], val.history, _goal(data, val)), trees)
+    return _Finished(model, raw, grown, chosen, chosen)
+
+
+def _with_validation(
+    task: Task, data: _Data, finished: _Finished, config: TrainConfig, epochs: int, progress: Progress
+) -> _Finished:
+    """Train what was chosen once more, from validation examples too: what happened last tells most of what is next."""
+    progress("learning from validation too")
+    later = data.splits["val"] if data.val_again is None else data.val_again
+    if later.history is None and data.splits["train"].history is not None:
+        later = replace(later, history=_pasts(data.features, later))
+    final, kind, classes = finished.final, data.transform.task_type, len(data.transform.classes)
+    if final.trees is not None and finished.grown is not None:
+        again = _tree_data(data, _with_pasts(data)).plus(
+            _tree_data(data, replace(later, history=_pasts(data.features, later)))
+        )
+        trees = regrow(finished.grown, kind, classes, again, config.trees, config.seed, torch.get_num_threads())
+        final = replace(final, trees=trees)
+    if final.share <= 0.0:
+        return replace(finished, final=final)
+    torch.manual_seed(config.seed)
+    model = GraphModel(finished.model.config)
+    known = later if kind is not TaskType.MULTICLASS_CLASSIFICATION else later.only(_goal(data, later) >= 0)
+    fit_again(model, data.features, task, joined(data.splits["train"], known), data.transform, config, epochs)
+    test = data.splits["test"]
+    predictor = Predictor(model, data.features, config.neighbors, data.transform)
+    raw = predictor.network(test.rows, test.times, test.seen_until, test.history)[0]
+    return replace(finished, model=model, final=final, raw={**finished.raw, "test": raw})
+
+
+def _judge(task: Task, data: _Data, finished: _Finished) -> Judged:
+    """Score the model and its parts; on validation, those that have not learnt from it."""
+    judged = Judged.of(task, data.splits, data.transform.classes, data.train_std)
+    for split, stage in (("val", finished.chosen), ("test", finished.final)):
+        raw, past = finished.raw[split], data.splits[split].history
+        said = stage.apply(raw, past, data.transform.task_type)
+        judged.add(MODEL, split, predictions_from(said, data.transform))
+        if finished.grown is not None and past is not None:
+            judged.add(NETWORK, split, predictions_from(raw, data.transform))
+            judged.add(TREES, split, predictions_from((stage.trees or finished.grown.trees).raw(past), data.transform))
+    return judged
+
+
+def _judge_baselines(
+    judged: Judged, task: Task, source: Source, snapshot: Snapshot, data: _Data, progress: Progress
+) -> None:
+    scale, splits = data.features.spec.scale, dict(data.splits)
+    if scale is not None:
+        splits["train"] = _with_pasts(data)
+    held_against = BaselineData(
+        task, source, snapshot, splits, data.transform.classes, to_micros(snapshot.as_of), scale.names if scale else ()
+    )
+    for name, predictions in run_baselines(held_against, progress).items():
+        for split, predicted in predictions.items():
+            judged.add(name, split, predicted)
 
 
 def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig, aging: Aging | None) -> _Data:
@@ -132,7 +200,10 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig
                 f"Task '{task.name}' has no {name} examples ({dropped}). See `forekey sql {task.name}`; "
                 "loosen WHERE, or choose another window."
             )
+    val_again = None
     if aging is not None:
+        # To learn from, validation examples are seen as training examples are.
+        val_again = replace(splits["val"], seen_until=aging("train", splits["val"].times))
         splits = {name: replace(r, seen_until=aging(name, r.times)) for name, r in splits.items()}
     transform = _transform(task, splits["train"])
     # Nothing newer than the newest training anchor may shape what the model is fed.
@@ -147,7 +218,7 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig
         entity, window = task.entity.name, task.window_days
         history = fit_history(snapshot, entity, cutoff, window, task.hidden, past_labels=past is not None)
         spec = replace(spec, history=history)
-    data = _Data(labels, splits, transform, FeatureStore(snapshot, spec, past), cutoff)
+    data = _Data(labels, splits, transform, FeatureStore(snapshot, spec, past), cutoff, val_again)
     return _describe_pasts(data) if config.history else data
 
 
@@ -186,19 +257,9 @@ def _goal(data: _Data, examples: Resolved) -> NDArray[np.float64]:
     return targets(data.transform.task_type, examples, data.transform).numpy().astype(np.float64)
 
 
-def _grow(data: _Data, learnt: Resolved, config: TrainConfig) -> Trees | None:
-    val = data.splits["val"]
-    assert learnt.history is not None
-    assert val.history is not None
-    return fit_trees(
-        data.transform.task_type,
-        len(data.transform.classes),
-        TreeData(learnt.history, _goal(data, learnt), learnt.examples.weight),
-        TreeData(val.history, _goal(data, val)),
-        config.trees,
-        config.seed,
-        torch.get_num_threads(),
-    )
+def _tree_data(data: _Data, examples: Resolved) -> TreeData:
+    assert examples.history is not None
+    return TreeData(examples.history, _goal(data, examples), examples.examples.weight)
 
 
 def _importance(data: _Data, trees: Trees | None) -> dict[str, float]:

@@ -20,7 +20,7 @@ MAX_GROUPS = 24
 class TreePlan:
     """How trees are grown: the settings to choose from on validation, and how many boosters to average."""
 
-    candidates: tuple[str, ...] = ("careful", "bold")
+    candidates: tuple[str, ...] = ("careful", "bold", "random")
     boosters: int = 3
     learning_rate: float = 0.03
     rounds: int = 1200
@@ -43,6 +43,15 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "bagging_fraction": 0.7,
         "lambda_l2": 1.0,
     },
+    # Thresholds drawn at random (Geurts et al. 2006): less apt to fit the noise of few examples.
+    "random": {
+        "num_leaves": 8,
+        "min_data_in_leaf": 40,
+        "feature_fraction": 0.2,
+        "bagging_fraction": 0.6,
+        "lambda_l2": 5.0,
+        "extra_trees": True,
+    },
 }
 
 
@@ -59,45 +68,91 @@ class TreeData:
         weight = self.weight[keep] if self.weight is not None else None
         return TreeData(self.history[keep], self.target[keep], weight)
 
-    def output(self, i: int) -> TreeData:
-        """Return one output's targets."""
-        return TreeData(self.history, self.target[:, i], self.weight)
+    def plus(self, other: TreeData) -> TreeData:
+        """Return these examples and others."""
+        weights = [np.ones(len(d.target)) if d.weight is None else d.weight for d in (self, other)]
+        weight = None if self.weight is None and other.weight is None else np.concatenate(weights)
+        history, target = ([getattr(d, name) for d in (self, other)] for name in ("history", "target"))
+        return TreeData(np.concatenate(history), np.concatenate(target), weight)
+
+    def sampled(self, seed: int) -> TreeData:
+        """Return as many of the examples as trees are grown from."""
+        if len(self.target) <= MAX_ROWS:
+            return self
+        return self.only(np.random.default_rng(seed).permutation(len(self.target))[:MAX_ROWS])
+
+    @property
+    def width(self) -> int:
+        """Return how many groups of outputs there are."""
+        return self.target.shape[1] if self.target.ndim == 2 else 1
+
+    def groups(self) -> list[TreeData]:
+        """Return the examples once for each group of outputs."""
+        if self.target.ndim == 1:
+            return [self]
+        return [TreeData(self.history, self.target[:, i], self.weight) for i in range(self.width)]
+
+    def dataset(self) -> Any:
+        """Return the examples as LightGBM takes them."""
+        import lightgbm as gbm
+
+        return gbm.Dataset(self.history, self.target, weight=self.weight, params={"feature_pre_filter": False})
+
+
+@dataclass(frozen=True)
+class Grown:
+    """Trees stopped early on validation, and per group of outputs the setting and how many rounds each booster took."""
+
+    trees: Trees
+    recipes: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def fit_trees(
     task_type: TaskType, classes: int, train: TreeData, val: TreeData, plan: TreePlan, seed: int, threads: int
-) -> Trees | None:
+) -> Grown | None:
     """Grow trees that predict raw outputs, stopped early on validation; None where there is nothing to learn."""
-    if train.target.ndim == 2 and train.target.shape[1] > MAX_GROUPS:
-        return None
-    if len(train.target) > MAX_ROWS:
-        train = train.only(np.random.default_rng(seed).permutation(len(train.target))[:MAX_ROWS])
     if task_type is TaskType.MULTICLASS_CLASSIFICATION:
         val = val.only(val.target >= 0)  # a class that training never saw
-    pairs = [(train, val)]
-    if train.target.ndim == 2:
-        pairs = [(train.output(i), val.output(i)) for i in range(train.target.shape[1])]
-    objective = _objective(task_type, classes)
-    groups = [_fit_group(objective, one, two, plan, seed, threads) for one, two in pairs]
-    return None if any(g is None for g in groups) else Trees(tuple(g for g in groups if g is not None))
+    if train.width > MAX_GROUPS:
+        return None
+    pairs = zip(train.sampled(seed).groups(), val.groups(), strict=True)
+    shared = _shared(task_type, classes, plan, threads)
+    found = [_fit_group(shared, one, two, plan, seed) for one, two in pairs]
+    grown = [g for g in found if g is not None]
+    if len(grown) < len(found):
+        return None
+    return Grown(Trees(tuple(texts for texts, _ in grown)), tuple(recipe for _, recipe in grown))
+
+
+def regrow(
+    grown: Grown, task_type: TaskType, classes: int, every: TreeData, plan: TreePlan, seed: int, threads: int
+) -> Trees:
+    """Grow the same trees again from validation examples too: what happened last tells most of what comes next."""
+    import lightgbm as gbm
+
+    if task_type is TaskType.MULTICLASS_CLASSIFICATION:
+        every = every.only(every.target >= 0)
+    shared, texts = _shared(task_type, classes, plan, threads), []
+    for data, (name, rounds) in zip(every.sampled(seed).groups(), grown.recipes, strict=True):
+        dataset = data.dataset()
+        boosters = (gbm.train(_settings(shared, name, data, seed, i), dataset, r) for i, r in enumerate(rounds))
+        texts.append(tuple(b.model_to_string() for b in boosters))
+    return Trees(tuple(texts))
 
 
 def _fit_group(
-    objective: dict[str, Any], train: TreeData, val: TreeData, plan: TreePlan, seed: int, threads: int
-) -> tuple[str, ...] | None:
+    shared: dict[str, Any], train: TreeData, val: TreeData, plan: TreePlan, seed: int
+) -> tuple[tuple[str, ...], tuple[str, tuple[int, ...]]] | None:
     import lightgbm as gbm
 
     if len(np.unique(train.target)) < 2 or train.history.shape[1] == 0:
         return None
-    shared = {**objective, "learning_rate": plan.learning_rate, "num_threads": threads, "verbosity": -1}
-    shared |= {"bagging_freq": 1, "deterministic": True, "force_row_wise": True, "feature_pre_filter": False}
-    fitting = gbm.Dataset(train.history, train.target, weight=train.weight, params={"feature_pre_filter": False})
+    fitting = train.dataset()
     judging = gbm.Dataset(val.history, val.target, reference=fitting)
     stop: list[Callable[..., Any]] = [gbm.early_stopping(plan.patience, verbose=False)] if len(val.target) else []
 
     def grow(name: str, number: int) -> tuple[float, Any]:
-        settings = {**shared, **_SETTINGS[name], "seed": 1000 * seed + number}
-        settings["min_data_in_leaf"] = min(settings["min_data_in_leaf"], max(len(train.target) // 50, 1))
+        settings = _settings(shared, name, train, seed, number)
         booster = gbm.train(settings, fitting, plan.rounds, [judging] if stop else None, callbacks=stop)
         losses = [loss for scores in booster.best_score.values() for loss in scores.values()]
         return (losses[0] if losses else 0.0), booster
@@ -105,7 +160,21 @@ def _fit_group(
     tried = {name: grow(name, 0) for name in plan.candidates}
     best = min(tried, key=lambda name: tried[name][0])
     boosters = [tried[best][1], *(grow(best, number)[1] for number in range(1, plan.boosters))]
-    return tuple(b.model_to_string(num_iteration=b.best_iteration or -1) for b in boosters)
+    rounds = tuple(b.best_iteration or b.current_iteration() for b in boosters)
+    texts = tuple(b.model_to_string(num_iteration=r) for b, r in zip(boosters, rounds, strict=True))
+    return texts, (best, rounds)
+
+
+def _shared(task_type: TaskType, classes: int, plan: TreePlan, threads: int) -> dict[str, Any]:
+    shared = {"learning_rate": plan.learning_rate, "num_threads": threads, "verbosity": -1, "bagging_freq": 1}
+    shared |= {"deterministic": True, "force_row_wise": True, "feature_pre_filter": False}
+    return {**shared, **_objective(task_type, classes)}
+
+
+def _settings(shared: dict[str, Any], name: str, data: TreeData, seed: int, number: int) -> dict[str, Any]:
+    settings = {**shared, **_SETTINGS[name], "seed": 1000 * seed + number}
+    settings["min_data_in_leaf"] = min(settings["min_data_in_leaf"], max(len(data.target) // 50, 1))
+    return settings
 
 
 def _objective(task_type: TaskType, classes: int) -> dict[str, Any]:

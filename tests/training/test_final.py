@@ -1,0 +1,166 @@
+"""The last stage: trees beside the network, how much each counts, calibration, and learning from validation at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forekey import pipeline
+from forekey.inference import Calibration, FinalStage, Trees
+from forekey.project import Project
+from forekey.task import TaskType
+from forekey.training.evaluate import joined
+from forekey.training.final import Validation, choose_calibration, choose_final, mean_loss
+from forekey.training.intervals import Bootstrap, weighted_auroc
+from forekey.training.trees import TreeData, TreePlan, fit_trees, regrow
+
+PLAN = TreePlan(candidates=("careful", "random"), boosters=2, rounds=60, patience=10)
+BINARY, REGRESSION = TaskType.BINARY_CLASSIFICATION, TaskType.REGRESSION
+
+
+def examples(n: int, seed: int) -> TreeData:
+    random = np.random.default_rng(seed)
+    history = random.normal(size=(n, 5)).astype(np.float32)
+    history[random.random((n, 5)) < 0.1] = np.nan
+    logit = 2 * np.nan_to_num(history[:, 0]) - np.nan_to_num(history[:, 1])
+    return TreeData(history, (random.random(n) < 1 / (1 + np.exp(-logit))).astype(np.float64))
+
+
+def test_trees_learn_stop_in_time_and_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    train, val = examples(600, 0), examples(200, 1)
+    grown = fit_trees(BINARY, 0, train, val, PLAN, 0, 1)
+    assert grown is not None
+    raw = grown.trees.raw(val.history)
+    assert raw.shape == (200, 1)
+    assert weighted_auroc(val.target, raw[:, 0], np.ones(200, np.int64)) > 0.75
+    grown.trees.save(tmp_path)
+    assert Trees.load(tmp_path, [len(g) for g in grown.trees.texts]).raw(val.history).tolist() == raw.tolist()
+    assert grown.trees.raw(val.history[:0]).shape[0] == 0
+    assert int(np.argmax(grown.trees.importance())) == 0
+    [(name, rounds)] = grown.recipes
+    assert name in PLAN.candidates
+    assert all(1 <= r <= PLAN.rounds for r in rounds)
+
+
+def test_trees_grown_again_take_the_same_setting_and_rounds_and_know_the_new_examples() -> None:
+    train, val = examples(300, 0), examples(300, 1)
+    grown = fit_trees(BINARY, 0, train, val, PLAN, 0, 1)
+    assert grown is not None
+    again = regrow(grown, BINARY, 0, train.plus(val), PLAN, 0, 1)
+    assert [len(g) for g in again.texts] == [len(g) for g in grown.trees.texts]
+    known = [mean_loss(BINARY, t.raw(val.history), val.target) for t in (grown.trees, again)]
+    assert known[1] < known[0]
+    assert regrow(grown, BINARY, 0, train.plus(val), PLAN, 0, 1) == again
+
+
+def test_where_there_is_nothing_to_learn_there_are_no_trees() -> None:
+    train = examples(100, 0)
+    assert fit_trees(BINARY, 0, TreeData(train.history, np.ones(100)), train, PLAN, 0, 1) is None
+    many = TreeData(train.history, np.zeros((100, 30)))
+    assert fit_trees(TaskType.MULTILABEL_CLASSIFICATION, 30, many, many, PLAN, 0, 1) is None
+
+
+def test_the_blend_takes_what_is_good_and_leaves_what_is_noise() -> None:
+    train, val = examples(600, 0), examples(400, 1)
+    grown = fit_trees(BINARY, 0, train, val, PLAN, 0, 1)
+    assert grown is not None
+    noise = np.random.default_rng(2).normal(size=(400, 1))
+    chosen = choose_final(Validation(BINARY, noise, val.history, val.target), grown.trees)
+    assert chosen.share <= 0.2
+    truth = (4 * val.target - 2)[:, None]
+    assert choose_final(Validation(BINARY, truth, val.history, val.target), grown.trees).share >= 0.9
+    assert choose_final(Validation(BINARY, truth, val.history, val.target), None).trees is None
+
+
+@pytest.mark.parametrize("size", [300, 4000])
+def test_calibration_mends_logits_that_promise_too_much(size: int) -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(size, 1))
+    target = (random.random(size) < 1 / (1 + np.exp(-logits[:, 0]))).astype(np.float64)
+    bold = 4 * logits + 1
+    found = choose_calibration(BINARY, bold, target)
+    assert mean_loss(BINARY, found.apply(bold), target) < mean_loss(BINARY, bold, target) - 0.1
+    order = np.argsort(bold[:, 0])
+    assert (np.diff(found.apply(bold)[order, 0]) >= -1e-9).all()
+    assert Calibration.from_dict(found.to_dict()) == found
+
+
+def test_numbers_are_not_calibrated() -> None:
+    assert choose_calibration(REGRESSION, np.ones((100, 1)), np.arange(100.0)) == Calibration()
+    assert FinalStage.load(None, Path()).apply(np.ones((2, 1)), None, REGRESSION).tolist() == [[1.0], [1.0]]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=12))
+def test_weighted_auroc_counts_pairs(rows: list[tuple[bool, int, int]]) -> None:
+    target, score, weight = (np.array(c) for c in zip(*rows, strict=True))
+    pairs = [
+        (w1 * w0, 1.0 if s1 > s0 else 0.5 if s1 == s0 else 0.0)
+        for t1, s1, w1 in rows
+        for t0, s0, w0 in rows
+        if t1 and not t0
+    ]
+    total = sum(w for w, _ in pairs)
+    found = weighted_auroc(target.astype(float), score.astype(float), weight)
+    assert found == pytest.approx(sum(w * v for w, v in pairs) / total) if total else np.isnan(found)
+
+
+def test_an_interval_holds_the_score_and_narrows_with_more_entities() -> None:
+    widths = []
+    for entities in (30, 3000):
+        random = np.random.default_rng(0)
+        target = random.normal(size=entities)
+        predicted = target + random.normal(size=entities)
+        draws = Bootstrap(REGRESSION, np.arange(entities, dtype=np.int32), target, ())
+        between = draws.interval(draws.scores(predicted))
+        assert between is not None
+        assert between[0] < np.abs(predicted - target).mean() < between[1]
+        widths.append(between[1] - between[0])
+    assert widths[1] < widths[0] / 4
+
+
+def test_one_entity_gives_no_interval() -> None:
+    draws = Bootstrap(REGRESSION, np.zeros(5, np.int32), np.arange(5.0), ())
+    assert draws.interval(draws.scores(np.arange(5.0))) is None
+
+
+def test_learning_from_validation_at_the_end_changes_the_model_and_not_what_validation_says(
+    own_project: Project,
+) -> None:
+    from dataclasses import replace
+
+    from forekey.training import train_task
+
+    current = pipeline.snapshots(own_project).current()
+    task = pipeline.find_task(own_project, current.schema, "spend")
+    with pipeline._source(own_project) as source:
+        runs = [
+            train_task(task, current, source, pipeline.registry(own_project), config, baselines=False)[0].manifest
+            for config in (
+                replace(pipeline.train_config("fast", 0), regrow=again, max_epochs=2) for again in (False, True)
+            )
+        ]
+    assert runs[0]["metrics"]["val"] == runs[1]["metrics"]["val"]
+    assert runs[0]["metrics"]["test"] != runs[1]["metrics"]["test"]
+
+
+def test_examples_put_together_keep_what_each_knew(shop_project: Project) -> None:
+    from dataclasses import replace
+
+    from forekey.training import resolve_examples
+
+    current = pipeline.snapshots(shop_project).current()
+    task = pipeline.find_task(shop_project, current.schema, "spend")
+    with pipeline._source(shop_project) as source:
+        labels = task.labels(source, current)
+    one, two = (resolve_examples(current, task, labels.split(s)) for s in ("val", "test"))
+    aged = replace(one, seen_until=one.times - 5)
+    both = joined(aged, two)
+    assert len(both) == len(one) + len(two)
+    assert both.seen_until is not None
+    assert both.seen_until.tolist() == [*(one.times - 5), *two.times]
+    assert both.history is None
+    assert both.examples.keys.to_pylist() == [*one.examples.keys.to_pylist(), *two.examples.keys.to_pylist()]

@@ -1,0 +1,75 @@
+"""The report as a page: whole in one file, plain about the comparison, with the plots of its task type."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from forekey import pipeline
+from forekey.project import Project
+from forekey.training import TrainReport
+from forekey.training.plots import Axes, Series, bars, lines
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.count: dict[str, int] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.count[tag] = self.count.get(tag, 0) + 1
+        assert tag != "script"
+        assert not any(name in {"src", "href"} for name, _ in attrs)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.count[tag] = self.count.get(tag, 0) + 1
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize(
+    ("task", "titles"),
+    [
+        ("churn", ["auroc by anchor time", "ROC (test)", "Precision and recall", "Calibration"]),
+        ("spend", ["mae by anchor time", "Predicted against actual"]),
+        ("next_channel", ["accuracy by anchor time", "Actual (rows) and predicted"]),
+        ("channels", ["macro_auprc by anchor time", "ROC (test)"]),
+        ("weeks", ["mae by anchor time", "Predicted against actual"]),
+    ],
+)
+def test_a_page_is_whole_and_shows_what_its_task_needs(trained_project: Project, task: str, titles: list[str]) -> None:
+    report = TrainReport.from_version(pipeline.registry(trained_project).champion(task))
+    assert report.page is not None
+    page = Path(report.page).read_text(encoding="utf-8")
+    tags = _Tags()
+    tags.feed(page)
+    assert tags.open == []
+    for title in titles:
+        assert title in page
+    assert report.verdict.split(",")[0] in page
+    for baseline in report.baselines:
+        assert baseline.replace("_", " ") in page
+    assert not re.search(r"\bnan\b|\binf\b", page)
+
+
+def test_the_report_tells_how_sure_it_is(trained_project: Project) -> None:
+    report = TrainReport.from_version(pipeline.registry(trained_project).champion("spend"))
+    low, high = report.intervals["model"]
+    assert low < (report.metrics["test"]["mae"] or 0) < high
+    assert report.comparison is not None
+    assert report.comparison["baseline"] == report.best_baseline
+
+
+def test_names_cannot_break_a_page() -> None:
+    drawn = lines(Axes("<b>&", "x", "y"), [Series("<i>", [0.0, 1.0, 2.0], [1.0, None, 3.0])])
+    assert "<b>" not in drawn
+    assert "<i>" not in drawn
+    assert "<script>" not in bars("t", [("<script>", 1.0)])
+    assert "nan" not in lines(Axes("", "", ""), [Series("", [], [])])
