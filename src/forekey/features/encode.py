@@ -34,7 +34,8 @@ class Encoded:
 
     def take(self, rows: NDArray[Any]) -> Encoded:
         """Return some of the rows."""
-        return Encoded(self.numbers[rows], self.codes[rows])
+        # "clip" spares a copy of the outcome; no row is out of bounds. Other threads may run meanwhile.
+        return Encoded(self.numbers.take(rows, axis=0, mode="clip"), self.codes.take(rows, axis=0, mode="clip"))
 
 
 class FeatureStore:

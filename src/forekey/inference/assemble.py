@@ -32,8 +32,8 @@ class Assembler:
         nodes = {t: self._nodes(subgraph, t) for t in subgraph.nodes if t in tables}
         relations = {
             str(relation): RelationBatch(
-                torch.from_numpy(edges.parent).long(),
-                torch.from_numpy(edges.child).long(),
+                torch.from_numpy(edges.parent),
+                torch.from_numpy(edges.child),
                 torch.from_numpy(edges.rank),
                 torch.from_numpy(edges.degrees).float(),
                 edges.depths,
@@ -64,8 +64,8 @@ class Assembler:
             age = torch.from_numpy(age_in_days(subgraph.seen_until[nodes.seeds], times[nodes.rows]))
         return NodeBatch(
             torch.from_numpy(encoded.numbers),
-            torch.from_numpy(encoded.codes).long(),
-            torch.from_numpy(place).long(),
+            torch.from_numpy(encoded.codes),
+            torch.from_numpy(place),
             age,
             nodes.depths,
         )

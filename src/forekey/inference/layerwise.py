@@ -86,7 +86,7 @@ class _Pass:
             age = None
             if times is not None:
                 age = torch.from_numpy(age_in_days(moments, times[part]))
-            state = self.model.encode(table, torch.from_numpy(piece.numbers), torch.from_numpy(piece.codes).long())
+            state = self.model.encode(table, torch.from_numpy(piece.numbers), torch.from_numpy(piece.codes))
             out[part] = self.model.seen_at(table, state, age).numpy()
         return out
 

@@ -11,8 +11,8 @@ from torch import Tensor
 class NodeBatch:
     """The nodes of one type. Each distinct row is encoded once, however often it was sampled.
 
-    ``numbers [distinct, numbers] float32`` and ``codes [distinct, slots] int64`` are the distinct rows, ``place [n]
-    int64`` says which of them each node is, ``age [n] float32`` how many days before its seed time the row happened
+    ``numbers [distinct, numbers] float32`` and ``codes [distinct, slots] int32`` are the distinct rows, ``place [n]
+    int32`` says which of them each node is, ``age [n] float32`` how many days before its seed time the row happened
     (None for a table without times), and ``depths[h]`` how many of the nodes lie within ``h`` hops.
     """
 
@@ -27,7 +27,7 @@ class NodeBatch:
 class RelationBatch:
     """The sampled edges of one relation, nearest hop first: positions among the nodes of its two types.
 
-    ``parent [m] int64``, ``child [m] int64``, ``rank [m] int64``, ``degrees [expanded] float32``; ``depths`` as in
+    ``parent [m] int32``, ``child [m] int32``, ``rank [m] int32``, ``degrees [expanded] float32``; ``depths`` as in
     :class:`forekey.sampling.Edges`.
     """
 

@@ -24,7 +24,7 @@ class TableEncoder(nn.Module):
         self.block = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels))
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        """``[rows, numbers] float32`` and ``[rows, slots] int64`` to ``[rows, channels] float32``."""
+        """``[rows, numbers] float32`` and ``[rows, slots] int32`` to ``[rows, channels] float32``."""
         out = self.bias.expand(len(numbers), -1)
         if self.numbers is not None:
             out = out + self.numbers(numbers)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 _WIDTH, _HEIGHT = 460, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 26, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 36, 36, 40
 _COLORS = ("#1f5fbf", "#c2541b", "#5a8f29", "#8a4fbf", "#777777", "#b8860b", "#2a9d8f")
 _TICKS = 5
 
@@ -85,7 +85,8 @@ def _drawn(axes: Axes, series: Sequence[Series], draw: object) -> str:
         color = "#999999" if one.dashed else _COLORS[i % len(_COLORS)]
         parts.append(draw(one, at, color))  # type: ignore[operator]
         if len(series) > 1 and one.name:
-            parts.append(f'<text x="{_LEFT + 6 + legend:.0f}" y="{_TOP + 8}" fill="{color}">{escape(one.name)}</text>')
+            style = f'style="fill:{color}"'
+            parts.append(f'<text x="{_LEFT + legend:.0f}" y="{_TOP - 8}" {style}>{escape(one.name)}</text>')
             legend += 7.2 * len(one.name) + 12
     return _svg(_WIDTH, _HEIGHT, parts)
 
@@ -98,11 +99,17 @@ def _grid(axes: Axes, at: _Scale) -> list[str]:
         px, py = at(x, y)
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{py:.1f}" y2="{py:.1f}" class="grid"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{py + 4:.1f}" class="end">{y:.3g}</text>')
-        named = axes.names[min(round(x), len(axes.names) - 1)] if axes.names else f"{x:.3g}"
-        parts.append(f'<text x="{px:.1f}" y="{_HEIGHT - _BOTTOM + 14}" class="middle">{escape(named)}</text>')
+        if not axes.names:
+            parts.append(f'<text x="{px:.1f}" y="{_HEIGHT - _BOTTOM + 14}" class="middle">{x:.3g}</text>')
+    for place in sorted({round(i * (len(axes.names) - 1) / (_TICKS - 1)) for i in range(_TICKS)} if axes.names else ()):
+        px, _ = at(place, at.y[0])
+        parts.append(
+            f'<text x="{px:.1f}" y="{_HEIGHT - _BOTTOM + 14}" class="middle">{escape(axes.names[place])}</text>'
+        )
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(f'<text x="{middle:.0f}" y="{_HEIGHT - 8}" class="middle axis">{escape(axes.x)}</text>')
-    parts.append(f'<text x="12" y="{_TOP - 8}" class="axis">{escape(axes.y)}</text>')
+    up = (_TOP + _HEIGHT - _BOTTOM) / 2
+    parts.append(f'<text transform="translate(12 {up:.0f}) rotate(-90)" class="middle axis">{escape(axes.y)}</text>')
     return parts
 
 
