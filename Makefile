@@ -4,14 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test lint bench bench-relbench bench-sampling clean
 
 help:
 	@echo "make demo     install Forekey and run the whole way on real data"
 	@echo "make test     install the development tools, lint, type-check, test"
 	@echo "make install  install Forekey with its demo data into $(VENV)"
 	@echo "make lint     ruff, mypy, import contracts"
-	@echo "make bench    the benchmarks, in their quick version"
+	@echo "make bench    the benchmarks, in their quick version; bench-relbench and bench-sampling: these two in full"
 
 $(VENV)/installed-demo: pyproject.toml constraints.txt
 	@echo "Creating $(VENV) and installing Forekey with its demo data (a minute or two) …"
@@ -38,6 +38,12 @@ lint: $(VENV)/installed-dev
 
 test: lint
 	@$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+bench-relbench: $(VENV)/installed-demo
+	@$(BIN)/python benchmarks/relbench.py $(BENCH_ARGS)
+
+bench-sampling: $(VENV)/installed-demo
+	@$(BIN)/python benchmarks/sampling.py $(BENCH_ARGS)
 
 bench: $(VENV)/installed-demo
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done

@@ -26,6 +26,9 @@ import numpy as np
 
 from forekey import __version__
 
+# The package of this name is meant, not the benchmark beside this script.
+sys.path = [place for place in sys.path if Path(place or ".").resolve() != Path(__file__).resolve().parent]
+
 KEYS = {
     "customers": ("customer_id", "joined", {}),
     "products": ("sku", None, {}),

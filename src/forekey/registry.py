@@ -76,6 +76,10 @@ class Registry:
                 raise
             return self.get(task, f"v{number}")
 
+    def unfinished(self, task: str, run: str) -> Path:
+        """Return where a run keeps what it needs to go on after it was cut off."""
+        return self._folder / task / f".unfinished-{run}.pt"
+
     def versions(self, task: str) -> list[ModelVersion]:
         """Return all versions of a task, oldest first."""
         home = self._folder / task

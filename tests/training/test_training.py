@@ -177,3 +177,48 @@ def test_the_report_says_what_assuming_means(own_project: Project) -> None:
     report = pipeline.train(with_task(own_project, "if", query), "if", preset="fast")
     assert "a correlation" in report.notes[0]
     assert TrainReport.from_version(champion(own_project, "churn")).notes == ()
+
+
+class CutOff(Exception):
+    pass
+
+
+def test_a_run_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(own_project: Project) -> None:
+    from dataclasses import replace
+
+    from forekey.training import train_task
+
+    current = pipeline.snapshots(own_project).current()
+    task = pipeline.find_task(own_project, current.schema, "spend")
+    config = replace(pipeline.train_config("fast", 5), max_epochs=4, patience=9)
+    models = pipeline.registry(own_project)
+    seen: list[int] = []
+
+    def cut(epoch: Any) -> None:
+        seen.append(epoch.number)
+        if epoch.number == 2:
+            raise CutOff
+
+    with pipeline._source(own_project) as source:
+        straight, _ = train_task(task, current, source, models, config, baselines=False)
+        with pytest.raises(CutOff):
+            train_task(task, current, source, models, config, baselines=False, on_epoch=cut)
+        folder = own_project.place("models") / "spend"
+        assert len(list(folder.glob(".unfinished-*"))) == 1
+        resumed, _ = train_task(
+            task, current, source, models, config, baselines=False, on_epoch=lambda e: seen.append(e.number)
+        )
+    assert seen == [1, 2, 3, 4]
+    assert resumed.manifest["metrics"] == straight.manifest["metrics"]
+    assert [e["score"] for e in resumed.manifest["history"]] == [e["score"] for e in straight.manifest["history"]]
+    assert not list(folder.glob(".unfinished-*"))
+
+
+def test_a_checkpoint_that_cannot_be_read_is_passed_over(own_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from forekey.registry import Registry
+
+    place = own_project.root / "broken.pt"
+    place.write_bytes(b"cut short")
+    monkeypatch.setattr(Registry, "unfinished", lambda *_: place)
+    assert pipeline.train(own_project, "spend", preset="fast").metrics["test"]["mae"] is not None
+    assert not place.exists()

@@ -13,6 +13,7 @@ from forekey.training.trees import TreePlan
 class TrainConfig:
     """Everything that a run depends on beside the data.
 
+    Few examples are dealt out in smaller batches, so that an epoch still takes ``min_batches`` steps.
     ``max_batches`` bounds the batches of an epoch; ``patience`` is how many epochs may pass without a better
     validation score before training stops; ``max_seconds`` bounds the whole loop (checked after each batch).
     ``regrow`` trains once more from validation examples too, after all choices are made on these.
@@ -29,6 +30,7 @@ class TrainConfig:
     weight_decay: float = 1e-4
     dropout: float = 0.1
     max_epochs: int = 20
+    min_batches: int = 16
     max_batches: int = 200
     patience: int = 4
     max_seconds: float = 240.0

@@ -23,14 +23,16 @@ from forekey.inference import Assembler, OutputTransform, Predictor
 from forekey.nn import GraphBatch, GraphModel
 from forekey.sampling import NeighborSampler
 from forekey.task import Task, TaskType, better, default_metric
+from forekey.training.checkpoint import Checkpoint
 from forekey.training.config import TrainConfig
 from forekey.training.evaluate import Resolved, as_numbers, evaluate_examples
 
 _AHEAD = 3
 _MAX_VALIDATION = 20_000
-# Few examples are dealt out in smaller batches, so that an epoch still takes this many steps.
-_MIN_BATCHES = 16
 _MIN_BATCH = 32
+
+
+_NOWHERE = Checkpoint()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,13 @@ def fit(
     transform: OutputTransform,
     config: TrainConfig,
     on_epoch: Callable[[Epoch], None],
+    checkpoint: Checkpoint = _NOWHERE,
 ) -> list[Epoch]:
-    """Train ``model`` in place and leave it with the parameters of its best epoch on validation."""
+    """Train ``model`` in place and leave it with the parameters of its best epoch on validation.
+
+    A run that finds its ``checkpoint`` goes on after the epoch that was finished last, and ends as if it had not been
+    cut off: every epoch draws its own random numbers.
+    """
     started = time.perf_counter()
     target = targets(task.task_type, splits["train"], transform)
     val = _subset(splits["val"], _MAX_VALIDATION)
@@ -69,7 +76,12 @@ def fit(
     history: list[Epoch] = []
     best: tuple[float | None, dict[str, Any]] = (None, copy.deepcopy(model.state_dict()))
     since_best = 0
-    for number in range(1, config.max_epochs + 1):
+    if (state := checkpoint.load()) is not None:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        history, best, since_best = [Epoch(**e) for e in state["history"]], tuple(state["best"]), state["since_best"]
+        started -= history[-1].seconds
+    for number in range(len(history) + 1, config.max_epochs + 1):
         deadline = started + config.max_seconds
         loss = _one_epoch(model, features, task, splits["train"], target, optimizer, config, number, deadline)
         score = evaluate_examples(predictor, task, val)[metric]
@@ -79,6 +91,15 @@ def fit(
             best = (score, copy.deepcopy(model.state_dict()))
         history.append(
             Epoch(number, config.max_epochs, loss, metric, score, improved, round(time.perf_counter() - started, 2))
+        )
+        checkpoint.save(
+            {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "history": [e.to_dict() for e in history],
+                "best": best,
+                "since_best": since_best,
+            }
         )
         on_epoch(history[-1])
         if since_best >= config.patience or time.perf_counter() > deadline:
@@ -117,6 +138,7 @@ def _one_epoch(
     deadline: float,
 ) -> float:
     model.train()
+    torch.manual_seed((config.seed << 20) + epoch)
     given = train.examples.weight
     weight = torch.from_numpy(given.astype(np.float32)) if given is not None else None
     total, count = 0.0, 0
@@ -141,7 +163,7 @@ def _batches(
 ) -> Iterator[tuple[GraphBatch, Tensor]]:
     """Sample batches in a thread of their own (the sampler releases the interpreter's lock), a few ahead."""
     order = np.random.default_rng((config.seed, epoch)).permutation(len(train))
-    size = min(config.batch_size, max(_MIN_BATCH, len(train) // _MIN_BATCHES))
+    size = min(config.batch_size, max(_MIN_BATCH, len(train) // config.min_batches))
     parts = [order[i : i + size] for i in range(0, len(order), size)][: config.max_batches]
     sampler, assemble = NeighborSampler(features.snapshot, config.neighbors), Assembler(features)
     tables = model.config.types_at(0)

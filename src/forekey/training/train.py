@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections import Counter
@@ -26,6 +27,7 @@ from forekey.sampling import relations_of
 from forekey.source import Source
 from forekey.task import LabelTable, Task, TaskType, default_metric, past_labels
 from forekey.training.baselines import BaselineData, run_baselines
+from forekey.training.checkpoint import Checkpoint
 from forekey.training.config import TrainConfig
 from forekey.training.evaluate import Resolved, joined, resolve_examples
 from forekey.training.final import Validation, choose_final
@@ -84,7 +86,8 @@ def train_task(
     progress(f"training on {len(data.splits['train']):,} examples")
     torch.manual_seed(config.seed)
     model = GraphModel(_model_config(task, snapshot, data, config))
-    history = fit(model, data.features, task, data.splits, data.transform, config, on_epoch)
+    checkpoint = Checkpoint(registry.unfinished(task.name, _run_id(task, snapshot, config)) if aging is None else None)
+    history = fit(model, data.features, task, data.splits, data.transform, config, on_epoch, checkpoint)
     finished = _finish(data, model, config, progress)
     if config.regrow:
         best = max(e.number for e in history if e.best)
@@ -97,12 +100,12 @@ def train_task(
     manifest["importance"] = _importance(data, finished.grown.trees if finished.grown is not None else None)
     manifest["seconds"] = round(time.perf_counter() - started, 2)
     plots = judged.plots()
-    version = registry.register(
-        task.name,
-        manifest,
-        data.features.spec.to_dict(),
-        lambda path: _save(finished.model, finished.final, plots, path),
-    )
+
+    def save(path: Path) -> None:
+        _save(finished.model, finished.final, plots, path)
+
+    version = registry.register(task.name, manifest, data.features.spec.to_dict(), save)
+    checkpoint.clear()
     write_atomically(version.folder / "report.html", render_report(version))
     return version, TrainReport.from_version(version)
 
@@ -188,6 +191,12 @@ def _judge_baselines(
     for name, predictions in run_baselines(held_against, progress).items():
         for split, predicted in predictions.items():
             judged.add(name, split, predicted)
+
+
+def _run_id(task: Task, snapshot: Snapshot, config: TrainConfig) -> str:
+    """Name a run after everything that it depends on."""
+    facts = [snapshot.id, task.config.model_dump(mode="json"), config.to_dict(), __version__, torch.__version__]
+    return hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=8).hexdigest()
 
 
 def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig, aging: Aging | None) -> _Data:
