@@ -14,11 +14,13 @@ class HeteroConv(nn.Module):
     neighbour budget was filled, alone and as a factor of the mean.
     """
 
-    def __init__(self, channels: int, relations: tuple[str, ...], dropout: float) -> None:
+    def __init__(self, channels: int, relations: tuple[tuple[str, bool], ...], dropout: float) -> None:
+        """Take the relations by name, and whether each has one neighbour at most, whose mean tells all there is."""
         super().__init__()
         self._relations = relations
         self.own = nn.Linear(channels, channels)
-        self.messages = nn.ModuleList(nn.Linear(2 * channels + 2, channels, bias=False) for _ in relations)
+        widths = (channels + 1 if single else 2 * channels + 2 for _, single in relations)
+        self.messages = nn.ModuleList(nn.Linear(width, channels, bias=False) for width in widths)
         self.norm = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(dropout)
 
@@ -27,13 +29,15 @@ class HeteroConv(nn.Module):
     ) -> Tensor:
         """Update ``own [n, channels]`` by ``means[relation] [n, channels]`` and ``degrees[relation] [n]``."""
         out = self.own(own)
-        for relation, linear in zip(self._relations, self.messages, strict=True):
+        for (relation, single), linear in zip(self._relations, self.messages, strict=True):
             if relation not in means:
                 continue
-            degree = degrees[relation]
-            fill = (degree.clamp(max=budgets[relation]) / max(budgets[relation], 1))[:, None]
-            mean = means[relation]
-            out = out + linear(torch.cat([mean, mean * fill, fill, torch.log1p(degree)[:, None] / 4.0], dim=1))
+            degree, mean = degrees[relation][:, None], means[relation]
+            if single:
+                out = out + linear(torch.cat([mean, degree.clamp(max=budgets[relation])], dim=1))
+                continue
+            fill = degree.clamp(max=budgets[relation]) / max(budgets[relation], 1)
+            out = out + linear(torch.cat([mean, mean * fill, fill, torch.log1p(degree) / 4.0], dim=1))
         return self.norm(own + self.dropout(torch.relu(out)))  # type: ignore[no-any-return]
 
 

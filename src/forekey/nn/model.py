@@ -25,12 +25,16 @@ class TableSpec:
 
 @dataclass(frozen=True, slots=True)
 class RelationSpec:
-    """One relation: from the type that is updated to the type it hears from, and the neighbour budget per hop."""
+    """One relation: from the type that is updated to the type it hears from, and the neighbour budget per hop.
+
+    ``single`` says that a row has one neighbour at most: the row that its foreign key refers to.
+    """
 
     name: str
     source: str
     neighbor: str
     budgets: tuple[int, ...]
+    single: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ class GraphModel(nn.Module):
             nn.ModuleDict(
                 {
                     self._slot[t]: HeteroConv(
-                        config.channels, tuple(r.name for r in config.relations_into(t)), config.dropout
+                        config.channels, tuple((r.name, r.single) for r in config.relations_into(t)), config.dropout
                     )
                     for t in config.types_at(layer + 1)
                 }

@@ -307,7 +307,7 @@ def _model_config(task: Task, snapshot: Snapshot, data: _Data, config: TrainConf
         for t in data.features.spec.tables
     )
     relations = tuple(
-        RelationSpec(str(r), r.source, r.neighbor, tuple(plan.budget(r, h) for h in range(plan.hops)))
+        RelationSpec(str(r), r.source, r.neighbor, tuple(plan.budget(r, h) for h in range(plan.hops)), r.up)
         for r in relations_of(snapshot.schema)
     )
     return ModelConfig(
