@@ -222,3 +222,16 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(own_project: Project, m
     monkeypatch.setattr(Registry, "unfinished", lambda *_: place)
     assert pipeline.train(own_project, "spend", preset="fast").metrics["test"]["mae"] is not None
     assert not place.exists()
+
+
+def test_where_the_data_end_before_what_is_predicted_all_examples_see_them_so_old() -> None:
+    from forekey.training.train import _as_late_as_tests
+
+    assert _as_late_as_tests(np.array([5, 9]), 10, 0) is None
+    seen = _as_late_as_tests(np.array([12, 30]), 10, 0)
+    assert seen is not None
+    assert seen("test", np.array([8, 12, 30])).tolist() == [8, 10, 10]
+    times = np.arange(100, 200)
+    aged = seen("train", times)
+    assert set((times - aged).tolist()) == {2, 20}
+    assert seen("train", times).tolist() == aged.tolist()

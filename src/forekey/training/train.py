@@ -193,6 +193,24 @@ def _judge_baselines(
             judged.add(name, split, predicted)
 
 
+def _as_late_as_tests(tests: Micros, as_of: int, seed: int) -> Aging | None:
+    """Where the data end before what is predicted, let every example see data that ended as long before it, at random.
+
+    Only when test examples are asked about is used of them. None where the data reach to all of them.
+    """
+    late = np.maximum(tests - as_of, 0)
+    if not late.any():
+        return None
+
+    def seen_until(split: str, times: Micros) -> Micros:
+        if split == "test":
+            return np.minimum(times, as_of)
+        ages: Micros = np.random.default_rng((seed, len(split))).choice(late, len(times))
+        return times - ages
+
+    return seen_until
+
+
 def _run_id(task: Task, snapshot: Snapshot, config: TrainConfig) -> str:
     """Name a run after everything that it depends on."""
     facts = [snapshot.id, task.config.model_dump(mode="json"), config.to_dict(), __version__, torch.__version__]
@@ -210,6 +228,7 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig
                 "loosen WHERE, or choose another window."
             )
     val_again = None
+    aging = aging or _as_late_as_tests(splits["test"].times, to_micros(snapshot.as_of), config.seed)
     if aging is not None:
         # To learn from, validation examples are seen as training examples are.
         val_again = replace(splits["val"], seen_until=aging("train", splits["val"].times))
