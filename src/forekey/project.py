@@ -106,6 +106,8 @@ class PQLTask(_Strict):
 
     query: str
     max_anchors: int | None = Field(default=None, ge=3)
+    step_days: float | None = Field(default=None, gt=0, le=36_500)
+    """How far apart anchor times are; the width of the target's window if left out."""
 
 
 TaskConfig = PQLTask | LabelTask
@@ -293,7 +295,7 @@ def _comment(entry: CommentedMap, key: str, text: str | None) -> None:
 
 
 def _render_task(task: TaskConfig) -> Any:
-    if isinstance(task, PQLTask) and task.max_anchors is None:
+    if isinstance(task, PQLTask) and task.max_anchors is None and task.step_days is None:
         return task.query
     return task.model_dump(mode="json", exclude_none=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +153,15 @@ def test_a_split_of_another_name_is_refused_by_name(trained_project: Project, tm
     task = define_task("ready", trained_project, current.schema, config)
     with pipeline._source(trained_project) as source, pytest.raises(TaskError, match="name the split 'validation'"):
         task.labels(source, current)
+
+
+def test_anchor_times_may_be_closer_than_the_window_and_splits_still_do_not_overlap(trained_project: Project) -> None:
+    query = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id"
+    current = pipeline.snapshots(trained_project).current()
+    task = define_task("weekly", trained_project, current.schema, PQLTask(query=query, step_days=7))
+    plan = task.plan(current)
+    assert plan is not None
+    assert {b - a for a, b in pairwise(plan.train)} == {timedelta(days=7)}
+    assert plan.train[-1] + timedelta(days=30) <= plan.val[0]
+    assert plan.val[-1] + timedelta(days=30) <= plan.test[0]
+    assert plan.dropped

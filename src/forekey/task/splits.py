@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,14 @@ class AnchorPlan:
         return self.train + self.val + self.test
 
 
-def plan_anchors(bound: BoundQuery, oldest: datetime, as_of: datetime, max_anchors: int | None = None) -> AnchorPlan:
-    """Step back from the newest complete window by the window's width, as far as there is any history.
+def plan_anchors(
+    bound: BoundQuery,
+    oldest: datetime,
+    as_of: datetime,
+    max_anchors: int | None = None,
+    step_days: float | None = None,
+) -> AnchorPlan:
+    """Step back from the newest complete window by the window's width (or ``step_days``), as far as there is history.
 
     A forecast steps by the width of one timeframe. The newest tenth of the anchors (at least one) is the test set, the
     tenth before it the validation set.
@@ -48,7 +54,10 @@ def plan_anchors(bound: BoundQuery, oldest: datetime, as_of: datetime, max_ancho
     limit = max_anchors or _MAX_ANCHORS
     while anchor > oldest and len(anchors) < limit:
         anchors.append(anchor)
-        anchor = bound.previous_anchor(newest, len(anchors))
+        steps = len(anchors)
+        anchor = (
+            bound.previous_anchor(newest, steps) if step_days is None else newest - timedelta(days=steps * step_days)
+        )
     anchors.reverse()
     if len(anchors) < 3:
         raise SplitError(

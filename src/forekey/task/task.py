@@ -73,9 +73,9 @@ class Task:
         if self.bound is None or self.bound.is_static:
             return None
         settings = self.config
-        limit = None if isinstance(settings, LabelTask) else settings.max_anchors
+        limit, step = (None, None) if isinstance(settings, LabelTask) else (settings.max_anchors, settings.step_days)
         oldest, newest = self._known_period(snapshot)
-        return plan_anchors(self.bound, oldest, newest, limit)
+        return plan_anchors(self.bound, oldest, newest, limit, step)
 
     def known_until(self, snapshot: Snapshot) -> datetime:
         """Return up to when labels are known: the newest time among the tables that the target looks at.
