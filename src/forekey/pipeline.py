@@ -93,13 +93,17 @@ def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, fo
         inference = infer_schema(source)
     if not inference.schema.tables:
         where = without_secret(own_url)
-        raise SourceError(f"'{where}' has no tables that can be read. Name the right database, or the right schema.")
+        reasons = "".join(f" {why}" for why in inference.unreadable.values())
+        raise SourceError(
+            f"'{where}' has no tables that can be read. Name the right database, or the right schema.{reasons}"
+        )
     official, as_of = relbench_project(own_url, root)
     kept_url = url if "${" in url else without_secret(own_url)
     if kept_url != own_url and password_of(own_url):
         os.environ.setdefault(PASSWORD_VARIABLE, password_of(own_url))
     config = Config(source=kept_url, as_of=as_of, tables=inference.tables(), tasks={**official, **(tasks or {})})
-    header = "Written by `forekey init`; edit freely. Comments say what was guessed, and why."
+    left_out = [f"Left out: {name}. {why}" for name, why in inference.unreadable.items()]
+    header = "\n".join(["Written by `forekey init`; edit freely. Comments say what was guessed, and why.", *left_out])
     write_atomically(path, render_config(config, inference.comments(), header))
     return Initialized(Project.open(root), kept_url, inference, tuple(config.tasks))
 

@@ -264,7 +264,8 @@ def render_config(config: Config, comments: Mapping[tuple[str, ...], str], heade
     data["store"] = config.store
     out = StringIO()
     yaml.dump(data, out)
-    return f"# {header}\n{out.getvalue()}"
+    commented = "".join(f"# {line}\n" for line in header.splitlines())
+    return f"{commented}{out.getvalue()}"
 
 
 def _render_table(name: str, table: TableConfig, comments: Mapping[tuple[str, ...], str]) -> CommentedMap:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
@@ -53,6 +53,21 @@ class ColumnSchema:
     def composite(cls, parts: Sequence[str]) -> ColumnSchema:
         """Make the column that stands for a key of several columns."""
         return cls(", ".join(parts), DType.TEXT, Stype.ID, tuple(parts))
+
+
+def key_parts(name: str, columns: Collection[str]) -> tuple[str, ...] | None:
+    """Return the columns that a key of several, written with commas between, is made of; None if it names others.
+
+    A column's own name may have a comma in it.
+    """
+    if name in columns:
+        return (name,)
+    for i, character in enumerate(name):
+        if character == "," and (first := name[:i].strip()) in columns:
+            rest = key_parts(name[i + 1 :].strip(), columns)
+            if rest is not None:
+                return (first, *rest)
+    return None
 
 
 class OnOrphan(StrEnum):

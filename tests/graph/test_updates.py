@@ -10,12 +10,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forekey import pipeline
 from forekey.errors import SnapshotError
 from forekey.graph import ReadSettings, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.schema import ColumnSchema, DType, ForeignKey, OnOrphan, Schema, Stype, TableSchema
@@ -561,3 +563,64 @@ def test_counts_that_changed_make_another_snapshot(project: Project) -> None:
 def test_a_snapshot_of_the_future_does_not_hold_the_next_ones_there(project: Project) -> None:
     project.build(shop(), as_of=datetime(2999, 1, 1))
     assert project.build(shop()).as_of.year < 2999
+
+
+def changed_at(orders: list[tuple[int, int, float]], changed: dict[int, float]) -> Tables:
+    """The shop's orders with the day on which each last changed; an order's own day if not told otherwise."""
+    tables = shop(orders=orders)
+    moments = [START + changed.get(o, d) * DAY for o, _, d in orders]
+    tables["orders"] = tables["orders"].append_column("changed_at", pa.array(moments, pa.timestamp("us")))
+    return tables
+
+
+def test_a_repeated_key_does_not_make_every_update_read_the_table_whole(project: Project) -> None:
+    settings = {"orders": ReadSettings(updated_at="changed_at")}
+    orders = [(10, 1, 0), (10, 2, 0.5), (11, 2, 1), (12, 9, 2)]
+    project.build(changed_at(orders, {}), settings=settings)
+    orders = [*orders, (13, 1, 3)]
+    after = project.build(changed_at(orders, {11: 3}), settings=settings)
+    assert after.manifest["read"]["orders"] == "new and changed rows"
+    assert after.manifest["tables"]["orders"]["quarantined"] == {"duplicate key": 1}
+    assert after.id == project.scratch(changed_at(orders, {11: 3})).id
+
+
+def test_a_row_that_changed_under_a_repeated_key_makes_the_table_be_read_whole(project: Project) -> None:
+    settings = {"orders": ReadSettings(updated_at="changed_at")}
+    orders = [(10, 1, 0), (10, 2, 0.5), (11, 2, 1), (12, 9, 2)]
+    project.build(changed_at(orders, {}), settings=settings)
+    for now in ([(10, 2, 0), *orders[1:], (13, 1, 3)], [*orders, (13, 1, 3), (11, 1, 3.5), (14, 1, 4)]):
+        after = project.build(changed_at(now, {10: 3.5}), settings=settings)
+        assert after.id == project.scratch(changed_at(now, {10: 3.5})).id
+    later = [*orders, (15, 1, 5)]
+    after = project.build(changed_at(later, {10: 3.5, 11: 5}), settings=settings)
+    assert after.manifest["read"]["orders"] == "full"
+    assert after.id == project.scratch(changed_at(later, {10: 3.5, 11: 5})).id
+
+
+@pytest.mark.parametrize("part", ["rows", "times", "parents", "numbers_0", "rows_0", "indices"])
+def test_an_update_does_not_carry_damage_on(project: Project, part: str) -> None:
+    first = project.build(shop())
+    owner = ORDERS if part in {"parents", "indices"} else "orders"
+    entry = (first.manifest["edges"] if owner == ORDERS else first.manifest["tables"])[owner]
+    digest = entry["rows"][0][0] if part == "rows" else entry["arrays"][part]["blocks"][0][0]
+    file = project.store.pool.folder / digest
+    contents = bytearray(file.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    file.write_bytes(contents)
+    more = shop(orders=[(10, 1, 0), (11, 2, 1), (12, 9, 2), (13, 2, 3)])
+    with pytest.raises(SnapshotError, match=r"damaged: .*Run `forekey snapshot --full`"):
+        project.build(more)
+    assert project.store.current_id() == first.id
+    assert project.build(more, full=True).id == project.scratch(more).id
+
+
+def test_a_column_that_is_stored_wider_is_named(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "a.duckdb")) as connection:
+        connection.execute("CREATE TABLE items AS SELECT i::INT AS item_id, i::SMALLINT AS price FROM range(9) t(i)")
+    made = pipeline.init(str(tmp_path / "a.duckdb"), tmp_path)
+    pipeline.snapshot(made.project)
+    with duckdb.connect(str(tmp_path / "a.duckdb")) as connection:
+        connection.execute("ALTER TABLE items ALTER price TYPE BIGINT")
+    built = pipeline.snapshot(made.project)
+    assert built.manifest["changes"] == ["items: column 'price' was stored as SMALLINT, is stored as BIGINT"]
+    assert built.manifest["schema_hash"] == pipeline.snapshots(made.project).manifests()[0]["schema_hash"]

@@ -14,7 +14,7 @@ from forekey import pipeline
 from forekey.errors import SchemaError, SourceError
 from forekey.graph import to_micros
 from forekey.project import CONFIG_NAME, Project
-from forekey.schema import Stype
+from forekey.schema import DType, Stype
 from forekey.source import infer_schema, open_source
 from forekey.source.duck import DuckDBSource
 from tests.support.databases import source_of
@@ -184,3 +184,125 @@ def test_changes_are_told_by_a_key_or_not_at_all(shop_project: Project, tmp_path
     (tmp_path / CONFIG_NAME).write_text(lines)
     with pytest.raises(SchemaError, match="'order_lines' has an updated_at and no primary_key"):
         pipeline.snapshot(Project.open(tmp_path))
+
+
+def test_a_table_that_cannot_be_read_is_left_out_by_name(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute("CREATE TABLE customers AS SELECT i AS customer_id FROM range(9) t(i)")
+        connection.execute("CREATE TABLE gone (x INT)")
+        connection.execute("CREATE VIEW broken AS SELECT x FROM gone")
+        connection.execute("DROP TABLE gone")
+    made = pipeline.init(str(tmp_path / "shop.duckdb"), tmp_path)
+    assert list(made.project.config.tables) == ["customers"]
+    assert "broken" in made.inference.unreadable
+    assert "# Left out: broken. Table 'broken'" in (tmp_path / CONFIG_NAME).read_text()
+    assert pipeline.snapshot(made.project).num_nodes("customers") == 9
+
+
+def test_a_configured_table_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("order_id,total\n1,5\n2,6\n")
+    project = pipeline.init(f"files:///{tmp_path}", tmp_path / "project").project
+    (tmp_path / "orders.csv").write_text("order_id,total\n1,5\n2,6,7\n")
+    with pytest.raises(SourceError, match=r"line 3 has 3 fields, the first line 2; .*remove 'orders' from tables:"):
+        pipeline.snapshot(project)
+
+
+def test_a_table_without_the_right_to_read_it_is_left_out_by_name(postgres: Postgres, tmp_path: Path) -> None:
+    url = filled(
+        postgres,
+        "CREATE TABLE open_table (id int PRIMARY KEY)",
+        "CREATE TABLE secret (id int PRIMARY KEY)",
+        "INSERT INTO open_table VALUES (1)",
+        "DROP ROLE IF EXISTS reader",
+        "CREATE ROLE reader LOGIN",
+        "GRANT SELECT ON open_table TO reader",
+    )
+    made = pipeline.init(url.replace("://postgres", "://reader"), tmp_path)
+    assert list(made.project.config.tables) == ["open_table"]
+    assert "permission denied" in made.inference.unreadable["secret"]
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n3,4,5\n6,7\n", "a;b\n1;2\n3\n", "a\tb\n1\t2\n3\n"])
+def test_a_csv_file_with_uneven_lines_is_not_taken_for_one_column(tmp_path: Path, text: str) -> None:
+    (tmp_path / "good.csv").write_text("id,x\n1,2\n")
+    (tmp_path / "ragged.csv").write_text(text)
+    with open_source(f"files:///{tmp_path}", tmp_path) as source:
+        found = infer_schema(source)
+    assert found.schema.names == ("good",)
+    assert "line 3 has" in found.unreadable["ragged"]
+
+
+def test_a_line_that_does_not_fit_far_down_a_csv_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "long.csv").write_text("a,b\n" + "1,2\n" * 50_000 + "3\n")
+    with (
+        open_source(f"files:///{tmp_path}", tmp_path) as source,
+    ):
+        table = source.tables()[0]
+    assert table.unreadable is not None
+    assert "Line: 50002" in table.unreadable
+    assert "Expected Number of Columns: 2 Found: 1" in table.unreadable
+
+
+def test_one_column_of_text_with_commas_is_one_column(tmp_path: Path) -> None:
+    (tmp_path / "notes.csv").write_text('note\n"a, b"\nc\n')
+    with open_source(f"files:///{tmp_path}", tmp_path) as source:
+        assert [(t.name, t.rows, len(t.columns)) for t in source.tables()] == [("notes", 2, 1)]
+
+
+def test_a_sub_folder_is_a_table_of_parts(tmp_path: Path) -> None:
+    for day in (1, 2):
+        part = tmp_path / "orders" / f"day=2024-01-0{day}" / "part-0.parquet"
+        part.parent.mkdir(parents=True)
+        duckdb.sql(f"COPY (SELECT {day} * 10 + i AS order_id FROM range(3) t(i)) TO '{part}'")
+    (tmp_path / "orders" / "_SUCCESS").write_text("")
+    (tmp_path / "mixed").mkdir()
+    (tmp_path / "mixed" / "a.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "mixed" / "b.parquet").write_bytes((tmp_path / "orders/day=2024-01-01/part-0.parquet").read_bytes())
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "broken.parquet").write_text("hello")
+    with open_source(f"files:///{tmp_path}", tmp_path) as source:
+        tables = {t.name: t for t in source.tables()}
+    assert tables["orders"].rows == 6
+    assert [c.name for c in tables["orders"].columns] == ["order_id", "day"]
+    assert "different kinds" in (tables["mixed"].unreadable or "")
+    assert "neither Parquet nor CSV" in (tables["notes.txt"].unreadable or "")
+    assert "broken.parquet" in (tables["broken"].unreadable or "")
+
+
+@pytest.mark.parametrize("kind", ["UBIGINT", "HUGEINT", "UHUGEINT"])
+def test_keys_beyond_64_bits_are_keys(tmp_path: Path, kind: str) -> None:
+    with duckdb.connect(str(tmp_path / "big.duckdb")) as connection:
+        first = "18446744073709551000" if kind == "UBIGINT" else "170141183460469231731687303715884105000"
+        connection.execute(
+            f"CREATE TABLE parents AS SELECT {first}::{kind} + i::{kind} AS parent_id FROM range(20) t(i)"
+        )
+        connection.execute(
+            "CREATE TABLE children AS SELECT i AS child_id, parent_id FROM range(40) t(i), parents "
+            f"WHERE parent_id = {first}::{kind} + (i % 20)::{kind}"
+        )
+    project = pipeline.init(str(tmp_path / "big.duckdb"), tmp_path).project
+    built = pipeline.snapshot(project)
+    assert built.manifest["tables"]["parents"]["quarantined"] == {}
+    assert built.manifest["edges"]["children.parent_id->parents"]["edges"] == 40
+    assert built.lookup("parents", [int(first) + 3, str(int(first) + 4), int(first) + 99]).tolist()[2] == -1
+    assert (built.lookup("parents", [int(first) + 3, str(int(first) + 4)]) >= 0).all()
+
+
+def test_unsigned_keys_within_64_bits_stay_integers() -> None:
+    source = database("CREATE TABLE users AS SELECT i::UBIGINT AS id FROM range(9) t(i)")
+    assert infer_schema(source).schema.table("users").column("id").dtype is DType.INTEGER
+
+
+def test_a_key_part_may_have_a_comma_in_its_name(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "a.duckdb")) as connection:
+        connection.execute(
+            'CREATE TABLE rooms ("house, street" TEXT, number INT, PRIMARY KEY ("house, street", number))'
+        )
+        connection.execute(
+            "CREATE TABLE stays (stay_id INT PRIMARY KEY, house TEXT, room INT, "
+            'FOREIGN KEY (house, room) REFERENCES rooms ("house, street", number))'
+        )
+        connection.execute("INSERT INTO rooms VALUES ('a', 1), ('b', 1)")
+        connection.execute("INSERT INTO stays VALUES (1, 'a', 1), (2, 'b', 1), (3, 'b', 1)")
+    built = pipeline.snapshot(pipeline.init(str(tmp_path / "a.duckdb"), tmp_path).project)
+    assert built.manifest["edges"]["stays.house, room->rooms"]["edges"] == 3

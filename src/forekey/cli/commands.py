@@ -120,7 +120,7 @@ def snapshot(
     if stats:
         return render.show(render.statistics(current := store.current(), store.parent_of(current)), as_json)
     if listing or prune is not None:
-        return render.show(render.snapshot_list(store.manifests()), as_json)
+        return render.show(render.snapshot_list(store.manifests(), store.current_id()), as_json)
     with render.listening(as_json) as listener:
         built = pipeline.snapshot(project, full=full, as_of=as_of, listener=listener)
     return render.show(render.snapshot(built), as_json)

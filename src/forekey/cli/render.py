@@ -114,8 +114,10 @@ def initialized(done: Initialized) -> Shown:
             for t in schema.tables
         },
         "guesses": [{n: v for n, v in asdict(g).items() if n != "score"} for g in done.inference.guesses],
+        "unreadable": done.inference.unreadable,
     }
-    return Shown(data, Group(table, *([guessed] if structure else []), end))
+    left_out = [Text(f"Left out: {name}. {why}", style="yellow") for name, why in done.inference.unreadable.items()]
+    return Shown(data, Group(table, *([guessed] if structure else []), *left_out, end))
 
 
 def _by_stype(table: TableSchema) -> str:
@@ -163,12 +165,13 @@ def snapshot(built: Snapshot) -> Shown:
     return Shown(data, Group(nodes, edges, *unreadable, *changes, end))
 
 
-def snapshot_list(manifests: Sequence[dict[str, Any]]) -> Shown:
-    """Show the snapshots of a project, oldest first."""
-    table = _table("snapshot", "as of", "built", "nodes", "edges", "parent", right=("nodes", "edges"))
+def snapshot_list(manifests: Sequence[dict[str, Any]], current: str | None) -> Shown:
+    """Show the snapshots of a project, oldest first; a star marks the one that readers take."""
+    table = _table("", "snapshot", "as of", "built", "nodes", "edges", "parent", right=("nodes", "edges"))
     rows = [
         {
             "snapshot": m["id"],
+            "current": m["id"] == current,
             "as_of": _moment(m["as_of"]),
             "created_at": m["created_at"],
             "nodes": sum(t["nodes"] for t in m["tables"].values()),
@@ -180,7 +183,13 @@ def snapshot_list(manifests: Sequence[dict[str, Any]]) -> Shown:
     ]
     for r in rows:
         table.add_row(
-            r["snapshot"], r["as_of"], r["created_at"], f"{r['nodes']:,}", f"{r['edges']:,}", r["parent"] or "–"
+            "*" if r["current"] else "",
+            r["snapshot"],
+            r["as_of"],
+            r["created_at"],
+            f"{r['nodes']:,}",
+            f"{r['edges']:,}",
+            r["parent"] or "–",
         )
     return Shown({"snapshots": rows}, table)
 

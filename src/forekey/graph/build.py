@@ -7,6 +7,8 @@ with the same snapshot, to the byte (but for the versions of rows that changed, 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 
 from forekey import __version__
 from forekey.errors import SnapshotError
-from forekey.graph.changes import late_columns, schema_changes, unnamed
+from forekey.graph.changes import late_columns, retyped, schema_changes, unnamed
 from forekey.graph.clock import in_utc, to_micros, utc_now
 from forekey.graph.draft import ROW_BLOCK, Draft, RowBlock, put_rows, read_rows, read_sketch
 from forekey.graph.edges import put_edge
@@ -59,10 +61,12 @@ def build_snapshot(
     started = time.perf_counter()
     pool = Pool(store.pool.folder, rewrite=full and publish)
     with store.building(), writer(pool) as pen, sorting_engine(store.folder / "spill") as engine:
-        history = _history(store, source)
+        history = _history(store, source, full)
         moment = _as_of(source, schema, as_of, None if full else history)
         previous = history if history is not None and history.manifest["as_of"] <= moment else None
-        columns = {t.name: sorted(c.name for c in t.columns) for t in source.tables()}
+        there = source.tables()
+        columns = {t.name: sorted(c.name for c in t.columns) for t in there}
+        types = {t.name: {c.name: c.sql_type for c in t.columns} for t in there}
         late = late_columns(history.manifest if history else None, columns)
         build = Build(source, schema, previous, history, full, moment, settings or {}, pen, engine, late)
         drafts: dict[str, Draft] = {}
@@ -73,14 +77,22 @@ def build_snapshot(
             drafts[name] = add_placeholders(build, drafts, name)
         progress("building edges")
         manifest = _assemble(build, drafts)
+        told = json.dumps(manifest["schema"], sort_keys=True).encode()
         manifest |= {
+            "schema_hash": hashlib.blake2b(told, digest_size=8).hexdigest(),
             "source": source.url,
             "created_at": utc_now().isoformat(),
             "tool_version": __version__,
             "parent": history.id if history else None,
-            "changes": schema_changes(history.schema, schema, *unnamed(late, schema)) if history else [],
+            "changes": [
+                *schema_changes(history.schema, schema, *unnamed(late, schema)),
+                *retyped(history.schema, schema, history.manifest["types"], types),
+            ]
+            if history
+            else [],
             "asked": as_of is not None,
             "columns": columns,
+            "types": types,
             "late": {table: sorted(names) for table, names in late.items()},
             "gone": [list(pair) for pair in gone],
             "read": {name: d.how for name, d in drafts.items()},
@@ -104,13 +116,24 @@ def _as_of(source: Source, schema: Schema, asked: datetime | None, history: Snap
     return max([*seen, *before], default=0)
 
 
-def _history(store: SnapshotStore, source: Source) -> Snapshot | None:
-    """Return the current snapshot if it is of the same source and can be read."""
+def _history(store: SnapshotStore, source: Source, full: bool) -> Snapshot | None:
+    """Return the current snapshot if it is of the same source and can be read.
+
+    What an update takes from it must be undamaged, or the damage is carried on; a full build does without it then.
+    """
     try:
         current = store.current_or_none()
     except SnapshotError:
         return None
-    return current if current is not None and current.manifest["source"] == source.url else None
+    if current is None or current.manifest["source"] != source.url:
+        return None
+    try:
+        current.verify_structure()
+    except SnapshotError:
+        if not full:
+            raise
+        return None
+    return current
 
 
 def _assemble(build: Build, drafts: dict[str, Draft]) -> dict[str, Any]:
@@ -149,6 +172,8 @@ def _put_table(build: Build, name: str, draft: Draft) -> Callable[[], dict[str, 
         jobs[f"dropped: {reason}"] = pen.submit(pen.pool.put_array, times)
     for column, rows in draft.unreadable.items():
         jobs[f"unreadable: {column}"] = pen.submit(pen.pool.put_array, rows)
+    if len(draft.repeated):
+        jobs["repeated keys"] = pen.submit(pen.pool.put_array, draft.repeated)
     known = old.index(name).runs if old is not None and draft.index.runs else ()
     for i, run in enumerate(draft.index.runs):
         same = i < len(known) and run[0] is known[i][0]

@@ -46,6 +46,22 @@ def schema_changes(
     return [*found, *(f"table '{t}' added in the source; forekey.yaml does not name it" for t in tables)]
 
 
+def retyped(old: Schema, new: Schema, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Name the columns that the database stores otherwise than before, though the family is the same: wider, longer.
+
+    ``before`` and ``now`` hold the database's own words for its types, by table and column.
+    """
+    found = []
+    for table in (t for t in new.tables if t.name in old.names):
+        was, is_ = before.get(table.name, {}), now.get(table.name, {})
+        known = {c.name: c.dtype for c in old.table(table.name).columns}
+        for column in table.columns:
+            one, two = was.get(column.name), is_.get(column.name)
+            if one and two and one != two and known.get(column.name) == column.dtype:
+                found.append(f"{table.name}: column '{column.name}' was stored as {one}, is stored as {two}")
+    return found
+
+
 def _table_changes(old: TableSchema, new: TableSchema) -> list[str]:
     before, now = ({c.name: c for c in t.columns} for t in (old, new))
     found = [f"column '{n}' dropped" for n in before if n not in now]

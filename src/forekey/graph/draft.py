@@ -68,6 +68,8 @@ class Written:
     """Times of rows left out, by reason (zeros in a table without times)."""
     unreadable: dict[str, NDArray[np.int32]] = field(default_factory=dict)
     """Rows, ascending, whose value of a column does not read as the column's type: NULL to the graph."""
+    repeated: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Numbers of keys of which rows were left out as duplicates, ascending."""
 
 
 class RowWriter:
@@ -85,6 +87,7 @@ class RowWriter:
         self._undated = 0
         self._dropped: dict[str, list[NDArray[np.int64]]] = {}
         self._unreadable: dict[str, list[NDArray[np.int32]]] = {}
+        self._repeated: list[NDArray[np.int64]] = []
         self._length = 0
 
     def write(self, batches: pa.RecordBatchReader) -> Written:
@@ -106,6 +109,7 @@ class RowWriter:
             self._undated,
             {reason: _joined(times) for reason, times in self._dropped.items()},
             {column: _joined(rows) for column, rows in self._unreadable.items()},
+            np.unique(_joined(self._repeated)),
         )
 
     def _usable(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -119,7 +123,9 @@ class RowWriter:
             if key.null_count:
                 batch = self._drop(batch, missing_of(key), "no key")
             if self._kept.length and len(batch):
-                known = self._kept.index.find(batch.column("p").to_numpy()) >= 0
+                numbers = batch.column("p").to_numpy()
+                known = self._kept.index.find(numbers) >= 0
+                self._repeated.append(numbers[known])
                 batch = self._drop(batch, known, "duplicate key")
         return batch
 
@@ -206,6 +212,8 @@ class Draft:
     how: str
     unreadable: dict[str, NDArray[np.int32]] = field(default_factory=dict)
     """Rows, ascending, whose value of a column does not read as the column's type."""
+    repeated: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Numbers of keys of which rows were left out as duplicates, ascending."""
     deleted: int = 0
     placeholders: int = 0
     updated_until: int | None = None

@@ -24,6 +24,9 @@ from forekey.errors import SnapshotError
 from forekey.graph.mapping import map_files
 from forekey.project import process_alive
 
+_DIGITS = 32
+"""Of a block's SHA-256, in its name. Processors have instructions for it: twice as fast here as BLAKE2."""
+
 ARRAY_BLOCK = 1 << 20
 """Values per block of an array: a multiple of the page size of every machine, so that blocks can be mapped in a row."""
 
@@ -72,7 +75,7 @@ class Pool:
     def put(self, contents: bytes | memoryview | pa.Buffer) -> FileRef:
         """Store some bytes; those that are here already are not written again."""
         view = memoryview(contents)
-        ref = FileRef(hashlib.blake2b(view, digest_size=16).hexdigest(), view.nbytes)
+        ref = FileRef(hashlib.sha256(view).hexdigest()[:_DIGITS], view.nbytes)
         target = self.path(ref)
         if not self._rewrite and target.is_file() and target.stat().st_size == ref.size:
             os.utime(target)  # as good as new: a sweep in another process must not take it
@@ -108,7 +111,7 @@ class Pool:
     def verify(self, ref: FileRef) -> None:
         """Read the whole file and compare it with its name."""
         with self.check(ref).open("rb") as handle:
-            if hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest() != ref.digest:
+            if hashlib.file_digest(handle, "sha256").hexdigest()[:_DIGITS] != ref.digest:
                 raise SnapshotError(_damaged(self.path(ref)))
 
     def sweep(self, keep: set[str], min_age_seconds: float) -> int:

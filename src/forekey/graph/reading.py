@@ -182,7 +182,7 @@ def _read_new(build: Build, name: str, old: Snapshot) -> Draft | None:
     length = int(old.visible(name, np.array([seen.mark]))[0])
     left_out = {reason: times[times <= seen.mark] for reason, times in old.dropped(name).items()}
     changes = _changes(build, name, old, seen.mark, length)
-    if changes is not None and len(left_out.get("duplicate key", ())):
+    if changes is not None and len(left_out.get("duplicate key", ())) and _touch_repeated(old, name, changes):
         return None  # one of the repeated rows may now be the first of its key
     expected = length + sum(map(len, left_out.values()))
     if changes is not None:
@@ -190,11 +190,22 @@ def _read_new(build: Build, name: str, old: Snapshot) -> Draft | None:
     if now.dated != expected or not seen.still(now, changes.late if changes is not None else None):
         return None
     draft = _merge(build, name, old, seen.mark, length, changes)
-    _account(draft, now, left_out)
+    _account(draft, now, left_out, old.repeated(name))
     draft.survey = (seen.mark, now)
     if draft.kept < old.num_nodes(name):
         draft.moved = moved_rows(build, old, draft, name)
     return draft
+
+
+def _touch_repeated(old: Snapshot, name: str, changes: _Changes) -> bool:
+    """Whether any row that changed has a key of which other rows were left out."""
+    repeated = old.repeated(name)
+    if repeated is None:
+        return True
+    touched = [old.index(name).numbers(old.num_nodes(name))[changes.removed]]
+    if changes.added is not None:
+        touched.append(changes.added.column("p").drop_null().to_numpy())
+    return bool(np.isin(np.concatenate(touched), repeated).any())
 
 
 def _read_later_keys(build: Build, name: str, old: Snapshot) -> Draft | None:
@@ -212,14 +223,19 @@ def _read_later_keys(build: Build, name: str, old: Snapshot) -> Draft | None:
     period = Period(build.until, deleted=deleted, later_keys=later, hashed=build.hashed(name))
     draft = _write(build, Staging.of(build.schema, name), period, _keep(old, name, count), "new rows")
     no_key = {"no key": np.zeros(now.undated, np.int64)} if now.undated else {}
-    _account(draft, replace(now, undated=0), {"duplicate key": repeated, **no_key} if len(repeated) else no_key)
+    books = {"duplicate key": repeated, **no_key} if len(repeated) else no_key
+    _account(draft, replace(now, undated=0), books, old.repeated(name))
     draft.read += now.undated
     draft.survey = (seen.mark, now)
     return draft
 
 
-def _account(draft: Draft, known: Survey, left_out: dict[str, NDArray[np.int64]]) -> None:
+def _account(
+    draft: Draft, known: Survey, left_out: dict[str, NDArray[np.int64]], repeated: NDArray[np.int64] | None
+) -> None:
     """Add to the books of the new rows those of the rows that were known."""
+    if repeated is not None:
+        draft.repeated = np.union1d(draft.repeated, repeated)
     draft.read += known.dated + known.undated + known.deleted
     draft.undated, draft.deleted = known.undated, known.deleted
     for reason, times in left_out.items():
@@ -296,6 +312,8 @@ def _merge(build: Build, name: str, old: Snapshot, edge: int, length: int, chang
     staging = Staging.of(build.schema, name)
     period = Period(build.until, sql_moment(edge), False, build.deleted(name), hashed=build.hashed(name))
     if changes is None:
+        if length % ROW_BLOCK:
+            old.verify_rows(name, length)  # the last block is written again: damage must not be
         return _write(build, staging, period, _keep(old, name, length), "new rows")
     first = int(changes.removed[0]) if len(changes.removed) else length
     if changes.added is not None and len(changes.added):
@@ -303,6 +321,7 @@ def _merge(build: Build, name: str, old: Snapshot, edge: int, length: int, chang
         assert old_times is not None
         earliest = staged_times(changes.added, staging).min()
         first = min(first, int(np.searchsorted(old_times[:length], earliest, "left")))
+    old.verify_rows(name, first)  # these are written again: damage must not be
     still = np.setdiff1d(np.arange(first, length, dtype=np.int32), changes.removed)
     again = [staged_rows(old, staging, still), *([changes.added] if changes.added is not None else [])]
     draft = _write(build, staging, period, _keep(old, name, first), "new and changed rows", again)
@@ -409,6 +428,7 @@ def as_draft(build: Build, staging: Staging, kept: Kept, written: Written, read:
             c: np.concatenate([part[c] for part in (kept.unreadable, written.unreadable) if c in part])
             for c in sorted({*kept.unreadable, *written.unreadable})
         },
+        written.repeated,
     )
 
 
@@ -438,4 +458,6 @@ def _first_of_each_key(build: Build, staging: Staging, kept: Kept, written: Writ
         gone = np.repeat(moments, before - after)
     earlier = written.dropped.get("duplicate key", gone[:0])
     dropped = {**written.dropped, "duplicate key": np.concatenate([earlier, gone])}
-    return replace(again, undated=written.undated, dropped=dropped)
+    different, counts = np.unique(np.asarray(written.numbers), return_counts=True)
+    repeated = np.union1d(written.repeated, different[counts > 1])
+    return replace(again, undated=written.undated, dropped=dropped, repeated=repeated)

@@ -13,7 +13,9 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -27,14 +29,14 @@ from numpy.typing import NDArray
 
 from forekey.errors import SnapshotError
 from forekey.graph.clock import Micros, from_micros
-from forekey.graph.draft import RowBlock
+from forekey.graph.draft import ROW_BLOCK, RowBlock
 from forekey.graph.keys import KeyIndex, key_form, key_numbers, lookup_numbers
 from forekey.graph.pool import ArrayRef, FileRef, Pool
 from forekey.graph.versions import Versions
 from forekey.project import write_atomically
 from forekey.schema import EdgeType, Schema
 
-FORMAT = 3
+FORMAT = 4
 
 
 class Snapshot:
@@ -184,10 +186,31 @@ class Snapshot:
         part = self.manifest["tables"].get(owner) or self.manifest["edges"][owner]
         return {name: ArrayRef.from_dict(ref) for name, ref in part["arrays"].items()}
 
+    def repeated(self, table: str) -> NDArray[np.int64] | None:
+        """Return the numbers of keys of which rows were left out as duplicates, ascending; None if not known."""
+        return self._arrays.get((table, "repeated keys"))
+
     def verify(self) -> None:
         """Read every file and compare it with its hash; :class:`SnapshotError` names the first that differs."""
         for ref in file_refs(self.manifest):
             self._pool.verify(ref)
+
+    def verify_structure(self) -> None:
+        """Do so for all but the rows of tables with a time: what an update writes again is taken from these."""
+        refs: list[FileRef] = []
+        for name, part in [*self.manifest["tables"].items(), *self.manifest["edges"].items()]:
+            timed = name in self.schema.names and self.times(name) is not None
+            blocks = [RowBlock.from_list(b) for b in [*part.get("rows", ()), *part.get("version_rows", ())]]
+            refs += [b.sketch for b in blocks] + ([] if timed else [b.rows for b in blocks])
+            refs += [ref for array in part["arrays"].values() for ref in ArrayRef.from_dict(array).blocks]
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for _ in threads.map(self._pool.verify, refs):
+                pass
+
+    def verify_rows(self, table: str, first: int) -> None:
+        """Do so for the blocks of a table from the one that row ``first`` lies in."""
+        for block in self.blocks(table)[first // ROW_BLOCK :]:
+            self._pool.verify(block.rows)
 
     def _table(self, table: str, part: str) -> pa.Table:
         if (table, part) not in self._rows:
@@ -230,10 +253,15 @@ class SnapshotStore:
                 # A build in another process published the next one and pruned this one meanwhile.
         return None
 
+    def current_id(self) -> str | None:
+        """Return the id of the newest published snapshot, or None if there never was one."""
+        pointer = self.folder / "current"
+        return pointer.read_text().strip() if pointer.is_file() else None
+
     def known_columns(self) -> set[tuple[str, str]]:
         """Return (table, column) of all that the newest snapshot has, or knows to be gone from the source."""
-        pointer = self.folder / "current"
-        manifest = self._manifest_or_none(pointer.read_text().strip()) if pointer.is_file() else None
+        current = self.current_id()
+        manifest = self._manifest_or_none(current) if current is not None else None
         if manifest is None:
             return set()
         there = {(t["name"], c["name"]) for t in manifest["schema"]["tables"] for c in t["columns"]}

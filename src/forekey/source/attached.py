@@ -110,7 +110,7 @@ class SQLiteSource(DuckDBSource):
             try:
                 self._connection.execute(f"CREATE VIEW {_quoted(table)} AS SELECT {', '.join(parts)} FROM {rows}")
             except duckdb.Error as error:
-                raise SourceError(f"Table '{table}' of '{self.url}' cannot be read: {first_line(error)}") from error
+                self._failed[table] = f"Table '{table}' of '{self.url}' cannot be read: {first_line(error)}"
 
     def _kind(self, table: str, column: str, declared: str) -> str:
         """Return what a column holds: as declared, but for text that is moments, as SQLite has no type for these."""

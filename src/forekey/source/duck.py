@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +17,18 @@ from forekey.errors import SourceError, SourceUnavailable
 from forekey.schema import DType
 from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo
 
-_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+_INTEGERS = {
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+}
 _FAMILIES = {
     **dict.fromkeys(_INTEGERS, DType.INTEGER),
     **dict.fromkeys(("FLOAT", "DOUBLE"), DType.FLOAT),
@@ -36,6 +48,10 @@ class DuckDBSource:
     def __init__(self, url: str, connection: Any) -> None:
         self.url = url
         self._connection = connection
+        self._failed: dict[str, str] = {}
+        """Tables that cannot be read at all, and why."""
+        self._exact: set[tuple[str, str]] = set()
+        """Columns of whole numbers of which some are beyond 64 bits."""
         connection.execute("SET TimeZone = 'UTC'")
 
     @classmethod
@@ -64,14 +80,21 @@ class DuckDBSource:
         ):
             columns[table].append(ColumnInfo(column, dtype_of(sql_type), sql_type))
         primary, foreign = self._declared_keys()
-        return [
-            TableInfo(name, tuple(cols), self._count(name), primary.get(name, ()), tuple(foreign.get(name, ())))
-            for name, cols in columns.items()
-        ]
+        found = []
+        for name, cols in columns.items():
+            try:
+                rows, exact = self._measure(name, [c for c in cols if _may_overflow(c)])
+            except SourceError as error:
+                found.append(TableInfo(name, tuple(cols), 0, unreadable=str(error)))
+                continue
+            typed = tuple(replace(c, dtype=DType.FLOAT) if c.name in exact else c for c in cols)
+            found.append(TableInfo(name, typed, rows, primary.get(name, ()), tuple(foreign.get(name, ()))))
+        return [*found, *(TableInfo(name, (), 0, unreadable=why) for name, why in self._failed.items())]
 
     def column(self, table: str, name: str) -> exp.Expression:
-        """Read a column as it is: DuckDB hands over Arrow."""
-        return exp.column(name, quoted=True)
+        """Read a column as it is: DuckDB hands over Arrow. What is beyond 64 bits travels as text, not rounded."""
+        value = exp.column(name, quoted=True)
+        return exp.cast(value, "TEXT") if (table, name) in self._exact else value
 
     def present(self, table: str, name: str) -> exp.Expression | None:
         """Say that every value arrives."""
@@ -134,12 +157,18 @@ class DuckDBSource:
         rows: list[tuple[Any, ...]] = self._connection.execute(sql).fetchall()
         return rows
 
-    def _count(self, name: str) -> int:
-        statement = exp.select("COUNT(*)").from_(exp.to_table(exp.to_identifier(name, quoted=True).sql()))
+    def _measure(self, name: str, wide: Sequence[ColumnInfo]) -> tuple[int, set[str]]:
+        """Count a table's rows, and name those of its ``wide`` columns that hold more than 64 bits."""
+        beyond = [exp.Abs(this=exp.cast(exp.column(c.name, quoted=True), "DOUBLE")) >= _TWO_TO_63 for c in wide]
+        answers = [exp.Count(this=exp.Star()), *(exp.LogicalOr(this=b) for b in beyond)]
+        statement = exp.select(*answers).from_(exp.Table(this=exp.to_identifier(name, quoted=True)))
         try:
-            return int(self._fetch(statement.sql(dialect=self.dialect))[0][0])
+            row = self._fetch(statement.sql(dialect=self.dialect))[0]
         except duckdb.Error as error:
             raise SourceError(f"Table '{name}' of '{self.url}' cannot be read: {first_line(error)}") from error
+        exact = {c.name for c, more in zip(wide, row[1:], strict=True) if more}
+        self._exact |= {(name, column) for column in exact}
+        return int(row[0]), exact
 
 
 def dtype_of(sql_type: str) -> DType:
@@ -157,5 +186,17 @@ def dtype_of(sql_type: str) -> DType:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what DuckDB said."""
-    return str(error).strip().splitlines()[0]
+    """Return the first line of what DuckDB said; of a CSV file, which line is wrong and why."""
+    lines = str(error).strip().splitlines()
+    if "CSV Error on Line" not in lines[0]:
+        return lines[0]
+    reason = next((line for line in lines[1:] if line and not line.startswith("Original Line")), "")
+    return f"{lines[0].split(': ', 1)[-1]}, {reason}".rstrip(", ")
+
+
+_TWO_TO_63 = exp.Literal.number("9223372036854775808")
+
+
+def _may_overflow(column: ColumnInfo) -> bool:
+    """Whether a column of whole numbers may hold more than 64 bits with a sign do."""
+    return column.sql_type.upper() in {"UBIGINT", "HUGEINT", "UHUGEINT"}

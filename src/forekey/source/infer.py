@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from forekey.project import ForeignKeyConfig, TableConfig
-from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
+from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema, key_parts
 from forekey.source.keys import key_sql
 from forekey.source.names import key_name_score, names_itself, names_parent, singular, time_name_score, words
 from forekey.source.profile import ColumnProfile, profile_table
@@ -51,6 +51,8 @@ class Inference:
     rows: dict[str, int]
     time_from: dict[str, str] = field(default_factory=dict)
     """Per table without a time of its own: the foreign key whose parent's time it takes."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Tables that are there and cannot be read, and why: they take no part."""
 
     def tables(self) -> dict[str, TableConfig]:
         """Return the schema as it is written to forekey.yaml."""
@@ -85,7 +87,9 @@ class Inference:
 
 def infer_schema(source: Source) -> Inference:
     """Introspect a source and complete what it does not declare."""
-    tables = source.tables()
+    there = source.tables()
+    tables = [t for t in there if t.unreadable is None]
+    unreadable = {t.name: t.unreadable for t in there if t.unreadable is not None}
     profiles = {t.name: profile_table(source, t) for t in tables}
     guesses: list[Guess] = []
     names = [t.name for t in tables]
@@ -102,11 +106,11 @@ def infer_schema(source: Source) -> Inference:
         ]
         present = {c.name for c in table.columns}
         several = [k for k in sorted(k for k in keys if k) if k not in present]
-        stypes += [ColumnSchema.composite(k.split(", ")) for k in several]
+        stypes += [ColumnSchema.composite(key_parts(k, present) or ()) for k in several]
         schemas.append(TableSchema(table.name, tuple(stypes), primary[table.name], time, foreign))
     schema = Schema(tuple(schemas))
     inherited = dict(_inherited_times(schema, guesses))
-    return Inference(schema, tuple(guesses), {t.name: t.rows for t in tables}, inherited)
+    return Inference(schema, tuple(guesses), {t.name: t.rows for t in tables}, inherited, unreadable)
 
 
 def _inherited_times(schema: Schema, guesses: list[Guess]) -> Iterator[tuple[str, str]]:
@@ -137,7 +141,7 @@ def _primary_key(
     scored = [
         (key_name_score(table.name, c.name, names) + (0.1 if i == 0 else 0.0), -i, c)
         for i, c in enumerate(table.columns)
-        if c.dtype in _KEY_TYPES and profile[c.name].looks_unique
+        if _may_be_key(c) and profile[c.name].looks_unique
     ]
     likely = [s for s in sorted(scored, key=lambda s: s[:2], reverse=True) if s[0] >= 0.5]
     counted = [(score, column, *_count_keys(source, table, column.name)) for score, _, column in likely]
@@ -164,7 +168,7 @@ def _foreign_keys(
     columns: dict[str, dict[str, ColumnInfo]],
     guesses: list[Guess],
 ) -> tuple[ForeignKey, ...]:
-    found = _declared(table, primary, guesses)
+    found = _declared(table, primary, columns, guesses)
     for column in table.columns:
         if column.dtype not in {*_KEY_TYPES, DType.FLOAT} or column.name in {primary[table.name], *found}:
             continue
@@ -182,7 +186,12 @@ def _foreign_keys(
     return tuple(ForeignKey(c, p) for c, p in found.items())
 
 
-def _declared(table: TableInfo, primary: dict[str, str | None], guesses: list[Guess]) -> dict[str, str]:
+def _declared(
+    table: TableInfo,
+    primary: dict[str, str | None],
+    columns: dict[str, dict[str, ColumnInfo]],
+    guesses: list[Guess],
+) -> dict[str, str]:
     """Return the declared foreign keys that point at primary keys; those of several columns in the key's order.
 
     Those that point elsewhere, and the second of one column, are not used; a note says so.
@@ -191,17 +200,25 @@ def _declared(table: TableInfo, primary: dict[str, str | None], guesses: list[Gu
     for fk in table.foreign_keys:
         own = dict(zip(fk.parent_columns, fk.columns, strict=True))
         key = primary.get(fk.parent) or ""
-        parts = (key,) if key in own else tuple(key.split(", "))
-        columns, target = ", ".join(fk.columns), f"{fk.parent} ({', '.join(fk.parent_columns)})"
+        parts = key_parts(key, columns.get(fk.parent, ())) or ()
+        names, target = ", ".join(fk.columns), f"{fk.parent} ({', '.join(fk.parent_columns)})"
         if set(parts) != set(own):
             why = f"it refers to {target}, whose primary key is {key or 'not known'}"
-            guesses.append(Guess(table.name, columns, "not_used", f"the declared foreign key {columns}: {why}"))
+            guesses.append(Guess(table.name, names, "not_used", f"the declared foreign key {names}: {why}"))
         elif (ordered := ", ".join(own[p] for p in parts)) in found:
             why = f"it refers to {found[ordered]} too, which was declared first"
-            guesses.append(Guess(table.name, columns, "not_used", f"the foreign key {columns} to {target}: {why}"))
+            guesses.append(Guess(table.name, names, "not_used", f"the foreign key {names} to {target}: {why}"))
         else:
             found[ordered] = fk.parent
     return found
+
+
+def _may_be_key(column: ColumnInfo) -> bool:
+    return column.dtype in _KEY_TYPES or column.sql_type.upper() in _WIDE
+
+
+_WIDE = frozenset({"UBIGINT", "HUGEINT", "UHUGEINT"})
+"""Whole numbers that may be beyond 64 bits, and then count as decimals."""
 
 
 def _may_refer(child: DType, parent: DType) -> bool:
@@ -211,6 +228,7 @@ def _may_refer(child: DType, parent: DType) -> bool:
 
 _SPELLINGS = {
     (DType.INTEGER, DType.FLOAT),
+    (DType.FLOAT, DType.INTEGER),
     (DType.INTEGER, DType.TEXT),
     (DType.TEXT, DType.INTEGER),
     (DType.UUID, DType.TEXT),

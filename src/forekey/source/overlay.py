@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from forekey.errors import SchemaError
+from forekey.errors import SchemaError, SourceError
 from forekey.project import Config, TableConfig
-from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema, did_you_mean
+from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema, did_you_mean, key_parts
 from forekey.source.inherited import inherited_times
 from forekey.source.protocol import Source, TableInfo
 
@@ -20,6 +20,8 @@ def configured_schema(source: Source, config: Config, known: Collection[tuple[st
     """
     found = {t.name: t for t in source.tables()}
     for name in config.tables:
+        if name in found and (why := found[name].unreadable) is not None:
+            raise SourceError(f"{why.rstrip('.')}. Mend that, or remove '{name}' from tables: in forekey.yaml.")
         if name not in found:
             raise SchemaError(
                 f"forekey.yaml names the table '{name}', but the source has none{did_you_mean(name, found)}. "
@@ -43,20 +45,30 @@ def unnamed_columns(source: Source, config: Config) -> list[tuple[str, str]]:
         for table in source.tables()
         if (entry := config.tables.get(table.name)) is not None
         for column in table.columns
-        if column.name not in {*entry.columns, entry.primary_key, entry.time_column, *_key_parts(entry)}
+        if column.name
+        not in {
+            *entry.columns,
+            entry.primary_key,
+            entry.time_column,
+            *_key_parts(entry, [c.name for c in table.columns]),
+        }
         and (table.name not in times or column.name != times[table.name].column)
     ]
 
 
-def _key_parts(entry: TableConfig) -> set[str]:
+def _key_parts(entry: TableConfig, columns: Collection[str]) -> set[str]:
     keys = (*entry.foreign_keys, entry.primary_key or "", entry.updated_at or "", entry.deleted_at or "")
-    return {part.strip() for key in keys for part in (key, *key.split(","))}
+    return {part for key in keys for part in key_parts(key, columns) or ()}
 
 
 def _table(info: TableInfo, entry: TableConfig) -> TableSchema:
     dtypes = {c.name: c.dtype for c in info.columns}
     keys = {entry.primary_key, *entry.foreign_keys} - {None}
-    composite = {k: tuple(p.strip() for p in k.split(",")) for k in keys if k is not None and k not in dtypes}
+    composite = {
+        k: key_parts(k, dtypes) or tuple(p.strip() for p in k.split(","))
+        for k in keys
+        if k is not None and k not in dtypes
+    }
     roles = (*entry.foreign_keys, entry.primary_key, entry.time_column, entry.updated_at, entry.deleted_at)
     simple = [k for k in roles if k and k not in composite]
     for column in [*entry.columns, *simple, *(p for parts in composite.values() for p in parts)]:

@@ -109,10 +109,15 @@ class PostgresSource:
                 primary[table] = tuple(own)
             elif parent in columns:
                 foreign[table].append(ForeignKeyInfo(tuple(own), parent, tuple(theirs)))
-        return [
-            TableInfo(name, tuple(cols), self._count(name), primary.get(name, ()), tuple(foreign[name]))
-            for name, cols in columns.items()
-        ]
+        found = []
+        for name, cols in columns.items():
+            try:
+                rows = self._count(name)
+            except SourceError as error:
+                found.append(TableInfo(name, tuple(cols), 0, unreadable=str(error)))
+            else:
+                found.append(TableInfo(name, tuple(cols), rows, primary.get(name, ()), tuple(foreign[name])))
+        return found
 
     def column(self, table: str, name: str) -> exp.Expression:
         """Read a column so that it arrives as what it is: numeric as double, enumerations and UUIDs as text.

@@ -42,6 +42,8 @@ class TableInfo:
     primary_key: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKeyInfo, ...] = ()
     time_column: str | None = None
+    unreadable: str | None = None
+    """Why no row of it can be read, if none can."""
 
 
 class Source(Protocol):

@@ -56,7 +56,10 @@ class RelBenchSource(FolderSource):
                 raise SourceError(
                     f"'{url}' cannot be opened: its manifest names '{file.stem}', but '{file}' is missing."
                 )
-        source = cls(url, connect_views(url, files))
+        connection, failed = connect_views(files)
+        if failed:
+            raise SourceError(f"'{url}' cannot be opened: {next(iter(failed.values()))}")
+        source = cls(url, connection)
         source._manifest = manifest
         return source
 
