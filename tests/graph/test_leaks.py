@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -107,6 +108,19 @@ def test_a_column_that_restates_a_target_is_named_and_no_other(shop_project: Pro
         found = restating_columns(task, snapshot, Examples(rows.column("customer_id"), moments, target))
         assert [f.where for f in found] == named
         assert all("restates the target of 'spend'" in f.what for f in found)
+
+
+def test_a_column_that_restates_classes_is_named_and_no_other(shop_project: Project) -> None:
+    snapshot = pipeline.snapshots(shop_project).current()
+    task = pipeline.find_task(shop_project, snapshot.schema, "PREDICT customers.region FOR EACH customers.customer_id")
+    shown = replace(task, hidden=())
+    rows = snapshot.rows("customers")
+    moments = np.full(len(rows), to_micros(snapshot.as_of))
+    regions = np.array([str(r) for r in rows.column("region").to_pylist()], dtype=object)
+    shuffled = np.random.default_rng(0).permutation(regions)
+    for target, named in ((regions, ["customers.region"]), (shuffled, [])):
+        found = restating_columns(shown, snapshot, Examples(rows.column("customer_id"), moments, target))
+        assert [f.where for f in found] == named
 
 
 def test_rows_from_the_future_are_named(tmp_path: Path) -> None:

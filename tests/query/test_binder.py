@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -115,3 +117,42 @@ def test_a_unique_way_over_several_tables_is_followed() -> None:
 )
 def test_time_is_moved_by_the_calendar(moment: datetime, amount: int, unit: Unit, result: datetime) -> None:
     assert shift(moment, amount, unit) == result
+
+
+def goals() -> Schema:
+    """Goals fall in games, which two teams play."""
+    ids = lambda *names: tuple(ColumnSchema(n, DType.INTEGER, Stype.ID) for n in names)  # noqa: E731
+    scored = ColumnSchema("scored_at", DType.TIMESTAMP, Stype.TIMESTAMP)
+    goal = TableSchema(
+        "goals", (*ids("goal_id", "game_id"), scored), "goal_id", "scored_at", (ForeignKey("game_id", "games"),)
+    )
+    return Schema((*games().tables, goal))
+
+
+@pytest.mark.parametrize("side", ["home_id", "away_id"])
+def test_via_may_name_as_many_foreign_keys_as_it_takes(side: str) -> None:
+    with pytest.raises(PQLError, match=r"Pick one, for example goals\.\* VIA game_id\.home_id\."):
+        bind(parse("PREDICT COUNT(goals.*, 0, 7) FOR EACH teams.team_id"), goals())
+    bound = bind(parse(f"PREDICT COUNT(goals.* VIA game_id.{side}, 0, 7) FOR EACH teams.team_id"), goals())
+    (aggregation,) = bound.aggregations.values()
+    assert [str(e) for e in aggregation.path] == ["goals.game_id->games", f"games.{side}->teams"]
+
+
+def test_a_column_of_two_possible_parents_is_told_how_to_be_named() -> None:
+    named = replace(
+        goals().table("teams"),
+        columns=(*goals().table("teams").columns, ColumnSchema("city", DType.TEXT, Stype.CATEGORICAL)),
+    )
+    schema = Schema(tuple(named if t.name == "teams" else t for t in goals().tables))
+    text = "PREDICT COUNT(goals.* WHERE teams.city{via} = 'x', 0, 7) FOR EACH games.game_id"
+    with pytest.raises(PQLError) as caught:
+        bind(parse(text.format(via="")), schema)
+    hint = re.search(r"for example (.*)\.$", str(caught.value))
+    assert hint is not None
+    assert hint[1] == "teams.city VIA game_id.home_id"
+    bind(parse(text.format(via=hint[1].removeprefix("teams.city"))), schema)
+
+
+def test_a_misspelt_via_is_told_the_right_one() -> None:
+    with pytest.raises(PQLError, match=r"'games' has none called 'home' \(did you mean 'home_id'\?\)"):
+        bind(parse("PREDICT COUNT(goals.* VIA game_id.home, 0, 7) FOR EACH teams.team_id"), goals())

@@ -151,6 +151,44 @@ def check_labels(opened: Source, database: Database, text: str, anchors: list[da
     assert len(rows) == len(found)
 
 
+@settings(max_examples=40)
+@given(databases(), queries(), st.integers(101, 130))
+def test_more_anchors_than_there_may_be_columns_give_the_same_labels(database: Database, text: str, count: int) -> None:
+    check_labels(source(database), database, text, [START + timedelta(hours=18 * i) for i in range(count)])
+
+
+def test_entities_that_are_not_there_yet_are_counted() -> None:
+    born = [0, 10, 20, None]
+    orders = [
+        {"order_id": i, "customer_id": 1, "placed_at": d if d is None else START + timedelta(days=d)}
+        for i, d in enumerate(born)
+    ]
+    database: Database = {
+        "customers": [{"customer_id": 1, "region": None, "age": None}],
+        "orders": [{**o, "amount": 1.0, "kind": None} for o in orders],
+        "lines": [],
+    }
+    bound = bind(parse("PREDICT COUNT(lines.*, 0, 5, days) FOR EACH orders.order_id"), SHOP_SCHEMA)
+    anchors = [START + timedelta(days=5), START + timedelta(days=15)]
+    counted = source(database).query(dropped_sql(bound, anchors)).read_all().to_pylist()[0]
+    assert (counted["pairs"], counted["unborn"]) == (3, 3)
+
+
+def test_a_forecast_of_hundreds_of_frames_makes_labels() -> None:
+    database: Database = {
+        "customers": [{"customer_id": 1, "region": None, "age": None}],
+        "orders": [
+            {"order_id": i, "customer_id": 1, "placed_at": START + timedelta(days=i), "amount": float(i), "kind": None}
+            for i in range(500)
+        ],
+        "lines": [],
+    }
+    text = "PREDICT SUM(orders.amount, 0, 1, days) FORECAST 400 TIMEFRAMES FOR EACH customers.customer_id"
+    found = source(database).query(label_sql(bind(parse(text), SHOP_SCHEMA), [START, START + timedelta(days=9)]))
+    labels = sorted(found.read_all().column("label").to_pylist())
+    assert labels == [[float(i) for i in range(1, 401)], [float(i) for i in range(10, 410)]]
+
+
 @given(databases(), conditions(BEHIND), st.integers(0, 80))
 def test_the_population_is_who_passes_where(database: Database, where: str, day: int) -> None:
     text = f"PREDICT COUNT(orders.*, 0, 1, days) FOR EACH customers.customer_id WHERE {where}"

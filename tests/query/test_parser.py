@@ -88,7 +88,7 @@ def test_problem_ids_and_via_are_kept() -> None:
     assert query.problem == Problem(ProblemKind.RANK, 4)
     assert query.ids == (7, "x", None)
     assert isinstance(query.target, Aggregation)
-    assert query.target.column.via == "buyer"
+    assert query.target.column.via == ("buyer",)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ CONSTANTS: st.SearchStrategy[Constant] = st.one_of(
     st.datetimes(datetime(1000, 1, 1), datetime(9999, 12, 31)),
 )
 WINDOWS = st.builds(Window, st.one_of(st.none(), st.integers(-500, 500)), st.integers(-500, 500), st.sampled_from(Unit))
-COLUMNS = st.builds(Column, NAMES, NAMES, st.one_of(st.none(), NAMES))
+COLUMNS = st.builds(Column, NAMES, NAMES, st.lists(NAMES, max_size=4).map(tuple))
 
 
 def comparisons(operands: st.SearchStrategy[Operand]) -> st.SearchStrategy[Condition]:
@@ -78,7 +78,7 @@ def conditions(operands: st.SearchStrategy[Operand]) -> st.SearchStrategy[Condit
 
 
 def aggregations(filters: st.SearchStrategy[Condition | None]) -> st.SearchStrategy[Aggregation]:
-    column = st.builds(Column, NAMES, st.one_of(NAMES, st.just("*")), st.one_of(st.none(), NAMES))
+    column = st.builds(Column, NAMES, st.one_of(NAMES, st.just("*")), st.lists(NAMES, max_size=4).map(tuple))
     return st.builds(Aggregation, st.sampled_from(Aggregator), column, filters, st.one_of(st.none(), WINDOWS))
 
 

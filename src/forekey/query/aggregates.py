@@ -61,8 +61,11 @@ def scan(bound: BoundQuery, found: Scan, anchors: Sequence[datetime]) -> exp.Sel
     if first.aggregation.where is not None:
         statement = statement.where(render(first.aggregation.where, rendered.__getitem__))
     for a in found.aggregations:
-        folds = (_fold_within(a, anchor).as_(found.column(a, number)) for number, anchor in enumerate(anchors))
-        statement = statement.select(*folds)
+        names = [found.column(a, number) for number in range(len(anchors))]
+        folds = (
+            exp.alias_(_fold_within(a, anchor), name, copy=False) for name, anchor in zip(names, anchors, strict=True)
+        )
+        statement = statement.select(*folds, copy=False)
     if first.table.time_column is not None:
         statement = statement.where(_span(first, found, anchors))
     return statement.group_by(key.copy())
@@ -73,7 +76,7 @@ def scanned_value(found: Scan, aggregation: BoundAggregation, anchors: Sequence[
     chosen = exp.Case(this=exp.column("number", table=ANCHORS))
     for number in range(len(anchors)):
         column = exp.column(found.column(aggregation, number), table=found.name)
-        chosen = chosen.when(exp.Literal.number(number), column)
+        chosen = chosen.when(exp.Literal.number(number), column, copy=False)
     return or_zero(aggregation.aggregation, chosen)
 
 

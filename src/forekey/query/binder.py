@@ -129,10 +129,9 @@ class _Binder:
         if column.name == "*":
             raise self._error("'*' can only be counted: COUNT(table.*).", column)
         found = self._column(table, column)
-        if table.name == start.name and column.via is None:
+        if table.name == start.name and not column.via:
             return BoundColumn(found, table, ())
-        origin = Column(start.name, "*", column.via, column.position)
-        return BoundColumn(found, table, join_path(self._schema, origin, table.name, self._query.text))
+        return BoundColumn(found, table, join_path(self._schema, column, start.name, table.name, self._query.text))
 
     def _bind_aggregation(self, aggregation: Aggregation, entity: TableSchema) -> BoundAggregation:
         column = aggregation.column
@@ -140,7 +139,7 @@ class _Binder:
         value = None if column.name == "*" else self._column(table, column)
         self._check_aggregated(aggregation, table, value)
         self._check_own_rows(column, entity)
-        path = join_path(self._schema, column, entity.name, self._query.text)
+        path = join_path(self._schema, column, table.name, entity.name, self._query.text)
         nested = {a: self._bind_nested(a, table) for a in aggregations(aggregation.where)}
         filters = {c: self._bind_column(c, table) for c in columns(aggregation.where)}
         dtypes: dict[Operand, DType] = {c: b.column.dtype for c, b in filters.items()}
@@ -156,7 +155,7 @@ class _Binder:
     def _check_own_rows(self, column: Column, entity: TableSchema) -> None:
         """Refuse rows of the entity's own table that may be the entity itself, or others that refer to it."""
         own = [fk.column for fk in entity.foreign_keys if fk.parent == entity.name]
-        if column.table == entity.name and column.via is None and own:
+        if column.table == entity.name and not column.via and own:
             raise self._error(
                 f"Rows of '{entity.name}' are the entities themselves. Say which refer to it: {column} VIA {own[0]}.",
                 column,

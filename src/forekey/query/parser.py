@@ -221,13 +221,17 @@ class _TreeBuilder(Transformer[Token, Any]):
     def operator(self, token: Token) -> str:
         return str(token)
 
-    def column(self, token: Token, via: Token | None) -> Column:
-        return _column(token, via)
+    def via(self, *names: Token) -> tuple[str, ...]:
+        parts = [_split_qualified(str(n)) if n.type == "COLUMN" else (_unquote(n),) for n in names]
+        return tuple(name for part in parts for name in part)
+
+    def column(self, token: Token, via: tuple[str, ...] | None) -> Column:
+        return _column(token, via or ())
 
     def aggregation(
-        self, name: Token, column: Token, via: Token | None, where: Condition | None, window: Window | None
+        self, name: Token, column: Token, via: tuple[str, ...] | None, where: Condition | None, window: Window | None
     ) -> Aggregation:
-        return Aggregation(Aggregator(name.upper()), _column(column, via), where, window, name.start_pos or 0)
+        return Aggregation(Aggregator(name.upper()), _column(column, via or ()), where, window, name.start_pos or 0)
 
     def window(self, start: int | None, end: int | None, unit: Token | None) -> Window:
         if end is None:
@@ -298,9 +302,9 @@ def _comparison(operand: Operand, operator: Operator, *values: Any) -> Compariso
     return Comparison(operand, operator, tuple(_constant(v) for v in values), operand.position)
 
 
-def _column(token: Token, via: Token | None = None) -> Column:
+def _column(token: Token, via: tuple[str, ...] = ()) -> Column:
     table, name = _split_qualified(str(token))
-    return Column(table, name, _unquote(via) if via else None, token.start_pos or 0)
+    return Column(table, name, via, token.start_pos or 0)
 
 
 def _split_qualified(text: str) -> tuple[str, str]:

@@ -94,7 +94,7 @@ def _column(column: Column) -> str:
 
 
 def _via(column: Column) -> str:
-    return f" VIA {_name(column.via)}" if column.via is not None else ""
+    return f" VIA {'.'.join(map(_name, column.via))}" if column.via else ""
 
 
 def _name(name: str) -> str:

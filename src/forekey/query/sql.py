@@ -63,7 +63,10 @@ def population_sql(bound: BoundQuery, anchor: datetime, *, unclean: Collection[s
 
 
 def dropped_sql(bound: BoundQuery, anchors: Sequence[datetime], *, unclean: Collection[str] = ()) -> exp.Select:
-    """Return the statement that counts, per reason, the (entity, anchor) pairs that give no example."""
+    """Return the statement that counts, per reason, the (entity, anchor) pairs that give no example.
+
+    ``unborn`` are those of entities that do not exist yet; they are no part of ``pairs``.
+    """
     layout = _Layout(bound, tuple(anchors))
     passes = exp.and_(*layout.filters()) if layout.filters() else exp.true()
     one, none = exp.Literal.number(1), exp.Literal.number(0)
@@ -73,6 +76,7 @@ def dropped_sql(bound: BoundQuery, anchors: Sequence[datetime], *, unclean: Coll
         exp.Count(this=exp.Star()).as_("pairs"),
         exp.Sum(this=filtered).as_("filtered"),
         exp.Sum(this=undefined).as_("undefined"),
+        layout.unborn().as_("unborn"),
     ).from_(_ENTITIES)
     return keep_clean(layout.complete(statement), bound.schema, unclean)
 
@@ -87,21 +91,24 @@ class _Layout:
     """The entities that are asked about, None for all: a model learns from all, whoever is asked about."""
 
     def complete(self, statement: exp.Select) -> exp.Select:
-        """Join what the statement reads beside the pairs, and put the CTEs before it."""
+        """Join what the statement reads beside the pairs, and put the CTEs before it, into the statement itself.
+
+        A forecast may have hundreds of frames: each copy of the statement would cost the square of that.
+        """
         for aggregation in self._joined:
             name = self._name(aggregation)
             same = (exp.EQ(this=exp.column(c, table=name), expression=exp.column(c, table=_ENTITIES)) for c in _PAIR)
-            statement = statement.join(name, on=exp.and_(*same), join_type="left")
+            statement = statement.join(name, on=exp.and_(*same), join_type="left", copy=False)
         if not self._anchors_are_row_times:
-            statement = statement.with_(ANCHORS, as_=anchor_table(self.bound, self.anchors))
+            statement = statement.with_(ANCHORS, as_=anchor_table(self.bound, self.anchors), copy=False)
         for found in self._scans:
-            statement = statement.with_(found.name, as_=scan(self.bound, found, self.anchors))
-        statement = statement.with_(_ENTITIES, as_=self._pairs())
+            statement = statement.with_(found.name, as_=scan(self.bound, found, self.anchors), copy=False)
+        statement = statement.with_(_ENTITIES, as_=self._pairs(), copy=False)
         for aggregation, bound in self._joined.items():
             for name, nested, owner in nested_aggregations(bound, self._name(aggregation)):
-                statement = statement.with_(name, as_=per_anchor(self.bound, nested, owner, name))
+                statement = statement.with_(name, as_=per_anchor(self.bound, nested, owner, name), copy=False)
             own = per_anchor(self.bound, bound, self.bound.entity_key, self._name(aggregation))
-            statement = statement.with_(self._name(aggregation), as_=own)
+            statement = statement.with_(self._name(aggregation), as_=own, copy=False)
         return statement
 
     def filters(self) -> list[exp.Expression]:
@@ -166,14 +173,25 @@ class _Layout:
             return statement.select(born.as_("anchor_time")).where(born.copy() <= timestamp(max(self.anchors)))
         for found in self._scans:
             on = exp.EQ(this=exp.column("entity", table=found.name), expression=known.copy())
-            statement = statement.join(found.name, on=on, join_type="left")
+            statement = statement.join(found.name, on=on, join_type="left", copy=False)
         statement = statement.select(exp.column("anchor_time", table=ANCHORS)).join(ANCHORS, join_type="cross")
         for aggregation, found in self._scanned.items():
             value = scanned_value(found, self.bound.aggregations[aggregation], self.anchors)
-            statement = statement.select(value.as_(self._name(aggregation)))
+            statement = statement.select(exp.alias_(value, self._name(aggregation), copy=False), copy=False)
         if self.bound.entity.time_column is not None:
             statement = statement.where(born <= exp.column("anchor_time", table=ANCHORS))
         return statement
+
+    def unborn(self) -> exp.Expression:
+        """Write the number of pairs of an entity and an anchor time at which it does not exist yet."""
+        if self.bound.entity.time_column is None:
+            return exp.Literal.number(0)
+        born = exp.column("born", table=_KNOWN)
+        count = exp.select(exp.Count(this=exp.Star())).from_(self._known().subquery(_KNOWN))
+        if self._anchors_are_row_times:
+            return count.where(born > timestamp(max(self.anchors))).subquery()
+        count = count.join(ANCHORS, join_type="cross")
+        return count.where(born > exp.column("anchor_time", table=ANCHORS)).subquery()
 
     def _known(self) -> exp.Select:
         """Write the entities: key, time, and the columns of theirs and of tables above that the query reads."""
@@ -195,7 +213,11 @@ class _Layout:
         return {c: f"column_{i}" for i, c in enumerate(used)}
 
     def _name(self, aggregation: Aggregation) -> str:
-        return f"forekey_aggregation_{list(self.bound.aggregations).index(aggregation)}"
+        return f"forekey_aggregation_{self._numbers[aggregation]}"
+
+    @cached_property
+    def _numbers(self) -> dict[Aggregation, int]:
+        return {a: i for i, a in enumerate(self.bound.aggregations)}
 
     def _operand(self, operand: Operand) -> exp.Expression:
         if isinstance(operand, Column):

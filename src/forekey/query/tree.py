@@ -76,11 +76,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``table.name``; ``name`` is ``*`` for the rows themselves; ``via`` picks one of several foreign keys."""
+    """``table.name``; ``name`` is ``*`` for the rows themselves; ``via`` picks a way by its first foreign keys."""
 
     table: str
     name: str
-    via: str | None = None
+    via: tuple[str, ...] = ()
     position: int = field(default=0, compare=False)
 
     def __str__(self) -> str:

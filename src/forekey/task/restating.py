@@ -22,21 +22,27 @@ def restating_columns(task: Task, snapshot: Snapshot, examples: Examples) -> lis
     """List columns of the entity whose value at the anchor tells the label by itself.
 
     A number is judged by its rank correlation with the label (Spearman), a category by the share of the label's
-    variance between its values; both for 0/1 and numerical labels.
+    variance between its values. Where labels are classes, it is the share of mistakes that naming the most frequent
+    class of each value saves against naming the most frequent of all (Goodman and Kruskal's lambda).
     """
-    if task.task_type not in {TaskType.BINARY_CLASSIFICATION, TaskType.REGRESSION} or len(examples) < _MIN_EXAMPLES:
+    classes = task.task_type is TaskType.MULTICLASS_CLASSIFICATION
+    judged = {TaskType.BINARY_CLASSIFICATION, TaskType.REGRESSION, TaskType.MULTICLASS_CLASSIFICATION}
+    if task.task_type not in judged or len(examples) < _MIN_EXAMPLES:
         return []
     rows = snapshot.lookup_keys(task.entity.name, examples.keys)
     known = rows >= 0
     contents = snapshot.contents_at(task.entity.name, rows[known], examples.times[known])
     table = snapshot.all_contents(task.entity.name).take(pa.array(contents))
-    target = examples.target[known].astype(np.float64)
+    labels = examples.target[known]
+    codes: NDArray[np.int64] = np.unique(labels.astype(str), return_inverse=True)[1] if classes else np.empty(0, int)
+    target = (codes if classes else labels).astype(np.float64)
     if len(target) < _MIN_EXAMPLES or target.std() == 0:
         return []
     found = []
     for column in task.entity.columns:
         if column.name in table.column_names and (task.entity.name, column.name) not in task.hidden:
-            told = _told(table.column(column.name), column, target)
+            values = table.column(column.name)
+            told = _saved(values, codes) if classes else _told(values, column, target)
             if told >= _TELLS_ALL:
                 found.append(
                     Finding(
@@ -46,6 +52,18 @@ def restating_columns(task: Task, snapshot: Snapshot, examples: Examples) -> lis
                     )
                 )
     return found
+
+
+def _saved(values: pa.ChunkedArray, classes: NDArray[np.int64]) -> float:
+    if pa.types.is_list(values.type):
+        return 0.0
+    codes = values.cast(pa.string()).combine_chunks().dictionary_encode(null_encoding="encode")
+    if not 2 <= len(codes.dictionary) <= _MOST_VALUES:
+        return 0.0
+    counts = np.zeros((len(codes.dictionary), int(classes.max()) + 1))
+    np.add.at(counts, (codes.indices.to_numpy(), classes), 1)
+    most = counts.sum(axis=0).max()
+    return float((counts.max(axis=1).sum() - most) / (len(classes) - most))
 
 
 def _told(values: pa.ChunkedArray, column: ColumnSchema, target: NDArray[np.float64]) -> float:

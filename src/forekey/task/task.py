@@ -118,11 +118,13 @@ class Task:
         dropped = {
             "left out by WHERE or ASSUMING": int(counts["filtered"] or 0),
             "label undefined": int(counts["undefined"] or 0),
+            "not there yet at the anchor": int(counts["unborn"] or 0),
         }
         table = raw.rename_columns(["entity", "time", "target"])
         splits = self._splits(table, plan)
         if plan is not None and plan.dropped:
-            dropped["anchor too close to the next split"] = len(plan.dropped)
+            close = source.query(dropped_sql(self.bound, plan.dropped, unclean=unclean)).read_all().to_pylist()[0]
+            dropped["anchor too close to the next split"] = int(close["pairs"])
         return _finish(table, splits, self.task_type, dropped)
 
     def complete_labels_at(self, source: Source, snapshot: Snapshot, anchor: datetime) -> Examples:
