@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forekey.graph import Difference, Integrity, Snapshot, SnapshotStore
-    from forekey.inference import BatchPredictions, Predictor
+    from forekey.inference import AnyPredictor, BatchPredictions
     from forekey.monitoring import MonitorReport
     from forekey.registry import ModelVersion, Registry
     from forekey.retraining import Challenge, Decision
@@ -277,7 +277,7 @@ def embed(project: Project, name: str, *, listener: Listener = SILENT) -> Embedd
     batch = predict(project, name)
     version = batch.embedding_version()
     with open_store(project) as store:
-        EmbeddingStore(store).publish(version, batch.keys, batch.predictions, batch.embeddings, batch.eligible)
+        EmbeddingStore(store).publish(version, batch.keys, batch.stored(), batch.embeddings, batch.eligible)
     rows = batch.table().drop_columns(["as_of", "model_version"])
     logged = LoggedBatch(version.as_of, version.model_version, rows)
     prediction_log(project).append(version.task, logged)
@@ -430,7 +430,7 @@ def prediction_log(project: Project) -> PredictionLog:
 
 def predictor_of(
     project: Project, version: ModelVersion, task: Task, current: Snapshot, moments: NDArray[np.int64]
-) -> Predictor:
+) -> AnyPredictor:
     """Bind a version to a snapshot, with the labels that were known at the moments it will be asked about."""
     from forekey.inference import load_predictor, past_for
 

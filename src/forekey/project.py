@@ -92,6 +92,10 @@ class LabelTask(_Strict):
     split: str | None = None
     weight: str | None = None
     horizon_days: float | None = None
+    items: str | None = None
+    """For a ranking: the table and primary key that the listed items are keys of, such as ``products.sku``."""
+    top: int = Field(default=10, ge=1, le=1000)
+    """For a ranking: how many items are asked for."""
     task_type: Literal[
         "binary_classification",
         "multiclass_classification",

@@ -11,7 +11,7 @@ import pytest
 from forekey import pipeline
 from forekey.errors import ModelError
 from forekey.inference import OutputTransform, load_predictor, predictions_from
-from forekey.inference.predictor import check_signature
+from forekey.inference.load import check_signature
 from forekey.project import Project
 from forekey.task import TaskType
 from tests.support.models import champion_of

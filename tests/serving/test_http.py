@@ -63,6 +63,16 @@ def test_sets_of_classes_and_forecasts_come_as_lists(client: TestClient) -> None
         assert "probabilities" not in weeks
 
 
+def test_rankings_list_keys_of_items_and_their_scores(client: TestClient) -> None:
+    stored, online = (client.get(f"/predict/baskets/3?mode={mode}").json() for mode in ("stored", "online"))
+    assert stored["prediction"] == online["prediction"]
+    assert all(item.startswith("sku-") for item in stored["prediction"])
+    assert stored["scores"] == pytest.approx(online["scores"], rel=1e-4, abs=1e-3)
+    assert (
+        "classes" not in next(t for t in client.get("/tasks").json()["tasks"] if t["task"] == "baskets")["embeddings"]
+    )
+
+
 def test_embeddings_and_neighbours(client: TestClient) -> None:
     vector = client.get("/embeddings/churn/7").json()
     assert len(vector["embedding"]) == 64

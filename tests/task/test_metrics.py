@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forekey.errors import TaskError
 from forekey.task import TaskType, better, compute_metrics, default_metric
 
 
@@ -56,11 +55,6 @@ def test_better_knows_which_way_is_up() -> None:
     assert better(TaskType.REGRESSION, 2.0, None)
 
 
-def test_a_task_type_that_cannot_be_trained_yet_says_so() -> None:
-    with pytest.raises(TaskError, match="cannot be trained by this version"):
-        default_metric(TaskType.LINK_PREDICTION)
-
-
 def test_forecast_metrics_of_a_known_case() -> None:
     target, predicted = np.array([[1.0, 0.0], [3.0, 4.0]]), np.array([[2.0, 0.0], [3.0, 2.0]])
     found = compute_metrics(TaskType.FORECASTING, target, predicted)
@@ -80,3 +74,22 @@ def test_multilabel_metrics_pass_over_classes_that_tell_nothing() -> None:
     everyone[:] = [("a", "b"), ("a", "b")]
     always = compute_metrics(TaskType.MULTILABEL_CLASSIFICATION, everyone, predicted[:2], classes=("a", "b"))
     assert always["macro_auprc"] is None
+
+
+def test_ranking_metrics_of_a_known_case() -> None:
+    target = np.empty(2, object)
+    target[:] = [(7, 8, 9), (1,)]
+    predicted = np.array([[7, 0, 9], [4, 1, -1]])
+    found = compute_metrics(TaskType.LINK_PREDICTION, target, predicted)
+    assert found["map"] == pytest.approx(((1 + 2 / 3) / 3 + 1 / 2) / 2)
+    assert found["precision"] == pytest.approx((2 / 3 + 1 / 3) / 2)
+    assert found["recall"] == pytest.approx((2 / 3 + 1) / 2)
+    assert found["mrr"] == pytest.approx((1 + 1 / 2) / 2)
+    ideal = 1 + 1 / np.log2(3) + 1 / 2
+    assert found["ndcg"] == pytest.approx(((1 + 1 / 2) / ideal + 1 / np.log2(3)) / 2)
+
+
+def test_no_list_can_find_more_than_k_items() -> None:
+    target = np.empty(1, object)
+    target[:] = [tuple(range(50))]
+    assert compute_metrics(TaskType.LINK_PREDICTION, target, np.array([[3, 4]]))["map"] == 1.0

@@ -148,12 +148,6 @@ def test_a_static_target_trains_without_seeing_itself(own_project: Project) -> N
     assert (report.metrics["test"]["accuracy"] or 0) > (report.baselines["constant"]["test"]["accuracy"] or 0)
 
 
-def test_task_types_to_come_are_refused_before_anything_is_read(own_project: Project) -> None:
-    query = "PREDICT LIST_DISTINCT(order_lines.sku, 0, 30) RANK TOP 5 FOR EACH customers.customer_id"
-    with pytest.raises(TaskError, match="cannot be trained by this version"):
-        pipeline.train(with_task(own_project, "many", query), "many")
-
-
 @pytest.mark.parametrize(
     ("task_type", "output", "target"),
     [

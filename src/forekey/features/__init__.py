@@ -2,6 +2,7 @@
 
 from forekey.features.encode import Encoded, FeatureStore, encode_rows
 from forekey.features.history import HistoryFeatures, HistorySpec, fit_history
+from forekey.features.pairs import PairFeatures, PairSpec, interactions_between
 from forekey.features.spec import FeatureSpec, HistoryScale, fit_features
 from forekey.features.statistics import ColumnFeature, TableFeatures
 
@@ -13,8 +14,11 @@ __all__ = [
     "HistoryFeatures",
     "HistoryScale",
     "HistorySpec",
+    "PairFeatures",
+    "PairSpec",
     "TableFeatures",
     "encode_rows",
     "fit_features",
     "fit_history",
+    "interactions_between",
 ]

@@ -41,13 +41,20 @@ class Encoded:
 class FeatureStore:
     """The encoded tables of one snapshot under one spec; a table is encoded when it is first asked for.
 
-    ``past`` holds the labels that entities had before, for specs that ask for them.
+    ``past`` holds the labels that entities had before, for specs that ask for them. ``beside`` is a store whose encoded
+    tables are shared: of the same snapshot, with the same features of every table.
     """
 
-    def __init__(self, snapshot: Snapshot, spec: FeatureSpec, past: PastLabels | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        spec: FeatureSpec,
+        past: PastLabels | None = None,
+        beside: FeatureStore | None = None,
+    ) -> None:
         self.snapshot = snapshot
         self.spec = spec
-        self._tables: dict[str, Encoded] = {}
+        self._tables: dict[str, Encoded] = beside._tables if beside is not None else {}
         self._history = HistoryFeatures(snapshot, spec.history, past) if spec.history is not None else None
 
     def history(

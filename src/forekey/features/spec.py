@@ -65,7 +65,7 @@ class FeatureSpec:
         scale = data.get("scale")
         return cls(
             tuple(TableFeatures(t["table"], tuple(_column(c) for c in t["columns"])) for t in data["tables"]),
-            _history(data["history"]) if data.get("history") is not None else None,
+            history_from_dict(data["history"]) if data.get("history") is not None else None,
             HistoryScale(*(tuple(scale[n]) for n in ("names", "center", "scale"))) if scale is not None else None,
         )
 
@@ -93,7 +93,8 @@ def _column(data: dict[str, Any]) -> ColumnFeature:
     return ColumnFeature(**{**data, "stype": Stype(data["stype"]), "vocabulary": tuple(data["vocabulary"])})
 
 
-def _history(data: dict[str, Any]) -> HistorySpec:
+def history_from_dict(data: dict[str, Any]) -> HistorySpec:
+    """Read the JSON form of a :class:`HistorySpec`."""
     return HistorySpec(
         data["entity"],
         data["window_days"],

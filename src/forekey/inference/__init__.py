@@ -4,17 +4,23 @@ from forekey.inference.assemble import Assembler
 from forekey.inference.batch import BatchPredictions, predict_everyone
 from forekey.inference.final import Calibration, FinalStage, Raw, Trees, comparable
 from forekey.inference.layerwise import embed_all
+from forekey.inference.load import AnyPredictor, load_predictor, past_for
 from forekey.inference.output import OutputTransform, Predictions, chosen_classes, predictions_from
-from forekey.inference.predictor import Predictor, load_predictor, past_for
+from forekey.inference.predictor import Predictor
+from forekey.inference.ranking import Pairs, Ranker, RankStage, tower_output
 
 __all__ = [
+    "AnyPredictor",
     "Assembler",
     "BatchPredictions",
     "Calibration",
     "FinalStage",
     "OutputTransform",
+    "Pairs",
     "Predictions",
     "Predictor",
+    "RankStage",
+    "Ranker",
     "Raw",
     "Trees",
     "chosen_classes",
@@ -24,4 +30,5 @@ __all__ = [
     "past_for",
     "predict_everyone",
     "predictions_from",
+    "tower_output",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.graph import to_micros, utc_now
+from forekey.inference.load import AnyPredictor
 from forekey.inference.output import OutputTransform, Predictions, chosen_classes
-from forekey.inference.predictor import Predictor
 from forekey.registry import ModelVersion
 from forekey.store import EmbeddingVersion, new_version_name
 from forekey.task import Task, TaskType
@@ -34,12 +35,15 @@ class BatchPredictions:
     embeddings: NDArray[np.float32]
     eligible: NDArray[np.bool_]
     transform: OutputTransform
+    item_keys: pa.ChunkedArray | None = None
+    """Of a ranking: the primary key of each row of the items' table."""
 
     def table(self) -> pa.Table:
         """Return the eligible entities with columns ``entity``, ``as_of``, ``prediction`` and ``model_version``.
 
         For classes, ``prediction`` is the likeliest, or for sets a list of those that are likelier than not, and
-        ``probabilities`` lists all in the model's order. For a forecast, ``prediction`` lists the timeframes.
+        ``probabilities`` lists all in the model's order. For a forecast, ``prediction`` lists the timeframes; of a
+        ranking, the keys of the items from the best on, and ``scores`` what each scored.
         """
         chosen = np.flatnonzero(self.eligible)
         entity = pa.array(self.keys).take(pa.array(chosen))
@@ -56,10 +60,44 @@ class BatchPredictions:
             columns["probabilities"] = pa.array(list(values), pa.list_(pa.float64()))
         elif kind is TaskType.FORECASTING:
             columns["prediction"] = pa.array(list(values), pa.list_(pa.float64()))
+        elif self.item_keys is not None:
+            columns |= self._ranked(values)
         else:
             columns["prediction"] = pa.array(values, pa.float64())
         columns["model_version"] = pa.array([self.model.version] * len(chosen), pa.string())
         return pa.table(columns)
+
+    def _ranked(self, values: Predictions) -> dict[str, pa.Array]:
+        rows, scores = np.hsplit(values, 2)
+        there = rows >= 0
+        assert self.item_keys is not None
+        keys = self.item_keys.take(pa.array(rows[there].astype(np.int64))).combine_chunks()
+        ends = pa.array(np.concatenate([[0], np.cumsum(there.sum(axis=1))]), pa.int32())
+        return {
+            "prediction": pa.ListArray.from_arrays(ends, keys),
+            "scores": pa.ListArray.from_arrays(ends, pa.array(scores[there])),
+        }
+
+    def stored(self) -> Predictions:
+        """Return the predictions as the store keeps them: items by their place in :attr:`named`."""
+        if self.item_keys is None:
+            return self.predictions
+        rows, scores = np.hsplit(self.predictions, 2)
+        place = np.searchsorted(self._ranked_rows, rows)
+        return np.concatenate([np.where(rows >= 0, place, -1.0), scores], axis=1)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Return the classes; of a ranking, the keys, as text, of the items that stand in any of them."""
+        if self.item_keys is None:
+            return self.transform.classes
+        keys = self.item_keys.take(pa.array(self._ranked_rows.astype(np.int64)))
+        return tuple(str(k) for k in keys.to_pylist())
+
+    @cached_property
+    def _ranked_rows(self) -> NDArray[np.float64]:
+        rows = np.unique(np.hsplit(self.predictions, 2)[0])
+        return rows[rows >= 0]
 
     def embedding_version(self) -> EmbeddingVersion:
         """Describe these embeddings as a new version for the store."""
@@ -73,12 +111,12 @@ class BatchPredictions:
             channels=int(self.embeddings.shape[1]),
             outputs=self.transform.outputs,
             task_type=str(self.task.task_type),
-            classes=self.transform.classes,
+            classes=self.named,
         )
 
 
 def predict_everyone(
-    predictor: Predictor,
+    predictor: AnyPredictor,
     model: ModelVersion,
     task: Task,
     population: pa.ChunkedArray | None,
@@ -92,4 +130,5 @@ def predict_everyone(
     if population is not None:
         eligible = np.isin(np.arange(len(embeddings)), snapshot.lookup_keys(task.entity.name, population))
     keys = snapshot.keys(task.entity.name).slice(0, len(embeddings)).to_pylist()
-    return BatchPredictions(task, model, as_of, keys, predictions, embeddings, eligible, predictor.transform)
+    items = snapshot.keys(task.items.name) if task.items is not None else None
+    return BatchPredictions(task, model, as_of, keys, predictions, embeddings, eligible, predictor.transform, items)

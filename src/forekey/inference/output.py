@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from forekey.task import TaskType
 
 Predictions = NDArray[np.float64]
-"""``[n]`` probabilities or numbers, ``[n, classes]`` probabilities for several classes, ``[n, frames]`` numbers."""
+"""``[n]`` probabilities or numbers, ``[n, classes]`` probabilities for several classes, ``[n, frames]`` numbers; of a
+ranking ``[n, 2 * k]``: the rows of the items from the best on (-1 where there are fewer), then their scores."""
 
 
 _OF_CLASSES = frozenset({TaskType.MULTICLASS_CLASSIFICATION, TaskType.MULTILABEL_CLASSIFICATION})
@@ -19,7 +20,10 @@ _OF_CLASSES = frozenset({TaskType.MULTICLASS_CLASSIFICATION, TaskType.MULTILABEL
 
 @dataclass(frozen=True, slots=True)
 class OutputTransform:
-    """How raw outputs become predictions: regression is learnt standardised, classes are known by name."""
+    """How raw outputs become predictions: regression is learnt standardised, classes are known by name.
+
+    ``frames`` is how many numbers there are otherwise: timeframes of a forecast, items and scores of a ranking.
+    """
 
     task_type: TaskType
     center: float = 0.0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from forekey.graph import Snapshot
 from forekey.registry import ModelVersion
@@ -43,6 +45,14 @@ def realized_quality(
     return found
 
 
+def _padded(lists: list[list[Any]], top: int) -> NDArray[Any]:
+    """Return rankings as text, ``[n, top] object``, None where they end early."""
+    out = np.full((len(lists), top), None, object)
+    for row, items in enumerate(lists):
+        out[row, : len(items)] = [str(item) for item in items[:top]]
+    return out
+
+
 def _score(
     task: Task, source: Source, snapshot: Snapshot, batch: LoggedBatch, anchor: datetime, version: ModelVersion
 ) -> RealizedQuality | None:
@@ -57,10 +67,15 @@ def _score(
         predicted = np.stack(rows.column("probabilities").to_pylist())
     elif task.task_type is TaskType.FORECASTING:
         predicted = np.stack(rows.column("prediction").to_pylist())
+    elif task.task_type is TaskType.LINK_PREDICTION:
+        predicted = _padded(rows.column("prediction").to_pylist(), int(version.manifest["top"]))
     else:
         predicted = rows.column("prediction").to_numpy()
+    target = examples.target[known]
+    if task.task_type is TaskType.LINK_PREDICTION:
+        target[:] = [tuple(str(item) for item in items) for items in target]
     metrics = compute_metrics(
-        task.task_type, examples.target[known], predicted, classes=classes, train_std=version.manifest["train_std"]
+        task.task_type, target, predicted, classes=classes, train_std=version.manifest["train_std"]
     )
     expected = version.manifest["metrics"]["test"]
     return RealizedQuality(task.name, batch.as_of, batch.model_version, len(rows), metrics, expected)

@@ -104,6 +104,24 @@ class BoundQuery:
         return shift(anchor, -steps * (window.end - (window.start or 0)), window.unit)
 
     @property
+    def ranked_items(self) -> TableSchema | None:
+        """The table whose rows a ranking ranks: the one that the listed foreign key refers to; None if it is none."""
+        found = self.ranked
+        return self.schema.table(found[1].parent) if found is not None else None
+
+    @property
+    def ranked(self) -> tuple[BoundAggregation, EdgeType] | None:
+        """The aggregation of a ranking, and the foreign key that it lists."""
+        target = self.query.target
+        bound = self.aggregations.get(target) if isinstance(target, Aggregation) else None
+        if self.task_type is not TaskType.LINK_PREDICTION or bound is None or bound.value is None:
+            return None
+        column = bound.value.name
+        return next(
+            ((bound, e) for e in self.schema.edge_types if (e.child, e.column) == (bound.table.name, column)), None
+        )
+
+    @property
     def target_columns(self) -> tuple[tuple[str, str], ...]:
         """``(table, column)`` pairs that a static target reads: they must not be features."""
         if not self.is_static:

@@ -22,7 +22,8 @@ from forekey.serving.auth import BearerAuth
 from forekey.serving.page import render_page
 from forekey.serving.state import Answer, ServingState
 from forekey.serving.telemetry import Telemetry
-from forekey.store import KeyValueStore
+from forekey.store import EmbeddingVersion, KeyValueStore
+from forekey.task import TaskType
 
 Mode = Literal["stored", "online", "auto"]
 _WRITE_LATENCY_SECONDS = 5.0
@@ -203,8 +204,14 @@ def _task_status(state: ServingState, name: str) -> dict[str, Any]:
         "champion": champion.version if champion else None,
         "task_type": champion.manifest["task_type"] if champion else None,
         "metrics": champion.manifest["metrics"] if champion else None,
-        "embeddings": asdict(stored) if stored else None,
+        "embeddings": _version_status(stored) if stored else None,
     }
+
+
+def _version_status(stored: EmbeddingVersion) -> dict[str, Any]:
+    """Describe what is stored; the items of a ranking may be very many, and are left out."""
+    ranking = stored.task_type == TaskType.LINK_PREDICTION
+    return {k: v for k, v in asdict(stored).items() if not (ranking and k == "classes")}
 
 
 def _model_status(version: Any) -> dict[str, Any]:

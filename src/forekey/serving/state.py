@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from forekey.errors import ModelError, UnknownEntity, UnknownTask
 from forekey.graph import Snapshot, SnapshotStore, to_micros
-from forekey.inference import Predictor, chosen_classes, load_predictor, past_for
+from forekey.inference import AnyPredictor, chosen_classes, load_predictor, past_for
 from forekey.project import Project
 from forekey.registry import ModelVersion, Registry
-from forekey.schema import DType, did_you_mean
+from forekey.schema import DType, TableSchema, did_you_mean
 from forekey.source import Source, open_source, with_inherited_times
 from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore
 from forekey.task import Task, TaskType, define_task
@@ -23,18 +23,20 @@ from forekey.task import Task, TaskType, define_task
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The prediction for one entity: a number or a class, several for a forecast or a set of classes.
+    """The prediction for one entity: a number or a class, several for a forecast, a set of classes or a ranking.
 
-    ``mode`` says whether it was looked up or computed now.
+    Of a ranking, ``prediction`` lists items from the best on, and ``scores`` what each scored. ``mode`` says whether it
+    was looked up or computed now.
     """
 
     entity_id: Any
-    prediction: float | str | list[float] | list[str]
+    prediction: float | str | list[Any]
     probabilities: dict[str, float] | None
     eligible: bool | None
     model_version: str
     as_of: str
     mode: str
+    scores: list[float] | None = None
 
 
 class ServingState:
@@ -49,7 +51,7 @@ class ServingState:
         self._computing = threading.Lock()  # models share feature tables that load when first used
         self._snapshot: Snapshot | None = None
         self._tasks: dict[tuple[str, str], Task] = {}
-        self._predictors: dict[tuple[str, str, str], Predictor] = {}
+        self._predictors: dict[tuple[str, str, str], AnyPredictor] = {}
         self._matrices: dict[str, tuple[str, list[str], NDArray[np.float32]]] = {}
 
     def snapshot(self) -> Snapshot:
@@ -112,14 +114,22 @@ class ServingState:
 
     def typed(self, task: str, entity_id: Any) -> Any:
         """Return an id as its key's type: a number for integer keys, else text."""
-        entity = self.task(task).entity
-        integer = entity.column(entity.primary_key or "").dtype is DType.INTEGER
-        text = str(entity_id)
-        return int(text) if integer and text.lstrip("-").isdigit() else text
+        return _typed(self.task(task).entity, entity_id)
 
     def _stored(self, task: str, entity_ids: Sequence[Any]) -> list[Answer | None]:
         version = self.version(task)
         records = self.embeddings.get_many(version, entity_ids)
+        items = self.task(task).items
+        if items is not None:
+            return [
+                _ranked(
+                    self.typed(task, i), [_typed(items, version.classes[p]) for p in _places(record.prediction)],
+                    record.prediction, record.eligible, version.model_version, version.as_of, "stored",
+                )
+                if record is not None
+                else None
+                for i, record in zip(entity_ids, records, strict=True)
+            ]  # fmt: skip
         return [
             None
             if record is None
@@ -142,14 +152,22 @@ class ServingState:
         with self._computing:
             predictions, _ = predictor.predict(rows[known], np.full(int(known.sum()), now))
         answers: list[Answer | None] = [None] * len(entity_ids)
+        items = self.task(task).items
         for i, prediction in zip(np.flatnonzero(known).tolist(), predictions, strict=True):
+            if items is not None:
+                keys = snapshot.keys(items.name).take(_places(prediction)).to_pylist()
+                answers[i] = _ranked(
+                    self.typed(task, entity_ids[i]), keys, prediction, None, model_version, snapshot.as_of.isoformat(),
+                    "online",
+                )  # fmt: skip
+                continue
             answers[i] = _answer(
                 self.typed(task, entity_ids[i]), np.atleast_1d(prediction), str(predictor.transform.task_type),
                 predictor.transform.classes, None, model_version, snapshot.as_of.isoformat(), "online",
             )  # fmt: skip
         return answers
 
-    def _predictor(self, task: str) -> tuple[Predictor, str]:
+    def _predictor(self, task: str) -> tuple[AnyPredictor, str]:
         snapshot, champion = self.snapshot(), self.registry.champion(task)
         key = (task, champion.version, snapshot.id)
         with self._computing:
@@ -158,7 +176,7 @@ class ServingState:
             self._predictors = {k: p for k, p in self._predictors.items() if k[0] != task} | {key: predictor}
         return predictor, champion.version
 
-    def _bound(self, champion: ModelVersion, task: str, snapshot: Snapshot) -> Predictor:
+    def _bound(self, champion: ModelVersion, task: str, snapshot: Snapshot) -> AnyPredictor:
         """Bind a model to a snapshot; the database is asked only for past labels that embedding did not leave here."""
         place, now = self.project.place("past"), [to_micros(snapshot.as_of)]
         past = past_for(champion, self.task(task), self._source, snapshot, now, place)
@@ -179,6 +197,33 @@ class ServingState:
                 held = (version.version, [k for k, _ in pairs], matrix)
                 self._matrices[version.task] = held
             return held[1], held[2]
+
+
+def _typed(table: TableSchema, key: Any) -> Any:
+    """Return a key as its column's type: a number for integer keys, else text."""
+    integer = table.column(table.primary_key or "").dtype is DType.INTEGER
+    text = str(key)
+    return int(text) if integer and text.lstrip("-").isdigit() else text
+
+
+def _places(prediction: NDArray[np.float64]) -> list[int]:
+    """Return what stands for the items of a ranking, from the best on."""
+    items = prediction[: len(prediction) // 2]
+    places: list[int] = items[items >= 0].astype(np.int64).tolist()
+    return places
+
+
+def _ranked(
+    entity_id: Any,
+    keys: list[Any],
+    prediction: NDArray[np.float64],
+    eligible: bool | None,
+    model_version: str,
+    as_of: str,
+    mode: str,
+) -> Answer:
+    scores = [float(s) for s in prediction[len(prediction) // 2 :][: len(keys)]]
+    return Answer(entity_id, keys, None, eligible, model_version, as_of, mode, scores)
 
 
 def _answer(

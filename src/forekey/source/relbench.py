@@ -117,6 +117,8 @@ def relbench_tasks(path: Path) -> dict[str, LabelTask]:
                 "target": data["dst_entity_col"] if link else data["target_col"],
                 "horizon_days": _days(data["timedelta"]) if data.get("timedelta") else None,
                 "task_type": task_type,
+                **({"items": f"{data['dst_entity_table']}.{data['dst_entity_col']}"} if link else {}),
+                **({"top": int(data["eval_k"])} if data.get("eval_k") else {}),
             }
         )
     return tasks

@@ -38,6 +38,7 @@ class EmbeddingVersion:
     outputs: int
     task_type: str
     classes: tuple[str, ...]
+    """The names of classes; of a ranking, the keys of the items that predictions refer to by their place here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class EmbeddingStore:
 
     def __init__(self, store: KeyValueStore) -> None:
         self._store = store
+        self._read: dict[str, EmbeddingVersion] = {}
 
     def publish(
         self,
@@ -84,14 +86,19 @@ class EmbeddingStore:
     def current(self, task: str) -> EmbeddingVersion | None:
         """Return the version that readers should take, or None if the task was never embedded."""
         pointer = self._store.get(_pointer_key(task))
+        held = self._read.get(task)
+        if held is not None and pointer == held.version.encode():
+            return held  # a version never changes, and that of a ranking names many items
         meta = self._store.get(_meta_key(task, pointer.decode())) if pointer is not None else None
         if meta is None:
             return None
         try:
             data = orjson.loads(meta)
-            return EmbeddingVersion(**{**data, "classes": tuple(data["classes"])})
+            found = EmbeddingVersion(**{**data, "classes": tuple(data["classes"])})
         except (orjson.JSONDecodeError, TypeError, KeyError) as error:
             raise StoreError(f"The store's entry for '{task}' is damaged. Run `forekey embed {task}`.") from error
+        self._read[task] = found
+        return found
 
     def get_many(self, version: EmbeddingVersion, keys: Sequence[Any]) -> list[Record | None]:
         """Return the record of each entity, or None for one that was not there."""

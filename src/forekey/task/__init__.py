@@ -2,7 +2,7 @@
 
 from forekey.query import TaskType
 from forekey.task.labels import SPLITS, Examples, LabelTable, multi_hot
-from forekey.task.metrics import Metrics, better, compute_metrics, default_metric
+from forekey.task.metrics import Metrics, average_precision, better, compute_metrics, default_metric, hits
 from forekey.task.past import PastLabels, past_labels, remembered_past
 from forekey.task.restating import restating_columns
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
@@ -17,10 +17,12 @@ __all__ = [
     "PastLabels",
     "Task",
     "TaskType",
+    "average_precision",
     "better",
     "compute_metrics",
     "default_metric",
     "define_task",
+    "hits",
     "multi_hot",
     "past_labels",
     "plan_anchors",

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.errors import TaskError
 from forekey.query import TaskType
 from forekey.task.labels import multi_hot
 
@@ -21,13 +20,12 @@ _DEFAULTS = {
     TaskType.MULTILABEL_CLASSIFICATION: ("macro_auprc", True),
     TaskType.REGRESSION: ("mae", False),
     TaskType.FORECASTING: ("mae", False),
+    TaskType.LINK_PREDICTION: ("map", True),
 }
 
 
 def default_metric(task_type: TaskType) -> tuple[str, bool]:
     """Return the metric that a task type is judged by, and whether higher is better."""
-    if task_type not in _DEFAULTS:
-        raise TaskError(f"Tasks of type {task_type} cannot be trained by this version; their labels can be made.")
     return _DEFAULTS[task_type]
 
 
@@ -46,7 +44,10 @@ def compute_metrics(
     classes: tuple[str, ...] = (),
     train_std: float | None = None,
 ) -> Metrics:
-    """Score predictions against labels: probabilities, numbers, one of either per class or timeframe."""
+    """Score predictions against labels: probabilities, numbers, one of either per class or timeframe.
+
+    A ranking is ``[n, k]``, each row's items from the best on; its labels are tuples of items.
+    """
     if len(target) == 0:
         return {default_metric(task_type)[0]: None}
     if task_type is TaskType.BINARY_CLASSIFICATION:
@@ -57,6 +58,8 @@ def compute_metrics(
         found = _forecast(target, predicted)
     elif task_type is TaskType.MULTILABEL_CLASSIFICATION:
         found = _multilabel(multi_hot(target, classes), predicted)
+    elif task_type is TaskType.LINK_PREDICTION:
+        found = _ranking(target, predicted)
     else:
         found = _multiclass(target, predicted, classes)
     return {name: None if value is None or not math.isfinite(value) else float(value) for name, value in found.items()}
@@ -117,6 +120,37 @@ def _multilabel(target: NDArray[np.float64], predicted: NDArray[np.float64]) -> 
         "macro_auroc": float(np.mean(auroc)) if told else None,
         "micro_f1": metrics.f1_score(target, predicted >= 0.5, average="micro", zero_division=0.0),
     }
+
+
+def _ranking(target: NDArray[Any], predicted: NDArray[Any]) -> dict[str, float | None]:
+    """Return MAP, precision, recall, NDCG and MRR of the first k; no list can find more than k of its items."""
+    k = predicted.shape[1]
+    right, wanted = hits(target, predicted), np.array([len(t) for t in target])
+    place = np.arange(1, k + 1)
+    gain = (right / np.log2(place + 1)).sum(axis=1)
+    ideal = np.cumsum(1.0 / np.log2(place + 1))[np.clip(wanted, 1, k) - 1]
+    first = np.where(right.any(axis=1), 1.0 / (right.argmax(axis=1) + 1), 0.0)
+    return {
+        "map": float(average_precision(target, predicted).mean()),
+        "precision": float((right.sum(axis=1) / k).mean()),
+        "recall": float((right.sum(axis=1) / np.maximum(wanted, 1)).mean()),
+        "ndcg": float((gain / ideal).mean()),
+        "mrr": float(first.mean()),
+    }
+
+
+def hits(target: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which ranked items are among the label's, ``[n, k] bool``."""
+    found = [np.isin(row, list(items)) for row, items in zip(predicted, target, strict=True)]
+    return np.array(found, bool).reshape(predicted.shape)
+
+
+def average_precision(target: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the average precision at k of each ranking, over ``min(k, items of the label)`` as RelBench defines it."""
+    right, wanted = hits(target, predicted), np.array([len(t) for t in target])
+    precision = np.cumsum(right, axis=1) / np.arange(1, right.shape[1] + 1)
+    found: NDArray[np.float64] = (precision * right).sum(axis=1) / np.clip(wanted, 1, right.shape[1])
+    return found
 
 
 def _multiclass(

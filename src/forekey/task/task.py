@@ -35,6 +35,7 @@ from forekey.task.labels import SPLITS, Examples, LabelTable, micros_of, target_
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
 
 _DEFAULT_WINDOW_DAYS = 30.0
+_DEFAULT_TOP = 10
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,16 @@ class Task:
     bound: BoundQuery | None
     hidden: tuple[tuple[str, str], ...]
     project: Project
+    items: TableSchema | None = None
+    """For a ranking: the table whose rows are ranked."""
+
+    @property
+    def top(self) -> int:
+        """How many items a ranking asks for."""
+        if isinstance(self.config, LabelTask):
+            return self.config.top
+        problem = self.bound.query.problem if self.bound is not None else None
+        return (problem.number if problem is not None else None) or _DEFAULT_TOP
 
     def horizon_end(self, anchor: datetime) -> datetime | None:
         """Return the last moment (inclusive) that an example at this anchor covers; None if the task does not say."""
@@ -311,9 +322,9 @@ class Task:
             "time": utc_micros(time),
             "target": target,
         }
-        if self.task_type is TaskType.MULTILABEL_CLASSIFICATION:
-            if not pa.types.is_list(target.type):
-                raise ValueError(f"'{names['target']}' is {target.type}, not a list of classes")
+        if self.task_type in {TaskType.MULTILABEL_CLASSIFICATION, TaskType.LINK_PREDICTION}:
+            if not pa.types.is_list(target.type) and not pa.types.is_large_list(target.type):
+                raise ValueError(f"'{names['target']}' is {target.type}, not a list")
             out["target"] = target.cast(pa.list_(pa.string()))
         if "weight" in names:
             out["weight"] = table.column(names["weight"]).cast(pa.float64())
@@ -331,7 +342,8 @@ def define_task(name: str, project: Project, schema: Schema, config: TaskConfig 
     if isinstance(config, LabelTask):
         return _ready_made(name, project, schema, config)
     bound = bind(parse(config.query), schema)
-    return Task(name, bound.task_type, bound.reason, bound.entity, config, bound, bound.target_columns, project)
+    items = bound.ranked_items
+    return Task(name, bound.task_type, bound.reason, bound.entity, config, bound, bound.target_columns, project, items)
 
 
 def _ready_made(name: str, project: Project, schema: Schema, config: LabelTask) -> Task:
@@ -345,7 +357,20 @@ def _ready_made(name: str, project: Project, schema: Schema, config: LabelTask) 
             f"Task '{name}': entity key '{config.entity.key}' must be the primary key of its table"
             + (f", {table}.{entity.primary_key}." if entity.primary_key else f", but '{table}' has none.")
         )
-    return Task(name, TaskType(config.task_type), "labels are ready-made", entity, config, None, (), project)
+    kind, items = TaskType(config.task_type), None
+    if kind is TaskType.LINK_PREDICTION:
+        items = _items(name, schema, config)
+    return Task(name, kind, "labels are ready-made", entity, config, None, (), project, items)
+
+
+def _items(name: str, schema: Schema, config: LabelTask) -> TableSchema:
+    table, _, column = (config.items or "").rpartition(".")
+    if table not in schema.names or schema.table(table).primary_key != column:
+        raise TaskError(
+            f"Task '{name}' ranks rows of a table: items: must name its primary key, for example products.sku"
+            f"{f', not {config.items}' if config.items else ''}."
+        )
+    return schema.table(table)
 
 
 def unclean_tables(snapshot: Snapshot) -> frozenset[str]:

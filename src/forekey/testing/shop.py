@@ -22,6 +22,7 @@ SHOP_TASKS = {
     "next_channel": "PREDICT FIRST(orders.channel, 0, 30, days) FOR EACH customers.customer_id",
     "channels": "PREDICT LIST_DISTINCT(orders.channel, 0, 60, days) CLASSIFY FOR EACH customers.customer_id",
     "weeks": "PREDICT SUM(orders.amount, 0, 14, days) FORECAST 3 TIMEFRAMES FOR EACH customers.customer_id",
+    "baskets": "PREDICT LIST_DISTINCT(order_lines.sku, 0, 30, days) RANK TOP 5 FOR EACH customers.customer_id",
 }
 
 
@@ -47,8 +48,9 @@ def append_rows(connection: Any, table: str, rows: pa.Table) -> None:
 def shop_tables(customers: int = 200, days: int = 360, seed: int = 0) -> dict[str, pa.Table]:
     """Generate a small shop in which there is something to learn.
 
-    Customers order at rates of their own, some fall silent for good, and each prefers a channel; so the past tells
-    of churn, spend and channel. Tables: customers, products, orders, order_lines (without a key of its own).
+    Customers order at rates of their own, some fall silent for good, and each prefers a channel and a few products; so
+    the past tells of churn, spend, channel and baskets. Tables: customers, products, orders, order_lines (without a key
+    of its own).
     """
     random = np.random.default_rng(seed)
     rates = random.gamma(1.5, 0.04, customers)
@@ -63,6 +65,9 @@ def shop_tables(customers: int = 200, days: int = 360, seed: int = 0) -> dict[st
     preferred = random.integers(0, 3, customers)
     channel = np.where(random.random(len(who)) < 0.8, preferred[who], random.integers(0, 3, len(who)))
     lines = random.integers(1, 4, len(who))
+    buyer = np.repeat(who, lines)
+    favourites = np.random.default_rng((seed, 1))
+    favoured = favourites.integers(0, 30, (customers, 4))[buyer, favourites.integers(0, 4, len(buyer))]
     return {
         "customers": pa.table(
             {
@@ -91,7 +96,10 @@ def shop_tables(customers: int = 200, days: int = 360, seed: int = 0) -> dict[st
         "order_lines": pa.table(
             {
                 "order_id": np.repeat(np.arange(len(who)) + 1, lines),
-                "sku": [f"sku-{i:03d}" for i in random.integers(0, 30, lines.sum())],
+                "sku": [
+                    f"sku-{i:03d}"
+                    for i in np.where(favourites.random(len(buyer)) < 0.7, favoured, random.integers(0, 30, len(buyer)))
+                ],
                 "quantity": random.integers(1, 6, lines.sum()),
                 "added_at": _moments(np.repeat(when, lines)),
             }

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.graph import Micros, Snapshot
-from forekey.inference import Predictions, Predictor
+from forekey.inference import AnyPredictor, Predictions
 from forekey.task import Examples, Metrics, Task, TaskType, compute_metrics, multi_hot
 
 
@@ -69,21 +69,42 @@ def resolve_examples(snapshot: Snapshot, task: Task, examples: Examples) -> Reso
     rows = snapshot.lookup_keys(task.entity.name, examples.keys)
     known = (rows >= 0) & (rows < snapshot.visible(task.entity.name, examples.times))
     weight = examples.weight[known] if examples.weight is not None else None
-    kept = Examples(examples.keys.filter(pa.array(known)), examples.times[known], examples.target[known], weight)
+    target = examples.target[known]
+    if task.items is not None:
+        target = item_rows(snapshot, task.items.name, target)
+    kept = Examples(examples.keys.filter(pa.array(known)), examples.times[known], target, weight)
     return Resolved(rows[known], kept.times, kept.target, kept, int((~known).sum()))
 
 
-def evaluate_examples(predictor: Predictor, task: Task, resolved: Resolved, train_std: float | None = None) -> Metrics:
+def item_rows(snapshot: Snapshot, table: str, labels: NDArray[Any]) -> NDArray[Any]:
+    """Return lists of keys as tuples of rows, ``[n] object``; a key without a row is a number below -1 of its own."""
+    out = np.empty(len(labels), object)
+    lengths = np.array([len(keys) for keys in labels], np.int64)
+    flat = [key for keys in labels for key in keys]
+    rows = np.zeros(0, np.int64)
+    if flat:
+        rows = snapshot.lookup_keys(table, pa.chunked_array([pa.array(flat)])).astype(np.int64)
+        rows = np.where(rows < 0, -2 - np.arange(len(rows)), rows)
+    ends = np.cumsum(lengths)
+    out[:] = [tuple(rows[end - length : end].tolist()) for end, length in zip(ends, lengths, strict=True)]
+    return out
+
+
+def evaluate_examples(
+    predictor: AnyPredictor, task: Task, resolved: Resolved, train_std: float | None = None
+) -> Metrics:
     """Predict each example at its own time and score the predictions."""
     predicted, _ = predictor.predict(resolved.rows, resolved.times, resolved.seen_until, resolved.history)
     return score(predictor, task, resolved, predicted, train_std)
 
 
 def score(
-    predictor: Predictor, task: Task, resolved: Resolved, predicted: Predictions, train_std: float | None = None
+    predictor: AnyPredictor, task: Task, resolved: Resolved, predicted: Predictions, train_std: float | None = None
 ) -> Metrics:
     """Score predictions of some examples."""
     classes = predictor.transform.classes
+    if task.task_type is TaskType.LINK_PREDICTION:
+        predicted = predicted[:, : predicted.shape[1] // 2]
     return compute_metrics(task.task_type, resolved.target, predicted, classes=classes, train_std=train_std)
 
 

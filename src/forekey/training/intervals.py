@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.task import TaskType, multi_hot
+from forekey.task import TaskType, average_precision, multi_hot
 
 _DRAWS = 200
 _MOST = 50_000
@@ -54,6 +54,8 @@ class Bootstrap:
                 return float(np.average(right, weights=weight))
             case TaskType.MULTILABEL_CLASSIFICATION:
                 return _macro_auprc(multi_hot(target, self._classes), predicted, weight)
+            case TaskType.LINK_PREDICTION:
+                return float(np.average(average_precision(target, predicted), weights=weight))
             case _:
                 error = np.abs(predicted - target).reshape(len(target), -1).mean(axis=1)
                 return float(np.average(error, weights=weight))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forekey.graph import from_micros
-from forekey.task import Metrics, Task, TaskType, better, compute_metrics, default_metric, multi_hot
+from forekey.task import Metrics, Task, TaskType, better, compute_metrics, default_metric, hits, multi_hot
 from forekey.training.evaluate import Resolved
 from forekey.training.intervals import Bootstrap
 
@@ -27,7 +27,7 @@ class Judged:
     classes: tuple[str, ...]
     train_std: float | None
     bootstraps: dict[str, Bootstrap]
-    predicted: dict[str, dict[str, NDArray[np.float64]]] = field(default_factory=dict)
+    predicted: dict[str, dict[str, NDArray[Any]]] = field(default_factory=dict)
     metrics: dict[str, dict[str, Metrics]] = field(default_factory=dict)
 
     @classmethod
@@ -36,7 +36,7 @@ class Judged:
         draws = {s: Bootstrap(task.task_type, splits[s].rows, splits[s].target, classes) for s in ("val", "test")}
         return cls(task, splits, classes, train_std, draws)
 
-    def add(self, name: str, split: str, predicted: NDArray[np.float64]) -> None:
+    def add(self, name: str, split: str, predicted: NDArray[Any]) -> None:
         """Score the predictions that one of them made for a split."""
         found = compute_metrics(
             self.task.task_type,
@@ -75,6 +75,8 @@ class Judged:
                 actual, told = test.target.astype(np.float64).ravel(), predicted.ravel()
                 chosen = np.random.default_rng(0).permutation(len(actual))[: 10 * _POINTS]
                 found["points"] = {"actual": _short(actual[chosen]), "predicted": _short(told[chosen])}
+            case TaskType.LINK_PREDICTION:
+                found["at_k"] = _at_k(test.target, predicted)
             case _:
                 found["confusion"] = self._confusion(test.target, predicted)
         return found
@@ -134,6 +136,18 @@ def _curves(target: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict
         found["roc"] = {"x": _short(_thinned(wrong)), "y": _short(_thinned(right))}
         found["pr"] = {"x": _short(_thinned(recall)), "y": _short(_thinned(precision))}
     return found
+
+
+def _at_k(target: NDArray[Any], predicted: NDArray[Any]) -> dict[str, list[float]]:
+    """Return precision and recall of the first 1, 2, … items."""
+    found = np.cumsum(hits(target, predicted), axis=1)
+    wanted = np.maximum([len(t) for t in target], 1)[:, None]
+    places = np.arange(1, predicted.shape[1] + 1)
+    return {
+        "k": [float(p) for p in places],
+        "precision": _short((found / places).mean(axis=0)),
+        "recall": _short((found / wanted).mean(axis=0)),
+    }
 
 
 def _calibration(target: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, list[float]]:

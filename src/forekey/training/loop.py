@@ -6,10 +6,10 @@ import copy
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,9 @@ _MIN_BATCH = 32
 
 
 _NOWHERE = Checkpoint()
+
+P = TypeVar("P")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +180,13 @@ def _batches(
         history = train.history[part] if train.history is not None else features.history(rows, times, seen)
         return assemble(subgraph, tables, history), torch.from_numpy(part)
 
-    yield from _ahead(make, parts)
+    yield from ahead(make, parts)
 
 
-def _ahead(
-    make: Callable[[NDArray[np.int64]], tuple[GraphBatch, Tensor]], parts: list[NDArray[np.int64]]
-) -> Iterator[tuple[GraphBatch, Tensor]]:
+def ahead(make: Callable[[P], B], parts: Iterable[P]) -> Iterator[B]:
+    """Make batches in a thread of its own, a few before they are asked for."""
     pool = ThreadPoolExecutor(1, "forekey-sampler")
-    waiting: deque[Future[tuple[GraphBatch, Tensor]]] = deque()
+    waiting: deque[Future[B]] = deque()
     try:
         for part in parts:
             waiting.append(pool.submit(make, part))

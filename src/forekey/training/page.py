@@ -93,6 +93,10 @@ def _behaviour(report: TrainReport, plots: dict[str, Any]) -> Iterable[str]:
         ends = [min([*actual, *told], default=0.0), max([*actual, *told], default=1.0)]
         same = Series("", ends, ends, dashed=True)
         yield points(Axes("Predicted against actual (test)", "actual", "predicted"), [Series("", actual, told), same])
+    if "at_k" in plots:
+        places = plots["at_k"]["k"]
+        both = [Series(name, places, plots["at_k"][name]) for name in ("precision", "recall")]
+        yield lines(Axes("Precision and recall of the first k (test)", "k", "share"), both)
     if "confusion" in plots:
         classes, counts = plots["confusion"]["classes"], plots["confusion"]["counts"]
         rows = [[a, *(f"{n:,}" for n in row)] for a, row in zip(classes, counts, strict=True)]

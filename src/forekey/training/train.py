@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import Counter
@@ -15,25 +14,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from forekey import __version__
 from forekey.errors import TaskError
 from forekey.features import FeatureStore, fit_features, fit_history
-from forekey.graph import Micros, Snapshot, from_micros, to_micros
+from forekey.graph import Micros, Snapshot, to_micros
 from forekey.inference import FinalStage, OutputTransform, Predictor, Raw, Trees, predictions_from
-from forekey.nn import GraphModel, ModelConfig, RelationSpec, TableSpec
+from forekey.nn import GraphModel
 from forekey.project import write_atomically
 from forekey.registry import ModelVersion, Registry
-from forekey.sampling import relations_of
 from forekey.source import Source
-from forekey.task import LabelTable, Task, TaskType, default_metric, past_labels
+from forekey.task import LabelTable, Task, TaskType, past_labels
 from forekey.training.baselines import BaselineData, run_baselines
 from forekey.training.checkpoint import Checkpoint
 from forekey.training.config import TrainConfig
 from forekey.training.evaluate import Resolved, joined, resolve_examples
 from forekey.training.final import Validation, choose_final
 from forekey.training.judged import MODEL, NETWORK, TREES, Judged
+from forekey.training.lineage import lineage, network_of, run_id
 from forekey.training.loop import Epoch, fit, fit_again, targets
 from forekey.training.page import render_report
+from forekey.training.ranking import train_ranking
 from forekey.training.report import TrainReport
 from forekey.training.trees import Grown, TreeData, fit_trees, regrow
 
@@ -80,13 +79,14 @@ def train_task(
     ``aging`` says up to when each example may see the graph, where data come late or end before what is predicted.
     """
     started = time.perf_counter()
-    default_metric(task.task_type)
+    if task.task_type is TaskType.LINK_PREDICTION:
+        return train_ranking(task, snapshot, source, registry, config, baselines, progress, on_epoch)
     progress("making labels")
     data = _prepare(task, snapshot, source, config, aging)
     progress(f"training on {len(data.splits['train']):,} examples")
     torch.manual_seed(config.seed)
-    model = GraphModel(_model_config(task, snapshot, data, config))
-    checkpoint = Checkpoint(registry.unfinished(task.name, _run_id(task, snapshot, config)) if aging is None else None)
+    model = GraphModel(network_of(task.entity.name, data.features, config, data.transform.outputs))
+    checkpoint = Checkpoint(registry.unfinished(task.name, run_id(task, snapshot, config)) if aging is None else None)
     history = fit(model, data.features, task, data.splits, data.transform, config, on_epoch, checkpoint)
     finished = _finish(data, model, config, progress)
     if config.regrow:
@@ -211,12 +211,6 @@ def _as_late_as_tests(tests: Micros, as_of: int, seed: int) -> Aging | None:
     return seen_until
 
 
-def _run_id(task: Task, snapshot: Snapshot, config: TrainConfig) -> str:
-    """Name a run after everything that it depends on."""
-    facts = [snapshot.id, task.config.model_dump(mode="json"), config.to_dict(), __version__, torch.__version__]
-    return hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=8).hexdigest()
-
-
 def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig, aging: Aging | None) -> _Data:
     labels = task.labels(source, snapshot)
     splits = {name: resolve_examples(snapshot, task, labels.split(name)) for name in _SPLITS}
@@ -319,58 +313,16 @@ def _transform(task: Task, train: Resolved) -> OutputTransform:
     return OutputTransform(task.task_type)
 
 
-def _model_config(task: Task, snapshot: Snapshot, data: _Data, config: TrainConfig) -> ModelConfig:
-    plan = config.neighbors
-    tables = tuple(
-        TableSpec(t.table, t.numbers, t.num_codes, snapshot.schema.table(t.table).time_column is not None)
-        for t in data.features.spec.tables
-    )
-    relations = tuple(
-        RelationSpec(str(r), r.source, r.neighbor, tuple(plan.budget(r, h) for h in range(plan.hops)), r.up)
-        for r in relations_of(snapshot.schema)
-    )
-    return ModelConfig(
-        task.entity.name,
-        tables,
-        relations,
-        plan.hops,
-        config.channels,
-        data.transform.outputs,
-        config.dropout,
-        2 * len(data.features.spec.scale.names) if data.features.spec.scale is not None else 0,
-    )
-
-
 def _manifest(task: Task, snapshot: Snapshot, data: _Data, model: GraphModel, config: TrainConfig) -> dict[str, Any]:
     """Return the version's lineage: everything it was made from."""
+    unknown = {name: r.unknown for name, r in data.splits.items()}
     return {
-        "task_type": str(task.task_type),
-        "task_config": task.config.model_dump(mode="json"),
-        "snapshot": snapshot.id,
-        "snapshot_as_of": snapshot.as_of.isoformat(),
-        "feature_cutoff": from_micros(data.cutoff).isoformat(),
-        "signature": snapshot.schema.to_dict(),
-        "config": config.to_dict(),
-        "code_version": __version__,
-        "torch_version": torch.__version__,
-        "labels": data.labels.statistics(),
-        "dropped": data.labels.dropped,
-        "unknown_entities": {name: r.unknown for name, r in data.splits.items()},
+        **lineage(task, snapshot, config, data.labels, data.cutoff, unknown),
         "model": model.config.to_dict(),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "neighbors": config.neighbors.to_dict(),
         "output": data.transform.to_dict(),
-        "default_metric": default_metric(task.task_type)[0],
-        "notes": _notes(task),
         "train_std": data.train_std,
     }
-
-
-def _notes(task: Task) -> list[str]:
-    """Return what a reader of the report must know of the task."""
-    if task.bound is not None and task.bound.query.assuming is not None:
-        return ["ASSUMING picked the examples for which it held: a correlation, not what happens if one makes it hold."]
-    return []
 
 
 def _save(model: GraphModel, final: FinalStage, plots: dict[str, Any], path: Path) -> None:

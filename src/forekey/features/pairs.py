@@ -1,0 +1,352 @@
+"""Pairs of an entity and an item in numbers: what passed between the two, and between each of them and others.
+
+A ranking asks which items an entity will meet next: products in baskets, circuits of a season. What it met before, how
+lately and how often, what is popular now, what the likes of it meet: these are counted here from rows that join the
+two (an order line has a customer, by way of its order, and a product). A row counts from the moment when it and all
+between it and the two were there, so that a pair at a time is the same on the full database and on one cut then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forekey.features.history import HistoryFeatures, HistorySpec
+from forekey.features.lists import RowLists
+from forekey.features.spec import history_from_dict
+from forekey.graph import MICROS_PER_DAY, Micros, Snapshot
+from forekey.schema import EdgeType, Schema
+
+Way = tuple[EdgeType, ...]
+
+_MAX_HOPS = 2
+_MAX_INTERACTIONS = 3
+_YEAR = 365.2425
+_ALL_ITEMS = 200
+"""With no more items than this, all of them are candidates."""
+_CANDIDATES = 60
+"""How many candidates each way of finding them gives: the entity's own, those of its likes, the popular."""
+_STEPS = np.array([20, 50, 20], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """A table each row of which joins an entity and an item, along foreign keys upwards."""
+
+    table: str
+    to_entity: Way
+    to_item: Way
+
+    @property
+    def name(self) -> str:
+        """Return how feature names begin: the table, and the foreign keys if they are not the only ones."""
+        return (
+            f"{self.table} ({'.'.join(e.column for e in self.to_entity)}, {'.'.join(e.column for e in self.to_item)})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PairSpec:
+    """Which numbers tell of a pair; ``items`` is the table of the items, ``history`` describes their own past."""
+
+    entity: str
+    items: str
+    window_days: float
+    interactions: tuple[Interaction, ...]
+    history: HistorySpec
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; :meth:`from_dict` reads it back to an equal spec."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> PairSpec:
+        """Read what :meth:`to_dict` wrote."""
+        ways = [(i["table"], *(tuple(EdgeType(**e) for e in i[w]) for w in _WAYS)) for i in data["interactions"]]
+        interactions = tuple(Interaction(*way) for way in ways)
+        history = history_from_dict(data["history"])
+        return cls(data["entity"], data["items"], data["window_days"], interactions, history)
+
+
+_WAYS = ("to_entity", "to_item")
+
+
+def interactions_between(
+    schema: Schema, entity: str, items: str, target: tuple[str, Way, EdgeType] | None = None
+) -> tuple[Interaction, ...]:
+    """Return the tables with a time whose rows join an entity and an item, those of the ``target`` first.
+
+    ``target`` is a table with its way to the entity and its foreign key to the item.
+    """
+    found = [Interaction(target[0], target[1], (target[2],))] if target is not None else []
+    for table in schema.tables:
+        if table.time_column is None or table.name in {entity, items}:
+            continue
+        ways = [(a, b) for a in _up(schema, table.name, entity) for b in _up(schema, table.name, items) if a != b]
+        found += [Interaction(table.name, a, b) for a, b in sorted(ways, key=lambda w: len(w[0]) + len(w[1]))]
+    return tuple(dict.fromkeys(found))[:_MAX_INTERACTIONS]
+
+
+def _up(schema: Schema, start: str, goal: str) -> list[Way]:
+    """Return the ways up from one table to another, the shortest first."""
+    frontier: list[Way] = [(e,) for e in schema.edge_types if e.child == start]
+    found: list[Way] = []
+    for _ in range(_MAX_HOPS):
+        found += [p for p in frontier if p[-1].parent == goal]
+        frontier = [
+            (*p, e) for p in frontier if p[-1].parent != goal for e in schema.edge_types if e.child == p[-1].parent
+        ]
+    return found
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one interaction in the order in which they came to be seen, listed by entity and by item."""
+
+    entity: NDArray[np.int32]
+    item: NDArray[np.int32]
+    seen: Micros
+    by_entity: RowLists
+    by_item: RowLists
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, interaction: Interaction) -> _Rows:
+        """Gather them from a snapshot."""
+        from forekey.features.kernels import listed_by_owner
+
+        count = snapshot.num_nodes(interaction.table)
+        seen = np.array(snapshot.times(interaction.table))
+        ends = []
+        for path in (interaction.to_entity, interaction.to_item):
+            at = np.arange(count, dtype=np.int32)
+            for edge in path:
+                parents = snapshot.parents(edge)
+                at = np.where(at >= 0, parents[np.maximum(at, 0)] if len(parents) else -1, -1).astype(np.int32)
+                times = snapshot.times(edge.parent)
+                if times is not None and len(times):
+                    seen = np.where(at >= 0, np.maximum(seen, times[np.maximum(at, 0)]), seen)
+            ends.append(at)
+        there = np.flatnonzero((ends[0] >= 0) & (ends[1] >= 0))
+        there = there[np.argsort(seen[there], kind="stable")]
+        entity, item, seen = ends[0][there], ends[1][there], seen[there]
+        ranked = np.arange(len(there), dtype=np.int32)
+        sizes = [snapshot.num_nodes(path[-1].parent) for path in (interaction.to_entity, interaction.to_item)]
+        lists = [
+            RowLists(interaction.table, *listed_by_owner(owner, ranked, size), seen)
+            for owner, size in zip((entity, item), sizes, strict=True)
+        ]
+        return cls(entity, item, seen, lists[0], lists[1])
+
+
+class PairFeatures:
+    """Finds candidates and computes the numbers of a :class:`PairSpec` on one snapshot."""
+
+    def __init__(self, snapshot: Snapshot, spec: PairSpec) -> None:
+        self.snapshot = snapshot
+        self.spec = spec
+        self.num_items = snapshot.num_nodes(spec.items)
+        self._rows = [_Rows.of(snapshot, i) for i in spec.interactions]
+        self._history = HistoryFeatures(snapshot, spec.history)
+
+    def candidates(
+        self, rows: NDArray[np.int32], cut: Micros, extra: NDArray[np.int32] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return the items worth scoring for each entity as seen by ``cut [n]``: ``ptr [n + 1]``, items ascending.
+
+        With few items, all that were there; else the entity's own newest, those that its likes had, the popular ones,
+        and ``extra [n, m]`` (-1 for none).
+        """
+        from forekey.features.pair_kernels import merged
+
+        bounds = self.snapshot.visible(self.spec.items, cut)
+        if self.num_items <= _ALL_ITEMS:
+            every = np.broadcast_to(np.arange(self.num_items, dtype=np.int32), (len(rows), self.num_items))
+            return merged(np.ascontiguousarray(every), bounds, self.num_items)
+        parts = [self.popular(cut, _CANDIDATES)]
+        if self._rows:
+            nothing = np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int32)
+            parts += [self.newest(rows, cut, _CANDIDATES), self._walks(rows, cut, *nothing, _CANDIDATES)[1]]
+        parts += [extra] if extra is not None else []
+        return merged(np.concatenate(parts, axis=1), bounds, self.num_items)
+
+    def newest(self, rows: NDArray[np.int32], cut: Micros, most: int) -> NDArray[np.int32]:
+        """Return each entity's own newest items, ``[n, most] int32``, -1 where there are fewer."""
+        from forekey.features.pair_kernels import newest_items
+
+        if not self._rows:
+            return np.full((len(rows), most), -1, np.int32)
+        known = self._rows[0]
+        lists = known.by_entity
+        return newest_items(lists.indptr, lists.order, known.item, known.seen, rows, cut, most, self.num_items)
+
+    def alike(self, rows: NDArray[np.int32], cut: Micros, most: int) -> NDArray[np.int32]:
+        """Return the items at which most short walks from each entity end, ``[n, most] int32``, -1 for none."""
+        if not self._rows:
+            return np.full((len(rows), most), -1, np.int32)
+        return self._walks(rows, cut, np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int32), most)[1]
+
+    def popular(self, cut: Micros, most: int) -> NDArray[np.int32]:
+        """Return the items that most rows of the last window have, ``[n, most] int32``, -1 where there are fewer."""
+        out = np.full((len(cut), most), -1, np.int32)
+        every = np.arange(self.num_items, dtype=np.int32)
+        moments, place = np.unique(cut, return_inverse=True)
+        for m, moment in enumerate(moments):
+            chosen = np.arange(min(most, self.num_items), dtype=np.int32)
+            if self._rows:
+                lists = self._rows[0].by_item
+                now, before = (np.full(self.num_items, t, np.int64) for t in (moment, moment - self._window))
+                all_time = lists.counts(every, now)
+                recent = all_time - lists.counts(every, before)
+                chosen = np.lexsort((every, -all_time, -recent))[:most].astype(np.int32)
+            out[place == m, : len(chosen)] = chosen
+        return out
+
+    def compute(
+        self,
+        rows: NDArray[np.int32],
+        times: Micros,
+        cut: Micros,
+        ptr: NDArray[np.int64],
+        items: NDArray[np.int32],
+    ) -> NDArray[np.float32]:
+        """Describe the candidates of each entity as of ``times``, from what was seen by ``cut``.
+
+        Returns ``[pairs, features] float32``, NaN where there is nothing to tell.
+        """
+        query = np.repeat(np.arange(len(rows)), np.diff(ptr))
+        blocks: list[NDArray[Any]] = []
+        for known in self._rows:
+            blocks += [self._between(known, rows, times, cut, ptr, items, query)]
+        if self._rows:
+            blocks.append(self._walks(rows, cut, ptr, items, 0)[0][:, None])
+        blocks.append(self._of_items(times, cut, items, query))
+        with np.errstate(over="ignore"):
+            out = np.concatenate(blocks, axis=1).astype(np.float32)
+        return np.where(np.isinf(out), np.float32(np.nan), out)
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the features."""
+        found: list[str] = []
+        for interaction in self.spec.interactions:
+            found += [f"{interaction.name}: {what}" for what in _BETWEEN]
+        found += ["walks by way of others end here"] if self.spec.interactions else []
+        return [*found, *(f"item: {name}" for name in self._history.names)]
+
+    @property
+    def _window(self) -> int:
+        return int(self.spec.window_days * MICROS_PER_DAY)
+
+    def _between(
+        self,
+        known: _Rows,
+        rows: NDArray[np.int32],
+        times: Micros,
+        cut: Micros,
+        ptr: NDArray[np.int64],
+        items: NDArray[np.int32],
+        query: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
+        from forekey.features.pair_kernels import describe_pairs
+
+        windows = np.array([self._window, 3 * self._window], np.int64)
+        year = int(_YEAR * MICROS_PER_DAY)
+        season = np.stack([times - year, times - year + self._window], axis=1)
+        lists = known.by_entity
+        pair, different = describe_pairs(
+            lists.indptr, lists.order, known.item, known.seen, rows, cut, season, windows, ptr, items, self.num_items
+        )
+        pair[:, 3] = np.where(season[query, 1] <= cut[query], pair[:, 3], np.nan)
+        pair[:, 4] /= MICROS_PER_DAY
+        own = self._counts(lists, rows, cut, (0, self._window))
+        item_cut = cut[query]
+        counts = self._counts(known.by_item, items, item_cut, (0, *windows))
+        back = [times[query] - n * year for n in (1, 2)]
+        ends = [np.minimum(b + self._window, item_cut) for b in back]
+        seasons = [
+            np.where(
+                b + self._window <= item_cut, known.by_item.counts(items, e) - known.by_item.counts(items, b), np.nan
+            )
+            for b, e in zip(back, ends, strict=True)
+        ]
+        total = np.searchsorted(known.seen, cut, "right") - np.searchsorted(known.seen, cut - self._window, "right")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares = [
+                pair[:, 0] / own[1][query],
+                pair[:, 2] / own[0][query],
+                counts[1] / total[query],
+                counts[1] / (counts[2] / 3.0),
+            ]
+        return np.column_stack(
+            [
+                pair, *counts, *seasons, self._age(known, known.by_item, items, item_cut),
+                *(o[query] for o in own), different[query], self._age(known, lists, rows, cut)[query], *shares,
+            ]
+        )  # fmt: skip
+
+    def _counts(
+        self, lists: RowLists, rows: NDArray[np.int32], cut: Micros, windows: Sequence[int]
+    ) -> list[NDArray[np.int64]]:
+        """Count the rows of lists by ``cut``: all for a window of 0, else those within it."""
+        every = lists.counts(rows, cut)
+        return [every - lists.counts(rows, cut - w) if w else every for w in windows]
+
+    def _age(self, known: _Rows, lists: RowLists, rows: NDArray[np.int32], cut: Micros) -> NDArray[np.float64]:
+        """Return the days since the newest row of each list."""
+        count = lists.counts(rows, cut)
+        out = np.full(len(rows), np.nan)
+        some = count > 0
+        newest = lists.order[(lists.indptr[np.maximum(rows, 0)] + count - 1)[some]]
+        out[some] = (cut[some] - known.seen[newest]) / MICROS_PER_DAY
+        return out
+
+    def _walks(
+        self, rows: NDArray[np.int32], cut: Micros, ptr: NDArray[np.int64], items: NDArray[np.int32], most: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        from forekey.features.pair_kernels import walk_scores
+
+        known = self._rows[0]
+        own, others = ((lists.indptr, lists.order) for lists in (known.by_entity, known.by_item))
+        return walk_scores(
+            own, others, known.entity, known.item, known.seen, rows, cut, _STEPS, ptr, items, self.num_items, most
+        )
+
+    def _of_items(
+        self, times: Micros, cut: Micros, items: NDArray[np.int32], query: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Describe the items' own past; each item at each moment once."""
+        moments, which = np.unique(np.stack([times, cut], axis=1), axis=0, return_inverse=True)
+        code = which.ravel()[query] * np.int64(self.num_items) + items
+        distinct, place = np.unique(code, return_inverse=True)
+        moment = moments[distinct // max(self.num_items, 1)] if len(distinct) else moments[:0]
+        rows = (distinct % max(self.num_items, 1)).astype(np.int32)
+        described, _ = self._history.compute(rows, moment[:, 0].copy(), moment[:, 1].copy())
+        return described[place]
+
+
+_BETWEEN = (
+    "pair, one window",
+    "pair, three windows",
+    "pair, ever",
+    "pair, same season a year ago",
+    "days since pair",
+    "rank of the item among the entity's newest",
+    "item, ever",
+    "item, one window",
+    "item, three windows",
+    "item, same season a year ago",
+    "item, same season two years ago",
+    "days since item",
+    "entity, ever",
+    "entity, one window",
+    "different items of the entity",
+    "days since entity",
+    "share of the pair in the entity's window",
+    "share of the pair in all of the entity's",
+    "share of the item in the window",
+    "item's window against its three",
+)

@@ -1,0 +1,186 @@
+"""Rankings: which items an entity will meet, found by candidates and scored twice.
+
+Two towers, one network for entities and one for items, put both in one space, where the product of two vectors says how
+well they go together (retrieval by it finds items that nothing links to the entity yet). Boosted trees score pairs by
+what passed between them; the two scores are blended, and how much each counts is chosen on validation. Trees see only
+numbers that are the same to the bit in every way of computing them, so all ways of predicting agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forekey.features import FeatureStore, PairFeatures
+from forekey.graph import Micros
+from forekey.inference.final import Trees
+from forekey.inference.output import OutputTransform, Predictions
+from forekey.inference.predictor import Predictor
+from forekey.nn import GraphModel
+from forekey.task import TaskType
+
+_QUERIES = 1_000
+_RETRIEVED = 60
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RankStage:
+    """How two scores become one: ``share`` is the towers', the trees have the rest; each is divided by its scale."""
+
+    share: float = 1.0
+    trees: Trees | None = None
+    tower_scale: float = 1.0
+    tree_scale: float = 1.0
+
+    def blend(self, towers: NDArray[np.float64], trees: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the score of each pair."""
+        score: NDArray[np.float64] = self.share * (towers / self.tower_scale)
+        return score if self.trees is None else score + (1.0 - self.share) * (trees / self.tree_scale)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, without the trees, which lie in files of their own."""
+        shape = [len(group) for group in self.trees.texts] if self.trees is not None else []
+        scales = {"tower_scale": self.tower_scale, "tree_scale": self.tree_scale}
+        return {"share": self.share, "trees": shape, **scales}
+
+    @classmethod
+    def load(cls, data: dict[str, Any], folder: Path) -> RankStage:
+        """Read what :meth:`to_dict` and :meth:`Trees.save` wrote."""
+        trees = Trees.load(folder, data["trees"]) if data["trees"] else None
+        return cls(data["share"], trees, data["tower_scale"], data["tree_scale"])
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The candidates of some entities: those of query ``q`` are ``items[ptr[q] : ptr[q + 1]]``.
+
+    ``towers [pairs]`` is what the towers say of each, ``numbers [pairs, features]`` describe it.
+    """
+
+    ptr: NDArray[np.int64]
+    items: NDArray[np.int32]
+    towers: NDArray[np.float64]
+    numbers: NDArray[np.float32]
+
+    def best(self, score: NDArray[np.float64], top: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Return the best items of each query and their scores, ``[n, top]``; -1 and NaN where there are fewer."""
+        queries = len(self.ptr) - 1
+        items = np.full((queries, top), -1, np.int32)
+        scores = np.full((queries, top), np.nan)
+        query = np.repeat(np.arange(queries), np.diff(self.ptr))
+        order = np.lexsort((self.items, -score, query))
+        place = np.arange(len(order)) - self.ptr[query[order]]
+        kept = order[place < top]
+        items[query[kept], place[place < top]] = self.items[kept]
+        scores[query[kept], place[place < top]] = score[kept]
+        return items, scores
+
+
+class Ranker:
+    """Ranks items for rows of the entity table at given times; a :class:`Predictor` of rankings."""
+
+    def __init__(self, entities: Predictor, items: Predictor, pairs: PairFeatures, stage: RankStage, top: int) -> None:
+        self.entities, self.items = entities, items
+        self.pairs = pairs
+        self.stage = stage
+        self.top = top
+        self.transform = OutputTransform(TaskType.LINK_PREDICTION, frames=2 * top)
+        self._held: tuple[tuple[int, int], Vectors] | None = None
+
+    @property
+    def features(self) -> FeatureStore:
+        """Return the encoded tables of the snapshot that this is bound to."""
+        return self.entities.features
+
+    def predict(
+        self,
+        rows: NDArray[np.int32],
+        times: Micros,
+        seen_until: Micros | None = None,
+        history: NDArray[np.float32] | None = None,
+    ) -> tuple[Predictions, Vectors]:
+        """Return rankings (see :data:`Predictions`) and the entities' vectors, for rows as seen at ``times [n]``."""
+        found = np.zeros((len(rows), 2 * self.top))
+        vectors = np.zeros((len(rows), self.entities.transform.outputs), np.float32)
+        for part, pairs, own in self.scored(rows, times, seen_until, history):
+            found[part], vectors[part] = self.conclude(pairs), own
+        return found, vectors
+
+    def conclude(self, pairs: Pairs) -> Predictions:
+        """Return the rankings of some candidates."""
+        trees = self.stage.trees.raw(pairs.numbers)[:, 0] if self.stage.trees is not None else np.zeros(0)
+        return np.concatenate(pairs.best(self.stage.blend(pairs.towers, trees), self.top), axis=1)
+
+    def scored(
+        self,
+        rows: NDArray[np.int32],
+        times: Micros,
+        seen_until: Micros | None = None,
+        history: NDArray[np.float32] | None = None,
+    ) -> Iterator[tuple[NDArray[np.int64], Pairs, Vectors]]:
+        """Find and describe candidates, moment by moment: which of the rows, their candidates, their vectors."""
+        cut = times if seen_until is None else np.minimum(times, seen_until)
+        moments, which = np.unique(np.stack([times, cut], axis=1), axis=0, return_inverse=True)
+        for m in range(len(moments)):
+            every = np.flatnonzero(which.ravel() == m)
+            known = self.item_vectors(int(moments[m, 0]), int(moments[m, 1]))
+            for first in range(0, len(every), _QUERIES):
+                part = every[first : first + _QUERIES]
+                past = history[part] if history is not None else None
+                past = self.features.history(rows[part], times[part], cut[part]) if past is None else past
+                own = self.entities.network(rows[part], times[part], cut[part], past)[0].astype(np.float32)
+                yield part, self.pairs_of(rows[part], times[part], cut[part], own, known), own
+
+    def pairs_of(self, rows: NDArray[np.int32], times: Micros, cut: Micros, own: Vectors, known: Vectors) -> Pairs:
+        """Find and describe the candidates of entities whose vectors are ``own``, among items whose are ``known``."""
+        said = own @ known.T
+        retrieved = _most(said, min(_RETRIEVED, said.shape[1]))
+        ptr, items = self.pairs.candidates(rows, cut, retrieved)
+        query = np.repeat(np.arange(len(rows)), np.diff(ptr))
+        numbers = self.pairs.compute(rows, times, cut, ptr, items)
+        return Pairs(ptr, items, said[query, items].astype(np.float64), numbers)
+
+    def forget(self) -> None:
+        """Forget vectors that were kept: the towers have changed."""
+        self._held = None
+
+    def item_vectors(self, time: int, cut: int) -> Vectors:
+        """Return the vector of each item that was there, ``[items, channels]``; those of the last moment are kept."""
+        if self._held is None or self._held[0] != (time, cut):
+            count = int(self.features.snapshot.visible(self.pairs.spec.items, np.array([cut]))[0])
+            rows = np.arange(count, dtype=np.int32)
+            moments = np.full(count, time), np.full(count, cut)
+            past = self.items.features.history(rows, *moments)
+            self._held = ((time, cut), self.items.network(rows, *moments, past)[0].astype(np.float32))
+        return self._held[1]
+
+    def predict_all(self, as_of: int, workspace: Path) -> tuple[Predictions, Vectors]:
+        """Return rankings and vectors of every visible row of the entity table; towers layer by layer."""
+        own = self.entities.network_all(as_of, workspace)[0].astype(np.float32)
+        known = self.items.network_all(as_of, workspace)[0].astype(np.float32)
+        found = [np.zeros((0, 2 * self.top))]
+        for first in range(0, len(own), _QUERIES):
+            part = own[first : first + _QUERIES]
+            rows = np.arange(first, first + len(part), dtype=np.int32)
+            moments = np.full(len(part), as_of, np.int64)
+            found.append(self.conclude(self.pairs_of(rows, moments, moments, part, known)))
+        return np.concatenate(found), own
+
+
+def tower_output(model: GraphModel) -> OutputTransform:
+    """Return how a tower answers: with a vector."""
+    return OutputTransform(TaskType.LINK_PREDICTION, frames=model.config.outputs)
+
+
+def _most(said: Vectors, most: int) -> NDArray[np.int32]:
+    """Return the columns of the greatest values of each row, ``[n, most] int32``, in no order."""
+    if most == said.shape[1]:
+        return np.broadcast_to(np.arange(most, dtype=np.int32), said.shape)
+    return np.argpartition(-said, most - 1, axis=1)[:, :most].astype(np.int32)

@@ -1,0 +1,68 @@
+"""What every version is made of, whatever its task: its network's shape, and where it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import torch
+
+from forekey import __version__
+from forekey.features import FeatureStore
+from forekey.graph import Snapshot, from_micros
+from forekey.nn import ModelConfig, RelationSpec, TableSpec
+from forekey.sampling import relations_of
+from forekey.task import LabelTable, Task, default_metric
+from forekey.training.config import TrainConfig
+
+
+def network_of(entity: str, features: FeatureStore, config: TrainConfig, outputs: int) -> ModelConfig:
+    """Return the shape of a network that answers about rows of a table."""
+    plan, schema, scale = config.neighbors, features.snapshot.schema, features.spec.scale
+    tables = tuple(
+        TableSpec(t.table, t.numbers, t.num_codes, schema.table(t.table).time_column is not None)
+        for t in features.spec.tables
+    )
+    relations = tuple(
+        RelationSpec(str(r), r.source, r.neighbor, tuple(plan.budget(r, h) for h in range(plan.hops)), r.up)
+        for r in relations_of(schema)
+    )
+    past = 2 * len(scale.names) if scale is not None else 0
+    return ModelConfig(entity, tables, relations, plan.hops, config.channels, outputs, config.dropout, past)
+
+
+def lineage(
+    task: Task, snapshot: Snapshot, config: TrainConfig, labels: LabelTable, cutoff: int, unknown: dict[str, int]
+) -> dict[str, Any]:
+    """Return what a manifest says of where a version comes from."""
+    return {
+        "task_type": str(task.task_type),
+        "task_config": task.config.model_dump(mode="json"),
+        "snapshot": snapshot.id,
+        "snapshot_as_of": snapshot.as_of.isoformat(),
+        "feature_cutoff": from_micros(cutoff).isoformat(),
+        "signature": snapshot.schema.to_dict(),
+        "config": config.to_dict(),
+        "code_version": __version__,
+        "torch_version": torch.__version__,
+        "labels": labels.statistics(),
+        "dropped": labels.dropped,
+        "unknown_entities": unknown,
+        "neighbors": config.neighbors.to_dict(),
+        "default_metric": default_metric(task.task_type)[0],
+        "notes": _notes(task),
+    }
+
+
+def _notes(task: Task) -> list[str]:
+    """Return what a reader of the report must know of the task."""
+    if task.bound is not None and task.bound.query.assuming is not None:
+        return ["ASSUMING picked the examples for which it held: a correlation, not what happens if one makes it hold."]
+    return []
+
+
+def run_id(task: Task, snapshot: Snapshot, config: TrainConfig) -> str:
+    """Name a run after everything that it depends on."""
+    facts = [snapshot.id, task.config.model_dump(mode="json"), config.to_dict(), __version__, torch.__version__]
+    return hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=8).hexdigest()

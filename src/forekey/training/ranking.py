@@ -1,0 +1,408 @@
+"""Train a ranking: two towers, trees over pairs, how much each counts, baselines, report, registered version."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from forekey.errors import TaskError
+from forekey.features import FeatureStore, PairFeatures, PairSpec, fit_features, fit_history, interactions_between
+from forekey.graph import Micros, Snapshot, from_micros, to_micros
+from forekey.inference import Pairs, Predictor, Ranker, RankStage, Trees, tower_output
+from forekey.nn import GraphModel
+from forekey.project import write_atomically
+from forekey.registry import ModelVersion, Registry
+from forekey.source import Source
+from forekey.task import LabelTable, Task, average_precision
+from forekey.training.checkpoint import Checkpoint
+from forekey.training.config import TrainConfig
+from forekey.training.evaluate import Resolved, joined, resolve_examples
+from forekey.training.judged import MODEL, NETWORK, TREES, Judged
+from forekey.training.lineage import lineage, network_of, run_id
+from forekey.training.loop import Epoch
+from forekey.training.page import render_report
+from forekey.training.report import TrainReport
+from forekey.training.towers import fit_towers, fit_towers_again
+
+_SHARES = np.linspace(0.0, 1.0, 11)
+_MIN_VALIDATION = 300
+_MOST_HELD = 0.25
+_SCALE_SAMPLE = 20_000
+_MAX_PAIRS = 1_000_000
+_MAX_QUERIES = 20_000
+_ROUNDS = 600
+_PATIENCE = 60
+# Early stopping goes by losses that change smoothly; mean average precision chooses between what comes out.
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "rank": {"objective": "lambdarank", "metric": "ndcg"},
+    "classify": {"objective": "binary", "metric": "binary_logloss"},
+    "classify at random thresholds": {"objective": "binary", "metric": "binary_logloss", "extra_trees": True},
+}
+
+
+@dataclass(frozen=True)
+class _Data:
+    labels: LabelTable
+    splits: dict[str, Resolved]
+    fitting: Resolved
+    judging: Resolved
+    """What choices are made on: validation, and where that is small, the newest of the training examples."""
+    cutoff: int
+    ranker: Ranker
+
+
+@dataclass(frozen=True)
+class _Grown:
+    """Trees, the objective that made them, and how many rounds each booster took."""
+
+    trees: Trees
+    objective: str
+    rounds: tuple[int, ...]
+
+
+def train_ranking(
+    task: Task,
+    snapshot: Snapshot,
+    source: Source,
+    registry: Registry,
+    config: TrainConfig,
+    baselines: bool,
+    progress: Callable[[str], None],
+    on_epoch: Callable[[Epoch], None],
+) -> tuple[ModelVersion, TrainReport]:
+    """Train, score on validation and test, hold against baselines, and register the version."""
+    started = time.perf_counter()
+    progress("making labels")
+    data = _prepare(task, snapshot, source, config)
+    ranker = data.ranker
+    progress(f"training towers on {len(data.fitting):,} examples")
+    checkpoint = Checkpoint(registry.unfinished(task.name, run_id(task, snapshot, config)))
+    history = fit_towers(ranker, task, data.fitting, data.judging, config, on_epoch, checkpoint)
+    progress("growing trees")
+    grown = _grow(ranker, data, config)
+    ranker.stage = _choose(ranker, data, grown.trees)
+    judged = Judged.of(task, data.splits, (), None)
+    _judge(judged, ranker, grown.trees, data, "val")
+    if config.regrow:
+        progress("learning from validation too")
+        best = max(e.number for e in history if e.best)
+        grown = _again(ranker, data, grown, config, best)
+    _judge(judged, ranker, grown.trees, data, "test")
+    if baselines:
+        _judge_baselines(judged, ranker.pairs, data)
+    manifest = lineage(
+        task, snapshot, config, data.labels, data.cutoff, {name: r.unknown for name, r in data.splits.items()}
+    )
+    manifest |= {
+        **judged.to_dict(),
+        "model": {"entities": ranker.entities.model.config.to_dict(), "items": ranker.items.model.config.to_dict()},
+        "parameters": sum(p.numel() for t in (ranker.entities, ranker.items) for p in t.model.parameters()),
+        "output": ranker.transform.to_dict(),
+        "items": ranker.pairs.spec.items,
+        "top": ranker.top,
+        "train_std": None,
+        "final": {**ranker.stage.to_dict(), "objective": grown.objective},
+        "history": [e.to_dict() for e in history],
+        "importance": _importance(ranker, grown.trees),
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+    features = {
+        "entities": ranker.entities.features.spec.to_dict(),
+        "items": ranker.items.features.spec.to_dict(),
+        "pairs": ranker.pairs.spec.to_dict(),
+    }
+    plots = judged.plots()
+
+    def save(path: Path) -> None:
+        torch.save({n: t.model.state_dict() for n, t in (("entities", ranker.entities), ("items", ranker.items))}, path)
+        if ranker.stage.trees is not None:
+            ranker.stage.trees.save(path.parent)
+        (path.parent / "plots.json").write_text(json.dumps(plots), encoding="utf-8")
+
+    version = registry.register(task.name, manifest, features, save)
+    checkpoint.clear()
+    write_atomically(version.folder / "report.html", render_report(version))
+    return version, TrainReport.from_version(version)
+
+
+def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig) -> _Data:
+    if task.items is None:
+        raise TaskError(
+            f"Task '{task.name}' ranks values of a column, and only rows of a table can be ranked. "
+            "List a foreign key, or ask with CLASSIFY instead of RANK."
+        )
+    labels = task.labels(source, snapshot)
+    splits = {name: resolve_examples(snapshot, task, labels.split(name)) for name in ("train", "val", "test")}
+    for name in ("train", "val"):
+        if len(splits[name]) == 0:
+            raise TaskError(
+                f"Task '{task.name}' has no {name} examples. See `forekey sql {task.name}`; loosen WHERE, or choose "
+                "another window."
+            )
+    splits = _as_late_as_tests(splits, to_micros(snapshot.as_of), config.seed)
+    cutoff = int(splits["train"].times.max())
+    fitting, judging = _for_choices(task, splits)
+    plain = fit_features(snapshot, cutoff, task.hidden)
+    window = task.window_days
+
+    def described(table: str) -> Any:
+        return replace(plain, history=fit_history(snapshot, table, cutoff, window, task.hidden))
+
+    entities = FeatureStore(snapshot, described(task.entity.name))
+    items = FeatureStore(snapshot, described(task.items.name), beside=entities)
+    _learn_scales(entities, items, splits["train"])
+    ranked = task.bound.ranked if task.bound is not None else None
+    target = (ranked[0].table.name, ranked[0].path, ranked[1]) if ranked is not None else None
+    known = interactions_between(snapshot.schema, task.entity.name, task.items.name, target)
+    history = items.spec.history
+    assert history is not None
+    pairs = PairFeatures(snapshot, PairSpec(task.entity.name, task.items.name, window, known, history))
+    torch.manual_seed(config.seed)
+    towers = []
+    for table, store in ((task.entity.name, entities), (task.items.name, items)):
+        model = GraphModel(network_of(table, store, config, config.channels))
+        towers.append(Predictor(model, store, config.neighbors, tower_output(model)))
+    ranker = Ranker(towers[0], towers[1], pairs, RankStage(), task.top)
+    return _Data(labels, splits, fitting, judging, cutoff, ranker)
+
+
+def _as_late_as_tests(splits: dict[str, Resolved], as_of: int, seed: int) -> dict[str, Resolved]:
+    """Where the data end before what is predicted, let each anchor time see data that ended as long before it.
+
+    Only when test examples are asked about is used of them.
+    """
+    late = np.maximum(np.unique(splits["test"].times) - as_of, 0)
+    if not late.any():
+        return splits
+    out = {"test": replace(splits["test"], seen_until=np.minimum(splits["test"].times, as_of))}
+    for name in ("train", "val"):
+        moments, which = np.unique(splits[name].times, return_inverse=True)
+        ages = np.random.default_rng((seed, len(name))).choice(late, len(moments))
+        seen: Micros = (moments - ages)[which]
+        out[name] = replace(splits[name], seen_until=seen)
+    return out
+
+
+def _for_choices(task: Task, splits: dict[str, Resolved]) -> tuple[Resolved, Resolved]:
+    """Return what to learn from and what to choose on, while choices are made.
+
+    A small validation set is joined by the newest anchors of training; examples whose labels reach into these are left
+    out.
+    """
+    train, val = splits["train"], splits["val"]
+    moments, counts = np.unique(train.times, return_counts=True)
+    taken, total = 0, len(val)
+    while total < _MIN_VALIDATION and taken < _MOST_HELD * len(moments) - 1:
+        taken += 1
+        total += int(counts[-taken])
+    if taken == 0:
+        return train, val
+    first = int(moments[-taken])
+    ends = {int(m): _end(task, int(m)) for m in moments}
+    before = np.array([ends[int(t)] <= first for t in train.times])
+    if not before.any():
+        return train, val
+    return train.only(np.flatnonzero(before)), joined(train.only(np.flatnonzero(train.times >= first)), val)
+
+
+def _end(task: Task, moment: int) -> int:
+    end = task.horizon_end(from_micros(moment))
+    return to_micros(end) if end is not None else moment
+
+
+def _learn_scales(entities: FeatureStore, items: FeatureStore, train: Resolved) -> None:
+    """Learn from pasts at training times how the networks are to read such numbers."""
+    rng = np.random.default_rng(0)
+    some = train.only(np.sort(rng.permutation(len(train))[:_SCALE_SAMPLE]))
+    cut = some.times if some.seen_until is None else some.seen_until
+    found = entities.history(some.rows, some.times, cut)
+    table = items.spec.history
+    assert found is not None
+    assert table is not None
+    entities.learn_scale(found)
+    place = rng.integers(0, len(some), min(_SCALE_SAMPLE, 20 * len(some)))
+    visible = items.snapshot.visible(table.entity, cut[place])
+    rows = (rng.random(len(place)) * visible).astype(np.int32)
+    kept = visible > 0
+    known = items.history(rows[kept], some.times[place][kept], cut[place][kept])
+    assert known is not None
+    items.learn_scale(known)
+
+
+@dataclass(frozen=True)
+class _PairSet:
+    """Candidates of some examples as trees take them: numbers, whether the label has each, and how many a query has."""
+
+    numbers: NDArray[np.float32]
+    label: NDArray[np.float64]
+    sizes: NDArray[np.int64]
+
+    def dataset(self, reference: Any = None) -> Any:
+        """Return the pairs as LightGBM takes them."""
+        import lightgbm as gbm
+
+        parameters = {"feature_pre_filter": False}
+        return gbm.Dataset(self.numbers, self.label, group=self.sizes, reference=reference, params=parameters)
+
+
+def _pair_set(pairs: PairFeatures, examples: Resolved, seed: int) -> _PairSet:
+    """Describe the candidates of as many examples as trees are grown from."""
+    chosen = np.random.default_rng(seed).permutation(len(examples))[:_MAX_QUERIES]
+    some = examples.only(np.sort(chosen)) if len(chosen) < len(examples) else examples
+    cut = some.times if some.seen_until is None else np.minimum(some.times, some.seen_until)
+    ptr, items = pairs.candidates(some.rows, cut)
+    last = max(int(np.searchsorted(ptr, _MAX_PAIRS, "right")) - 1, 1)
+    ptr, items = ptr[: last + 1], items[: ptr[last]]
+    numbers = pairs.compute(some.rows[:last], some.times[:last], cut[:last], ptr, items)
+    label = _labels(some.target[:last], ptr, items)
+    sizes = np.diff(ptr)
+    return _PairSet(numbers, label, sizes[sizes > 0])
+
+
+def _labels(target: NDArray[Any], ptr: NDArray[np.int64], items: NDArray[np.int32]) -> NDArray[np.float64]:
+    parts = [np.isin(items[ptr[q] : ptr[q + 1]], list(target[q])) for q in range(len(target))]
+    return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
+
+
+def _grow(ranker: Ranker, data: _Data, config: TrainConfig) -> _Grown:
+    """Grow trees by each objective, stopped early on what choices are made on, and take the better ranking."""
+    import lightgbm as gbm
+
+    fitting, judging = (_pair_set(ranker.pairs, r, config.seed) for r in (data.fitting, data.judging))
+    train = fitting.dataset()
+    val = judging.dataset(train)
+    found: dict[str, tuple[float, list[Any]]] = {}
+    for name in _SETTINGS:
+        boosters = [
+            gbm.train(
+                _parameters(name, ranker.top, config, number), train, _ROUNDS, [val],
+                callbacks=[gbm.early_stopping(_PATIENCE, verbose=False, first_metric_only=True)],
+            )
+            for number in range(config.trees.boosters)
+        ]  # fmt: skip
+        said = np.mean([b.predict(judging.numbers, raw_score=True) for b in boosters], axis=0)
+        found[name] = _mean_precision(judging, said, ranker.top), boosters
+    best = max(found, key=lambda name: found[name][0])
+    boosters = found[best][1]
+    rounds = tuple(max(b.best_iteration, 1) for b in boosters)
+    texts = tuple(b.model_to_string(num_iteration=r) for b, r in zip(boosters, rounds, strict=True))
+    return _Grown(Trees((texts,)), best, rounds)
+
+
+def _parameters(name: str, top: int, config: TrainConfig, number: int) -> dict[str, Any]:
+    return {
+        **_SETTINGS[name],
+        "eval_at": [top],
+        "lambdarank_truncation_level": 2 * top,
+        "learning_rate": 0.04,
+        "num_leaves": 15,
+        "min_data_in_leaf": 100,
+        "feature_fraction": 0.3,
+        "lambda_l2": 1.0,
+        "seed": 1000 * config.seed + number,
+        "num_threads": torch.get_num_threads(),
+        "deterministic": True,
+        "force_row_wise": True,
+        "feature_pre_filter": False,
+        "verbosity": -1,
+    }
+
+
+def _mean_precision(pairs: _PairSet, said: NDArray[np.float64], top: int) -> float:
+    """Return the mean average precision of candidates ranked by what was said of each."""
+    ptr = np.concatenate([[0], np.cumsum(pairs.sizes)])
+    ranked = Pairs(ptr, np.arange(len(said), dtype=np.int32), said, pairs.numbers).best(said, top)[0]
+    target = np.empty(len(pairs.sizes), object)
+    target[:] = [tuple(np.flatnonzero(pairs.label[a:b]) + a) for a, b in pairwise(ptr.tolist())]
+    return float(average_precision(target, ranked).mean()) if len(target) else 0.0
+
+
+def _choose(ranker: Ranker, data: _Data, trees: Trees) -> RankStage:
+    """Return the blend with the best mean average precision on what choices are made on; of equals, the trees' most."""
+    judging = data.judging
+    parts = [(part, pairs) for part, pairs, _ in ranker.scored(judging.rows, judging.times, judging.seen_until)]
+    said = [trees.raw(pairs.numbers)[:, 0] for _, pairs in parts]
+    scales = [float(np.std(np.concatenate(values))) or 1.0 for values in ([pairs.towers for _, pairs in parts], said)]
+    best, chosen = -1.0, RankStage()
+    for share in _SHARES:
+        stage = RankStage(round(float(share), 2), trees, *scales)
+        found = [
+            average_precision(judging.target[part], pairs.best(stage.blend(pairs.towers, raw), ranker.top)[0])
+            for (part, pairs), raw in zip(parts, said, strict=True)
+        ]
+        score = float(np.concatenate(found).mean())
+        if score > best:
+            best, chosen = score, stage
+    return chosen if chosen.share < 1.0 else replace(chosen, trees=None)
+
+
+def _again(ranker: Ranker, data: _Data, grown: _Grown, config: TrainConfig, epochs: int) -> _Grown:
+    """Train what was chosen once more, from all examples that are not the test: what happened last tells most."""
+    import lightgbm as gbm
+
+    every = joined(data.splits["train"], data.splits["val"])
+    if ranker.stage.share > 0.0:
+        for seed, tower in enumerate((ranker.entities, ranker.items)):
+            torch.manual_seed(config.seed + seed)
+            tower.model.load_state_dict(GraphModel(tower.model.config).state_dict())
+        fit_towers_again(ranker, every, config, epochs)
+    train = _pair_set(ranker.pairs, every, config.seed).dataset()
+    boosters = (
+        gbm.train(_parameters(grown.objective, ranker.top, config, number), train, rounds)
+        for number, rounds in enumerate(grown.rounds)
+    )
+    again = replace(grown, trees=Trees((tuple(b.model_to_string() for b in boosters),)))
+    if ranker.stage.trees is not None:
+        ranker.stage = replace(ranker.stage, trees=again.trees)
+    return again
+
+
+def _judge(judged: Judged, ranker: Ranker, trees: Trees, data: _Data, split: str) -> None:
+    """Score the model and its parts."""
+    examples, top = data.splits[split], ranker.top
+    found = {name: np.full((len(examples), top), -1) for name in (MODEL, NETWORK, TREES)}
+    for part, pairs, _ in ranker.scored(examples.rows, examples.times, examples.seen_until):
+        raw = trees.raw(pairs.numbers)[:, 0]
+        for name, score in ((MODEL, ranker.stage.blend(pairs.towers, raw)), (NETWORK, pairs.towers), (TREES, raw)):
+            found[name][part] = pairs.best(score, top)[0]
+    for name, ranked in found.items():
+        judged.add(name, split, ranked)
+
+
+def _judge_baselines(judged: Judged, pairs: PairFeatures, data: _Data) -> None:
+    """Score what is popular now, what the entity had last, what its likes had: each filled up by what is popular."""
+    top = data.ranker.top
+    for split in ("val", "test"):
+        examples = data.splits[split]
+        cut = examples.times if examples.seen_until is None else np.minimum(examples.times, examples.seen_until)
+        popular = pairs.popular(cut, 2 * top)
+        guesses = {
+            "popular": popular,
+            "last_items": np.concatenate([pairs.newest(examples.rows, cut, top), popular], axis=1),
+            "items_of_others_alike": np.concatenate([pairs.alike(examples.rows, cut, top), popular], axis=1),
+        }
+        for name, listed in guesses.items():
+            judged.add(name, split, _first_different(listed, top))
+
+
+def _first_different(listed: NDArray[np.int32], top: int) -> NDArray[np.int32]:
+    """Return the first ``top`` different items of each row, -1 where there are fewer."""
+    out = np.full((len(listed), top), -1, np.int32)
+    for row, items in enumerate(listed.tolist()):
+        kept = list(dict.fromkeys(i for i in items if i >= 0))[:top]
+        out[row, : len(kept)] = kept
+    return out
+
+
+def _importance(ranker: Ranker, trees: Trees) -> dict[str, float]:
+    shares, names = trees.importance(), ranker.pairs.names
+    return {names[i]: round(float(shares[i]), 4) for i in np.argsort(-shares)[:30] if shares[i] > 0}
