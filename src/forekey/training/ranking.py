@@ -33,6 +33,9 @@ from forekey.training.page import render_report
 from forekey.training.report import TrainReport
 from forekey.training.towers import fit_towers, fit_towers_again
 
+Aging = Callable[[str, Micros], Micros]
+"""Given a split and the times of its examples, up to when each sees the graph."""
+
 _SHARES = np.linspace(0.0, 1.0, 11)
 _MIN_VALIDATION = 300
 _MOST_HELD = 0.25
@@ -78,11 +81,15 @@ def train_ranking(
     baselines: bool,
     progress: Callable[[str], None],
     on_epoch: Callable[[Epoch], None],
+    aging: Aging | None = None,
 ) -> tuple[ModelVersion, TrainReport]:
-    """Train, score on validation and test, hold against baselines, and register the version."""
+    """Train, score on validation and test, hold against baselines, and register the version.
+
+    ``aging`` says up to when each example may see the graph; examples of one time should see it alike.
+    """
     started = time.perf_counter()
     progress("making labels")
-    data = _prepare(task, snapshot, source, config)
+    data = _prepare(task, snapshot, source, config, aging)
     ranker = data.ranker
     progress(f"training towers on {len(data.fitting):,} examples")
     checkpoint = Checkpoint(registry.unfinished(task.name, run_id(task, snapshot, config)))
@@ -134,7 +141,7 @@ def train_ranking(
     return version, TrainReport.from_version(version)
 
 
-def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig) -> _Data:
+def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig, aging: Aging | None) -> _Data:
     if task.items is None:
         raise TaskError(
             f"Task '{task.name}' ranks values of a column, and only rows of a table can be ranked. "
@@ -148,7 +155,10 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig
                 f"Task '{task.name}' has no {name} examples. See `forekey sql {task.name}`; loosen WHERE, or choose "
                 "another window."
             )
-    splits = _as_late_as_tests(splits, to_micros(snapshot.as_of), config.seed)
+    if aging is not None:
+        splits = {name: replace(r, seen_until=aging(name, r.times)) for name, r in splits.items()}
+    else:
+        splits = _as_late_as_tests(splits, to_micros(snapshot.as_of), config.seed)
     cutoff = int(splits["train"].times.max())
     fitting, judging = _for_choices(task, splits)
     plain = fit_features(snapshot, cutoff, task.hidden)

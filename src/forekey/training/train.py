@@ -32,12 +32,9 @@ from forekey.training.judged import MODEL, NETWORK, TREES, Judged
 from forekey.training.lineage import lineage, network_of, run_id
 from forekey.training.loop import Epoch, fit, fit_again, targets
 from forekey.training.page import render_report
-from forekey.training.ranking import train_ranking
+from forekey.training.ranking import Aging, train_ranking
 from forekey.training.report import TrainReport
 from forekey.training.trees import Grown, TreeData, fit_trees, regrow
-
-Aging = Callable[[str, Micros], Micros]
-"""Given a split and the times of its examples, up to when each sees the graph."""
 
 Progress = Callable[[str], None]
 
@@ -80,7 +77,7 @@ def train_task(
     """
     started = time.perf_counter()
     if task.task_type is TaskType.LINK_PREDICTION:
-        return train_ranking(task, snapshot, source, registry, config, baselines, progress, on_epoch)
+        return train_ranking(task, snapshot, source, registry, config, baselines, progress, on_epoch, aging)
     progress("making labels")
     data = _prepare(task, snapshot, source, config, aging)
     progress(f"training on {len(data.splits['train']):,} examples")
