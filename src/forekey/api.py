@@ -92,6 +92,10 @@ class Task:
         """Return predictions for every entity that the task speaks of at a time (default: the snapshot's)."""
         return pipeline.predict(self._project, self.name, as_of=_moment(as_of)).table()
 
+    def explain(self, entity_id: Any, *, as_of: str | datetime | None = None) -> dict[str, Any]:
+        """Say what drives the prediction for one entity: tables, columns, hops and neighbours, the strongest first."""
+        return pipeline.explain(self._project, self.name, entity_id, as_of=_moment(as_of))
+
     def retrain(self, *, preset: str = "normal", seed: int = 0) -> Challenge:
         """Train a challenger, hold it against the champion, promote or keep."""
         return pipeline.retrain(self._project, self.name, preset=preset, seed=seed)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forekey.errors import PQLError, ProjectError, SourceError, TaskError
+from forekey.errors import PQLError, ProjectError, SourceError, TaskError, UnknownEntity
 from forekey.project import (
     CONFIG_NAME,
     Config,
@@ -306,6 +306,25 @@ def predict(project: Project, name: str, *, as_of: datetime | None = None) -> Ba
         population = task.population(source, current, moment)
     predictor = predictor_of(project, model, task, current, np.array([to_micros(moment)]))
     return predict_everyone(predictor, model, task, population, moment, project.place("scratch"))
+
+
+def explain(project: Project, name: str, entity_id: Any, *, as_of: datetime | None = None) -> dict[str, Any]:
+    """Say what drives the champion's prediction for one entity (default: as of the newest snapshot)."""
+    from forekey.graph import in_utc, to_micros
+    from forekey.inference import explain_entity
+
+    current = snapshots(project).current()
+    task = find_task(project, current.schema, name)
+    model = registry(project).champion(task.name)
+    now = to_micros(in_utc(as_of) if as_of is not None else current.as_of)
+    entity = task.entity.name
+    row = int(current.lookup(entity, [entity_id])[0])
+    if not 0 <= row < int(current.visible(entity, np.array([now]))[0]):
+        raise UnknownEntity(
+            f"There is no entity '{entity_id}' for task '{task.name}' at that time. Ids are primary keys."
+        )
+    told = explain_entity(predictor_of(project, model, task, current, np.array([now])), row, now)
+    return {"task": task.name, "entity_id": entity_id, **told, "model_version": model.version}
 
 
 def write_back(project: Project, table: str, rows: pa.Table) -> None:

@@ -73,6 +73,18 @@ def test_rankings_list_keys_of_items_and_their_scores(client: TestClient) -> Non
     )
 
 
+def test_explanations(client: TestClient) -> None:
+    told = client.get("/explain/spend/7").json()
+    assert told["prediction"] == pytest.approx(
+        client.get("/predict/spend/7?mode=online").json()["prediction"], rel=1e-4
+    )
+    assert (told["task"], told["entity_id"], told["model_version"]) == ("spend", 7, "v1")
+    assert told["tables"][0]["table"]
+    assert all({"table", "column", "effect"} == set(part) for part in told["columns"])
+    assert client.get("/explain/baskets/7").json()["items"][0]["item"].startswith("sku-")
+    assert client.get("/explain/spend/99999").status_code == 404
+
+
 def test_embeddings_and_neighbours(client: TestClient) -> None:
     vector = client.get("/embeddings/churn/7").json()
     assert len(vector["embedding"]) == 64

@@ -214,6 +214,19 @@ def predict(
 
 
 @cli.command()
+@click.argument("task")
+@click.argument("entity_id")
+@click.option("--as-of", type=click.DateTime(), help="Explain the prediction as of this time (UTC).")
+@_common
+def explain(task: str, entity_id: str, as_of: datetime | None, root: Path, as_json: bool, verbose: bool) -> None:
+    """Say what drives the prediction of TASK for ENTITY_ID: tables, columns, hops, neighbours."""
+    from forekey import pipeline
+    from forekey.cli import render
+
+    render.show(render.explanation(pipeline.explain(_open(root), task, entity_id, as_of=as_of)), as_json)
+
+
+@cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option("--insecure", is_flag=True, help="Allow a public address without an API key.")

@@ -452,6 +452,39 @@ def versions(registry: Registry, tasks: Sequence[str]) -> Shown:
     return Shown({"models": listed}, table if listed else Text("There are no models yet."))
 
 
+def explanation(told: dict[str, Any]) -> Shown:
+    """Show what drives a prediction, the strongest first; of a ranking, the reasons for each item."""
+    parts: list[RenderableType] = []
+    if "items" in told:
+        table = _table("item", "what speaks for it", "value", "effect", right=("value", "effect"))
+        for item in told["items"]:
+            for i, reason in enumerate(item["reasons"][:_SHOWN_REASONS]):
+                value = "–" if reason["value"] is None else f"{reason['value']:.4g}"
+                table.add_row(str(item["item"]) if i == 0 else "", reason["what"], value, f"{reason['effect']:+.4g}")
+        return Shown(told, table)
+    for kind in ("tables", "columns", "hops", "neighbors"):
+        if not told[kind]:
+            continue
+        table = _table(kind, "raises the prediction by", right=("raises the prediction by",))
+        for part in told[kind][:_SHOWN_PARTS]:
+            table.add_row(_part_name(part), f"{part['effect']:+.4g}")
+        parts.append(table)
+    end = Text(f"{told['task']} {told['model_version']} predicts {told['prediction']:.4g} for {told['entity_id']}.")
+    return Shown(told, Group(*parts, end))
+
+
+def _part_name(part: dict[str, Any]) -> str:
+    if "hop" in part:
+        return f"{part['hop']} foreign keys away or more"
+    if "relation" in part:
+        return f"{part['table']} {part['key'] if part['key'] is not None else ''} ({part['relation']})"
+    return f"{part['table']}.{part['column']}" if "column" in part else str(part["table"])
+
+
+_SHOWN_PARTS = 8
+_SHOWN_REASONS = 3
+
+
 def write_table(table: pa.Table, out: Path) -> None:
     """Write a table as Parquet or CSV by the file's ending, whole or not at all."""
     import pyarrow.csv as pacsv

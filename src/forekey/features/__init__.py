@@ -2,11 +2,14 @@
 
 from forekey.features.encode import Encoded, FeatureStore, encode_rows
 from forekey.features.history import HistoryFeatures, HistorySpec, fit_history
+from forekey.features.origins import CALENDAR, LABELS, Origin, origins
 from forekey.features.pairs import PairFeatures, PairSpec, interactions_between
 from forekey.features.spec import FeatureSpec, HistoryScale, fit_features
 from forekey.features.statistics import ColumnFeature, TableFeatures
 
 __all__ = [
+    "CALENDAR",
+    "LABELS",
     "ColumnFeature",
     "Encoded",
     "FeatureSpec",
@@ -14,6 +17,7 @@ __all__ = [
     "HistoryFeatures",
     "HistoryScale",
     "HistorySpec",
+    "Origin",
     "PairFeatures",
     "PairSpec",
     "TableFeatures",
@@ -21,4 +25,5 @@ __all__ = [
     "fit_features",
     "fit_history",
     "interactions_between",
+    "origins",
 ]

@@ -2,6 +2,7 @@
 
 from forekey.inference.assemble import Assembler
 from forekey.inference.batch import BatchPredictions, predict_everyone
+from forekey.inference.explain import Effects, Explainer, Part, explain_entity, explain_ranking
 from forekey.inference.final import Calibration, FinalStage, Raw, Trees, comparable
 from forekey.inference.layerwise import embed_all
 from forekey.inference.load import AnyPredictor, load_predictor, past_for
@@ -14,9 +15,12 @@ __all__ = [
     "Assembler",
     "BatchPredictions",
     "Calibration",
+    "Effects",
+    "Explainer",
     "FinalStage",
     "OutputTransform",
     "Pairs",
+    "Part",
     "Predictions",
     "Predictor",
     "RankStage",
@@ -26,6 +30,8 @@ __all__ = [
     "chosen_classes",
     "comparable",
     "embed_all",
+    "explain_entity",
+    "explain_ranking",
     "load_predictor",
     "past_for",
     "predict_everyone",

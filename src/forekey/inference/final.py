@@ -83,6 +83,14 @@ class Trees:
             columns.append(mean.reshape(len(history), -1))
         return np.concatenate(columns, axis=1)
 
+    def contributions(self, numbers: NDArray[np.float32]) -> tuple[Raw, NDArray[np.float64]]:
+        """Split the only output among the numbers exactly (TreeSHAP), ``[n, features]``, and what is usual, ``[n]``."""
+        if len(numbers) == 0:
+            return np.zeros((0, numbers.shape[1])), np.zeros(0)
+        self.raw(numbers[:1])  # opens the boosters
+        told = np.mean([np.asarray(b.predict(numbers, pred_contrib=True)) for b in self._boosters[0]], axis=0)
+        return told[:, :-1], told[:, -1]
+
     def importance(self) -> NDArray[np.float64]:
         """Return each feature's share of what splits gained, ``[features]``."""
         import lightgbm as gbm

@@ -76,6 +76,14 @@ def _add_prediction_routes(app: FastAPI, state: ServingState) -> None:
             }
         )
 
+    @app.get("/explain/{task}/{entity_id:path}")
+    def explain(task: str, entity_id: str) -> JSONResponse:
+        """Say which tables, columns and neighbours drive the prediction, by what it would be without each."""
+        told = state.explain(task, entity_id)
+        if told is None:
+            raise UnknownEntity(f"There is no entity '{entity_id}' for task '{task}'. Ids are primary keys.")
+        return JSONResponse({"task": task, "entity_id": state.typed(task, entity_id), **told})
+
     @app.get("/embeddings/{task}/{entity_id:path}")
     def embedding(task: str, entity_id: str) -> JSONResponse:
         """Return the stored embedding of one entity."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from forekey.errors import ModelError, UnknownEntity, UnknownTask
 from forekey.graph import Snapshot, SnapshotStore, to_micros
-from forekey.inference import AnyPredictor, chosen_classes, load_predictor, past_for
+from forekey.inference import AnyPredictor, chosen_classes, explain_entity, load_predictor, past_for
 from forekey.project import Project
 from forekey.registry import ModelVersion, Registry
 from forekey.schema import DType, TableSchema, did_you_mean
@@ -111,6 +111,19 @@ class ServingState:
         scores = matrix @ (own / max(float(np.linalg.norm(own)), 1e-12))
         order = [i for i in np.argsort(-scores, kind="stable")[: k + 1] if keys[i] != str(entity_id)][:k]
         return version, [(keys[i], float(scores[i])) for i in order]
+
+    def explain(self, task: str, entity_id: Any) -> dict[str, Any] | None:
+        """Say what drives the prediction for an entity as computed now; None for one that does not exist."""
+        entity = self.task(task).entity.name
+        predictor, model_version = self._predictor(task)
+        snapshot = predictor.features.snapshot
+        now = to_micros(snapshot.as_of)
+        row = int(snapshot.lookup(entity, [entity_id])[0])
+        if not 0 <= row < int(snapshot.visible(entity, np.array([now]))[0]):
+            return None
+        with self._computing:
+            told = explain_entity(predictor, row, now)
+        return {**told, "model_version": model_version, "as_of": snapshot.as_of.isoformat()}
 
     def typed(self, task: str, entity_id: Any) -> Any:
         """Return an id as its key's type: a number for integer keys, else text."""

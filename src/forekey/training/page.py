@@ -34,7 +34,7 @@ def render_report(version: ModelVersion) -> str:
         metrics=_metrics(report, facts),
         explained=escape(_explained(report, facts)),
         plots="".join(_behaviour(report, plots)),
-        importance=_importance(facts),
+        importance=_explanation(facts) + _importance(facts),
         learning="".join(_learning(report, facts)),
         lineage=_lineage(facts),
     )
@@ -105,6 +105,23 @@ def _behaviour(report: TrainReport, plots: dict[str, Any]) -> Iterable[str]:
 
 def _diagonal(most: float = 1.0) -> Series:
     return Series("", [0.0, most], [0.0, most], dashed=True)
+
+
+def _explanation(facts: dict[str, Any]) -> str:
+    """Show how much predictions change without each table, column, or everything from some hop on."""
+    found: dict[str, list[dict[str, Any]]] = facts.get("explanation", {})
+    out = []
+    for kind, title in (("table", "tables"), ("column", "columns"), ("hop", "everything from this hop on")):
+        named = [(_part_name(part), float(part["effect"])) for part in found.get(kind, ())][:12]
+        if named:
+            out.append(bars(f"change of the raw prediction without: {title} (mean size)", named))
+    return "".join(out)
+
+
+def _part_name(part: dict[str, Any]) -> str:
+    if "hop" in part:
+        return f"hop {part['hop']}"
+    return f"{part['table']}.{part['column']}" if "column" in part else str(part["table"])
 
 
 def _importance(facts: dict[str, Any]) -> str:

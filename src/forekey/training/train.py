@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from forekey.errors import TaskError
 from forekey.features import FeatureStore, fit_features, fit_history
 from forekey.graph import Micros, Snapshot, to_micros
-from forekey.inference import FinalStage, OutputTransform, Predictor, Raw, Trees, predictions_from
+from forekey.inference import Explainer, FinalStage, OutputTransform, Predictor, Raw, Trees, predictions_from
 from forekey.nn import GraphModel
 from forekey.project import write_atomically
 from forekey.registry import ModelVersion, Registry
@@ -40,6 +40,8 @@ Progress = Callable[[str], None]
 
 
 _MAX_CLASSES = 1000
+_EXPLAINED = 128
+"""Validation examples on which parts of the data are taken away, to tell what counts."""
 _MAX_PAST_NUMBERS = 100_000_000  # 400 MB: of more training examples, pasts are computed batch by batch
 _SPLITS = ("train", "val", "test")
 
@@ -95,6 +97,8 @@ def train_task(
     manifest = _manifest(task, snapshot, data, model, config)
     manifest |= {**judged.to_dict(), "final": finished.final.to_dict(), "history": [e.to_dict() for e in history]}
     manifest["importance"] = _importance(data, finished.grown.trees if finished.grown is not None else None)
+    progress("asking what counts")
+    manifest["explanation"] = _explanation(data, finished, config)
     manifest["seconds"] = round(time.perf_counter() - started, 2)
     plots = judged.plots()
 
@@ -279,6 +283,16 @@ def _goal(data: _Data, examples: Resolved) -> NDArray[np.float64]:
 def _tree_data(data: _Data, examples: Resolved) -> TreeData:
     assert examples.history is not None
     return TreeData(examples.history, _goal(data, examples), examples.examples.weight)
+
+
+def _explanation(data: _Data, finished: _Finished, config: TrainConfig) -> dict[str, Any]:
+    """Return how much predictions change on average when tables, columns, or all beyond a hop are taken away."""
+    val = data.splits["val"]
+    some = np.sort(np.random.default_rng(config.seed).permutation(len(val))[:_EXPLAINED])
+    predictor = Predictor(finished.model, data.features, config.neighbors, data.transform, finished.final)
+    seen = val.seen_until[some] if val.seen_until is not None else None
+    found = Explainer(predictor).effects(val.rows[some], val.times[some], seen)
+    return {kind: found.overall(kind) for kind in ("table", "column", "hop")}
 
 
 def _importance(data: _Data, trees: Trees | None) -> dict[str, float]:

@@ -1,0 +1,340 @@
+"""What drove a prediction: how it changes when a part of what the model sees is taken away.
+
+Parts are whole tables, single columns, and everything a number of foreign keys away. What is taken away is gone for the
+network and for the trees alike: rows are no neighbours and are not counted, values are missing, as missing values are
+in training (occlusion: Zeiler and Fergus 2014; Covert et al. 2021). So an effect is a fact about the model, not an
+approximation of it; effects do not add up, as parts tell of one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from forekey.features import Encoded, Origin, encode_rows, origins
+from forekey.graph import Micros
+from forekey.inference.assemble import Assembler
+from forekey.inference.load import AnyPredictor
+from forekey.inference.output import Predictions, predictions_from
+from forekey.inference.predictor import Predictor
+from forekey.inference.ranking import Ranker
+from forekey.nn import GraphBatch, NodeBatch, RelationBatch
+from forekey.sampling import NeighborSampler, Subgraph
+from forekey.task import TaskType
+
+_BATCH = 256
+_REASONS = 5
+_NEIGHBORS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What can be taken away: a table, a column of one, or all that is ``hop`` foreign keys away or further."""
+
+    kind: str
+    table: str | None = None
+    column: str | None = None
+    hop: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {k: v for k, v in asdict(self).items() if v is not None and k != "kind"}
+
+    def covers(self, origin: Origin) -> bool:
+        """Whether a number of the past is gone with this part."""
+        if self.kind == "hop":
+            return origin.hop is not None and self.hop is not None and origin.hop >= self.hop
+        if self.kind == "column":
+            return (origin.table, origin.column) == (self.table, self.column)
+        return origin.table == self.table
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Predictions ``[n]`` (of the likeliest class; the mean of several outputs), and without each of the parts.
+
+    ``effects [n, parts]`` is by how much a part raises the prediction; ``weights [n, parts]`` the same in log-odds, or
+    standardised, where all sizes count alike.
+    """
+
+    parts: tuple[Part, ...]
+    predictions: Predictions
+    effects: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+    def ranked(self, kind: str, row: int) -> list[dict[str, Any]]:
+        """Return the parts of a kind with their effects on one prediction, the strongest first."""
+        chosen = [i for i, part in enumerate(self.parts) if part.kind == kind]
+        chosen.sort(key=lambda i: -abs(self.weights[row, i]))
+        return [
+            {**self.parts[i].to_dict(), "effect": float(self.effects[row, i])} for i in chosen if self.weights[row, i]
+        ]
+
+    def overall(self, kind: str) -> list[dict[str, Any]]:
+        """Return the parts of a kind by the mean size of their effects on all predictions."""
+        sizes = np.abs(self.weights).mean(axis=0) if len(self.weights) else np.zeros(len(self.parts))
+        chosen = sorted((i for i, part in enumerate(self.parts) if part.kind == kind), key=lambda i: -sizes[i])
+        return [{**self.parts[i].to_dict(), "effect": round(float(sizes[i]), 6)} for i in chosen if sizes[i] > 0]
+
+
+class Explainer:
+    """Takes parts away from what a model sees, and asks it again."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self._features = predictor.features
+        self._sampler = NeighborSampler(self._features.snapshot, predictor.plan)
+        self._assemble = Assembler(self._features)
+        spec = self._features.spec
+        names = spec.scale.names if spec.scale is not None else ()
+        self._origins = origins(spec.history, names) if spec.history is not None else ()
+        self._nothing: dict[str, Encoded] = {}
+        self.parts = tuple(self._all_parts())
+
+    def effects(
+        self, rows: NDArray[np.int32], times: Micros, seen_until: Micros | None = None, kinds: Iterable[str] = ()
+    ) -> Effects:
+        """Explain predictions for rows at ``times [n]``; ``kinds`` limits it to parts that are table, column or hop."""
+        wanted = set(kinds)
+        parts = tuple(p for p in self.parts if not wanted or p.kind in wanted)
+        cut = times if seen_until is None else np.minimum(times, seen_until)
+        said, without = [], []
+        for first in range(0, max(len(rows), 1), _BATCH):
+            piece = slice(first, first + _BATCH)
+            seen = _Seen.of(self, rows[piece], times[piece], cut[piece])
+            raw = seen.raw(())
+            said.append(raw)
+            without.append(np.stack([seen.raw((part,)) for part in parts], axis=1) if parts else raw[:, None][:, :0])
+        base, others = np.concatenate(said), np.concatenate(without)
+        return self._as_effects(parts, base, others)
+
+    def without(
+        self, rows: NDArray[np.int32], times: Micros, gone: Iterable[Part], seen_until: Micros | None = None
+    ) -> NDArray[np.float64]:
+        """Return the final raw outputs ``[n, outputs]`` when several parts are taken away together."""
+        cut = times if seen_until is None else np.minimum(times, seen_until)
+        return _Seen.of(self, rows, times, cut).raw(tuple(gone))
+
+    def neighbors(self, row: int, time: int) -> list[dict[str, Any]]:
+        """Return the direct neighbours of one row with their effects, as far as the network hears them one by one.
+
+        Trees see counts and sums of rows, not single ones, and are left as they are.
+        """
+        one, moment = np.array([row], np.int32), np.array([time], np.int64)
+        seen = _Seen.of(self, one, moment, moment)
+        places = [
+            (name, at)
+            for name, relation in seen.batch.relations.items()
+            if self._predictor.final.share > 0.0
+            for at in (range(relation.depths[0]) if seen.source(name) == seen.subgraph.entity else ())
+        ]
+        if not places:
+            return []
+        without = np.stack([seen.without_edge(name, at) for name, at in places], axis=1)
+        told = self._as_effects(tuple(Part("neighbor") for _ in places), seen.raw(()), without)
+        found = []
+        for i in np.argsort(-np.abs(told.weights[0]), kind="stable"):
+            name, at = places[i]
+            table = seen.neighbor(name)
+            own = seen.subgraph.nodes[table].rows[int(seen.batch.relations[name].child[at])]
+            key = self._features.snapshot.schema.table(table).primary_key
+            known = self._features.snapshot.keys(table)[int(own)].as_py() if key is not None else None
+            found.append({"table": table, "key": known, "relation": name, "effect": float(told.effects[0, i])})
+        return found
+
+    def _as_effects(self, parts: tuple[Part, ...], base: NDArray[np.float64], others: NDArray[np.float64]) -> Effects:
+        transform, n = self._predictor.transform, len(base)
+        flat = predictions_from(others.reshape(-1, base.shape[1]), transform).reshape(n, len(parts), -1)
+        now = predictions_from(base, transform).reshape(n, -1)
+        if transform.task_type is TaskType.MULTICLASS_CLASSIFICATION:
+            told = base.argmax(axis=1)
+            now, flat = now[np.arange(n), told], flat[np.arange(n), :, told]
+            weights = base[np.arange(n), told][:, None] - others[np.arange(n), :, told]
+        else:
+            now, flat = now.mean(axis=1), flat.mean(axis=2)
+            weights = (base[:, None, :] - others).mean(axis=2)
+        return Effects(parts, now, now[:, None] - flat, weights)
+
+    def _all_parts(self) -> Iterable[Part]:
+        model, schema = self._predictor.model.config, self._features.snapshot.schema
+        used = [t for t in self._features.spec.tables if t.table in model.types_at(0)]
+        tables = dict.fromkeys([*(t.table for t in used), *(o.table for o in self._origins)])
+        yield from (Part("table", table) for table in tables)
+        columns = dict.fromkeys(
+            [
+                *((t.table, c.name) for t in used for c in t.columns),
+                *((o.table, o.column) for o in self._origins if o.column is not None),
+            ]
+        )
+        yield from (Part("column", table, column) for table, column in columns if table in schema.names)
+        furthest = max([model.layers, *(o.hop for o in self._origins if o.hop is not None)])
+        yield from (Part("hop", hop=hop) for hop in range(1, furthest + 1))
+
+    def missing(self, table: str) -> Encoded:
+        """Return how a row is encoded that has nothing but missing values."""
+        if table not in self._nothing:
+            kinds = self._features.snapshot.rows(table).schema
+            empty = pa.table({f.name: pa.nulls(1, f.type) for f in kinds})
+            time = self._features.snapshot.schema.table(table).time_column
+            self._nothing[table] = encode_rows(empty, self._features.spec.table(table), time)
+        return self._nothing[table]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the model sees of some rows, whole; parts are taken away from copies."""
+
+    explainer: Explainer
+    subgraph: Subgraph
+    batch: GraphBatch
+    history: NDArray[np.float32] | None
+
+    @classmethod
+    def of(cls, explainer: Explainer, rows: NDArray[np.int32], times: Micros, cut: Micros) -> _Seen:
+        model = explainer._predictor.model.config
+        history = explainer._features.history(rows, times, cut)
+        subgraph = explainer._sampler.sample(model.entity, rows, times, seen_until=cut)
+        return cls(explainer, subgraph, explainer._assemble(subgraph, model.types_at(0), history), history)
+
+    @torch.no_grad()
+    def raw(self, gone: tuple[Part, ...]) -> NDArray[np.float64]:
+        """Return the final raw outputs without some parts."""
+        predictor = self.explainer._predictor
+        batch, history = self.batch, self.history
+        if history is not None and gone:
+            lost = np.array([any(p.covers(o) for p in gone) for o in self.explainer._origins], bool)
+            history = np.where(lost, np.float32(np.nan), history)
+            batch = replace(batch, history=self.explainer._assemble.scaled(history))
+        for part in gone:
+            batch = self._without(batch, part)
+        raw = predictor.model(batch)[1].numpy().astype(np.float64)
+        return predictor.final.apply(raw, history, predictor.transform.task_type)
+
+    def _without(self, batch: GraphBatch, part: Part) -> GraphBatch:
+        entity = self.subgraph.entity
+        if part.kind == "hop":
+            assert part.hop is not None
+            kept = {
+                name: _nearer(r, batch.nodes, part.hop - 1, self.source(name)) for name, r in batch.relations.items()
+            }
+            return replace(batch, relations=kept)
+        if part.table not in batch.nodes:
+            return batch
+        if part.kind == "table" and part.table != entity:
+            kept = {
+                n: _nearer(r, batch.nodes, 0, self.source(n)) if self.neighbor(n) == part.table else r
+                for n, r in batch.relations.items()
+            }
+            return replace(batch, relations=kept)
+        nodes = {**batch.nodes, part.table: self._blanked(batch.nodes[part.table], part.table, part.column)}
+        return replace(batch, nodes=nodes)
+
+    @torch.no_grad()
+    def without_edge(self, relation: str, at: int) -> NDArray[np.float64]:
+        """Return the final raw outputs without one edge of the only seed."""
+        edges = self.batch.relations[relation]
+        kept = torch.arange(len(edges.parent)) != at
+        degrees = edges.degrees.clone()
+        degrees[edges.parent[at]] -= 1
+        depths = tuple(d - 1 for d in edges.depths)
+        fewer = RelationBatch(edges.parent[kept], edges.child[kept], edges.rank[kept], degrees, depths)
+        batch = replace(self.batch, relations={**self.batch.relations, relation: fewer})
+        predictor = self.explainer._predictor
+        raw = predictor.model(batch)[1].numpy().astype(np.float64)
+        return predictor.final.apply(raw, self.history, predictor.transform.task_type)
+
+    def _blanked(self, nodes: NodeBatch, table: str, column: str | None) -> NodeBatch:
+        """Return nodes whose values of a column (None: of all) are missing."""
+        missing = self.explainer.missing(table)
+        numbers, codes = nodes.numbers.clone(), nodes.codes.clone()
+        at = slot = 0
+        for feature in self.explainer._features.spec.table(table).columns:
+            if column is None or feature.name == column:
+                numbers[:, at : at + feature.numbers] = torch.from_numpy(missing.numbers[:, at : at + feature.numbers])
+                codes[:, slot : slot + feature.slots] = torch.from_numpy(missing.codes[:, slot : slot + feature.slots])
+            at, slot = at + feature.numbers, slot + feature.slots
+        return replace(nodes, numbers=numbers, codes=codes)
+
+    def source(self, relation: str) -> str:
+        return next(r.source for r in self.explainer._predictor.model.config.relations if r.name == relation)
+
+    def neighbor(self, relation: str) -> str:
+        return next(r.neighbor for r in self.explainer._predictor.model.config.relations if r.name == relation)
+
+
+def _nearer(relation: RelationBatch, nodes: dict[str, NodeBatch], hops: int, source: str) -> RelationBatch:
+    """Return a relation of which only nodes nearer than ``hops`` have neighbours: none for 0."""
+    edges = relation.depths[min(hops, len(relation.depths)) - 1] if hops else 0
+    depths = nodes[source].depths
+    known = depths[min(hops, len(depths)) - 1] if hops else 0
+    degrees = relation.degrees.clone()
+    degrees[known:] = 0
+    return RelationBatch(
+        relation.parent[:edges],
+        relation.child[:edges],
+        relation.rank[:edges],
+        degrees,
+        tuple(min(d, edges) for d in relation.depths),
+    )
+
+
+def explain_entity(predictor: AnyPredictor, row: int, now: int) -> dict[str, Any]:
+    """Say what drives the prediction for one row at a moment, as JSON has it.
+
+    That is the prediction with the tables, columns, hops and neighbours that move it, the strongest first; for a
+    ranking its items by their keys, and the numbers that speak for each.
+    """
+    one, moment = np.array([row], np.int32), np.array([now], np.int64)
+    if isinstance(predictor, Ranker):
+        keys = predictor.features.snapshot.keys(predictor.pairs.spec.items)
+        ranked = explain_ranking(predictor, one, moment)[0]
+        return {"items": [{**r, "item": keys[r["item"]].as_py()} for r in ranked]}
+    explainer = Explainer(predictor)
+    found = explainer.effects(one, moment)
+    kinds = {"tables": "table", "columns": "column", "hops": "hop"}
+    return {
+        "prediction": float(found.predictions[0]),
+        **{name: found.ranked(kind, 0) for name, kind in kinds.items()},
+        "neighbors": explainer.neighbors(row, now)[:_NEIGHBORS],
+    }
+
+
+def explain_ranking(ranker: Ranker, rows: NDArray[np.int32], times: Micros) -> list[list[dict[str, Any]]]:
+    """Say, for each item of each ranking, what its score is made of: the towers' share, and the strongest numbers.
+
+    The trees' part is split exactly (TreeSHAP: Lundberg et al. 2020): effects and the item's usual score add up to its
+    score. Items are rows of the items' table.
+    """
+    names, out = ranker.pairs.names, [list[dict[str, Any]]() for _ in rows]
+    for part, pairs, _ in ranker.scored(rows, times):
+        stage = ranker.stage
+        shares, usual = np.zeros((len(pairs.items), len(names))), np.zeros(len(pairs.items))
+        if stage.trees is not None:
+            shares, usual = stage.trees.contributions(pairs.numbers)
+        towers = stage.share * pairs.towers / stage.tower_scale
+        shares, usual = (v * (1.0 - stage.share) / stage.tree_scale for v in (shares, usual))
+        items, _ = pairs.best(towers + usual + shares.sum(axis=1), ranker.top)
+        for q, row in enumerate(part):
+            own = {int(i): p for p, i in enumerate(pairs.items[pairs.ptr[q] : pairs.ptr[q + 1]], pairs.ptr[q])}
+            for item in (int(i) for i in items[q] if i >= 0):
+                at = own[item]
+                strongest = np.argsort(-np.abs(shares[at]), kind="stable")[:_REASONS]
+                reasons = [
+                    {"what": names[i], "value": _finite(pairs.numbers[at, i]), "effect": float(shares[at, i])}
+                    for i in strongest
+                    if shares[at, i]
+                ]
+                out[int(row)].append(
+                    {"item": item, "towers": float(towers[at]), "usual": float(usual[at]), "reasons": reasons}
+                )
+    return out
+
+
+def _finite(value: np.float32) -> float | None:
+    return float(value) if np.isfinite(value) else None

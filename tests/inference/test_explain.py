@@ -1,0 +1,115 @@
+"""Explanations are facts about the model: what is called important changes the prediction more than what is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from forekey import pipeline
+from forekey.features import CALENDAR, LABELS, HistoryFeatures, Origin, fit_history, origins
+from forekey.graph import to_micros
+from forekey.inference import Explainer, Part, Predictor, explain_entity, explain_ranking
+from forekey.project import Project
+from tests.support.models import champion_of
+
+N = 120
+
+
+def asked(project: Project, task: str) -> tuple[Explainer, np.ndarray, np.ndarray]:
+    predictor = champion_of(project, task)
+    assert isinstance(predictor, Predictor)
+    now = to_micros(pipeline.snapshots(project).current().as_of)
+    return Explainer(predictor), np.arange(N, dtype=np.int32), np.full(N, now)
+
+
+@pytest.mark.parametrize("task", ["churn", "spend", "next_channel", "channels", "weeks"])
+def test_taking_away_what_is_called_important_changes_more_than_random_parts(
+    trained_project: Project, task: str
+) -> None:
+    explainer, rows, times = asked(trained_project, task)
+    found = explainer.effects(rows, times, kinds=["column"])
+    whole = explainer.without(rows, times, ())
+    order = np.argsort(-np.abs(found.weights).mean(axis=0))
+
+    def changed(places: np.ndarray) -> float:
+        return float(np.abs(explainer.without(rows, times, [found.parts[i] for i in places]) - whole).mean())
+
+    rng = np.random.default_rng(0)
+    at_random = [changed(rng.choice(len(order), 3, replace=False)) for _ in range(20)]
+    assert changed(order[:3]) > np.mean(at_random)
+    assert changed(order[:3]) > changed(order[-3:])
+
+
+@pytest.mark.parametrize("task", ["churn", "spend"])
+def test_so_it_is_for_each_prediction_by_itself(trained_project: Project, task: str) -> None:
+    explainer, rows, times = asked(trained_project, task)
+    found = explainer.effects(rows, times, kinds=["column"])
+    first = np.argmax(np.abs(found.weights), axis=1)
+    rng = np.random.default_rng(0)
+    strongest, drawn = [], []
+    for i in range(40):
+        one, at = rows[i : i + 1], times[i : i + 1]
+        whole = explainer.without(one, at, ())
+        strongest.append(abs(explainer.without(one, at, [found.parts[first[i]]]) - whole).mean())
+        drawn.append(abs(explainer.without(one, at, [found.parts[rng.integers(len(found.parts))]]) - whole).mean())
+    assert np.mean(strongest) > 1.3 * np.mean(drawn)
+    assert all(s >= d - 1e-4 for s, d in zip(strongest, drawn, strict=True))
+
+
+def test_what_makes_the_label_is_found(trained_project: Project) -> None:
+    explainer, rows, times = asked(trained_project, "next_channel")
+    overall = explainer.effects(rows, times).overall("column")
+    assert (overall[0]["table"], overall[0]["column"]) == ("orders", "channel")
+    told = pipeline.registry(trained_project).champion("next_channel").manifest["explanation"]
+    assert (told["column"][0]["table"], told["column"][0]["column"]) == ("orders", "channel")
+    assert {"orders", LABELS, CALENDAR} <= {part["table"] for part in told["table"]}
+
+
+def test_nothing_taken_away_is_the_prediction_itself(trained_project: Project) -> None:
+    explainer, rows, times = asked(trained_project, "churn")
+    predicted, _ = champion_of(trained_project, "churn").predict(rows, times)
+    np.testing.assert_allclose(explainer.effects(rows, times, kinds=["hop"]).predictions, predicted, atol=1e-6)
+
+
+def test_everything_taken_away_leaves_nothing_to_tell_entities_apart(trained_project: Project) -> None:
+    explainer, rows, times = asked(trained_project, "spend")
+    every = [p for p in explainer.parts if p.kind == "table"] + [Part("hop", hop=1)]
+    assert np.ptp(explainer.without(rows, times, every)) < 1e-4
+    assert np.ptp(explainer.without(rows, times, ())) > 0.1
+
+
+def test_one_prediction_is_told_by_tables_columns_hops_and_neighbours(trained_project: Project) -> None:
+    told = pipeline.explain(trained_project, "churn", 7)
+    assert {"prediction", "tables", "columns", "hops", "neighbors"} < set(told)
+    assert {t["table"] for t in told["tables"]} >= {"orders"}
+    known = set(pipeline.snapshots(trained_project).current().keys("orders").to_pylist())
+    assert {n["key"] for n in told["neighbors"] if n["table"] == "orders"} <= known
+    sizes = [abs(n["effect"]) for n in told["neighbors"]]
+    assert sizes == pytest.approx(sorted(sizes, reverse=True), abs=1e-3)
+
+
+def test_the_reasons_for_a_ranking_add_up_to_its_scores(trained_project: Project) -> None:
+    ranker = champion_of(trained_project, "baskets")
+    now = to_micros(pipeline.snapshots(trained_project).current().as_of)
+    rows, times = np.arange(5, dtype=np.int32), np.full(5, now)
+    ranked, _ = ranker.predict(rows, times)
+    for q, told in enumerate(explain_ranking(ranker, rows, times)):  # type: ignore[arg-type]
+        assert [r["item"] for r in told] == ranked[q, :5].tolist()
+        assert all(len(r["reasons"]) == 5 for r in told)
+    names = {r["what"] for r in explain_entity(ranker, 0, now)["items"][0]["reasons"]}
+    assert names <= set(ranker.pairs.names)  # type: ignore[union-attr]
+
+
+def test_each_number_of_a_past_knows_where_it_comes_from(shop_project: Project) -> None:
+    snapshot = pipeline.snapshots(shop_project).current()
+    spec = fit_history(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
+    names = HistoryFeatures(snapshot, spec).names
+    found = dict(zip(names, origins(spec, names), strict=True))
+    assert found["age"] == Origin("customers", "age", 0)
+    assert found["orders: sum amount, 30 days"] == Origin("orders", "amount", 1)
+    assert found["orders: mean channel = web, all time"] == Origin("orders", "channel", 1)
+    assert found["orders: rows, 90 days"] == Origin("orders", None, 1)
+    assert found["order_lines of orders: mean quantity, all time"] == Origin("order_lines", "quantity", 2)
+    assert found["all orders, 30 days, a year ago"] == Origin("orders")
+    assert found["sine of the week"] == Origin(CALENDAR)
+    assert {o.table for o in found.values()} == {"customers", "orders", "order_lines", CALENDAR}
