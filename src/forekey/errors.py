@@ -107,6 +107,12 @@ class StoreError(ForekeyError):
     http_status = 503
 
 
+class TrackingError(ForekeyError):
+    """A tracking server that does not take what it is told."""
+
+    exit_code = 3
+
+
 class UnknownEntity(ForekeyError):
     """No row of the entity table has this key."""
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forekey.errors import PQLError, ProjectError, SourceError, TaskError, UnknownEntity
+from forekey.errors import PQLError, ProjectError, SourceError, TaskError, TrackingError, UnknownEntity
 from forekey.project import (
     CONFIG_NAME,
     Config,
@@ -219,20 +219,37 @@ def labels(project: Project, name_or_pql: str) -> Labelled:
 
 
 def train(
-    project: Project, name: str, *, preset: str = "normal", seed: int = 0, listener: Listener = SILENT
+    project: Project,
+    name: str,
+    *,
+    preset: str = "normal",
+    seed: int = 0,
+    search_minutes: float | None = None,
+    listener: Listener = SILENT,
 ) -> TrainReport:
-    """Train a task on the newest snapshot; the first model of a task becomes its champion."""
-    from forekey.training import train_task
+    """Train a task on the newest snapshot; the first model of a task becomes its champion.
+
+    ``search_minutes`` is how long to look for better settings first; None for what the preset says.
+    """
+    from forekey.training import log_version, train_task
 
     current = snapshots(project).current_or_none() or snapshot(project, listener=listener)
     with _source(project) as source:
         task = find_task(project, current.schema, name)
         config = train_config(preset, seed)
+        if search_minutes is not None:
+            config = replace(config, search_seconds=60 * search_minutes)
         version, report = train_task(
             task, current, source, registry(project), config, progress=listener.step, on_epoch=listener.epoch
         )
     if registry(project).champion_or_none(task.name) is None:
         registry(project).promote(task.name, version.version, "the first model of the task")
+    if project.config.mlflow is not None:
+        listener.step("telling MLflow")
+        try:
+            log_version(substitute(project.config.mlflow, "mlflow"), version, project.place("mlflow"))
+        except TrackingError as error:
+            report = replace(report, notes=(*report.notes, str(error)))
     return report
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from forekey import pipeline
 from forekey.graph import SnapshotStore, build_snapshot, to_micros
+from forekey.nn import Aggregation
 from forekey.project import Project
 from forekey.sampling import NeighborPlan
 from forekey.serving.state import ServingState
@@ -20,15 +21,22 @@ from tests.support.databases import SHOP_SCHEMA, START, Tables, shops, source_of
 from tests.support.models import champion_of, random_predictor
 
 
-@given(shops(), st.integers(0, 22), st.sampled_from([(4, 4), (5, 2), (3, 2, 1), (1,), (2, 0)]))
+@given(
+    shops(),
+    st.integers(0, 22),
+    st.sampled_from([(4, 4), (5, 2), (3, 2, 1), (1,), (2, 0)]),
+    st.sampled_from(["mean", "moments", "attention"]),
+)
 def test_sampling_each_entity_equals_one_pass_over_the_whole_graph(
-    tables: Tables, day: int, budget: tuple[int, ...]
+    tables: Tables, day: int, budget: tuple[int, ...], aggregation: Aggregation
 ) -> None:
     moment = to_micros(START + timedelta(days=day))
     with tempfile.TemporaryDirectory() as folder:
         snapshot = build_snapshot(source_of(tables), SHOP_SCHEMA, SnapshotStore(Path(folder)))
         for entity in ("customers", "orders"):
-            predictor = random_predictor(snapshot, entity, START + timedelta(days=20), NeighborPlan(budget))
+            predictor = random_predictor(
+                snapshot, entity, START + timedelta(days=20), NeighborPlan(budget), aggregation=aggregation
+            )
             visible = int(snapshot.visible(entity, np.array([moment]))[0])
             rows = np.arange(visible, dtype=np.int32)
             _, sampled = predictor.predict(rows, np.full(visible, moment))

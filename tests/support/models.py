@@ -11,7 +11,7 @@ from forekey import pipeline
 from forekey.features import FeatureStore, fit_features
 from forekey.graph import Snapshot, to_micros
 from forekey.inference import OutputTransform, Predictor
-from forekey.nn import GraphModel, ModelConfig, RelationSpec, TableSpec
+from forekey.nn import Aggregation, GraphModel, ModelConfig, RelationSpec, TableSpec
 from forekey.project import Project
 from forekey.sampling import NeighborPlan, relations_of
 from forekey.task import TaskType
@@ -24,6 +24,7 @@ def random_predictor(
     plan: NeighborPlan | None = None,
     channels: int = 8,
     seed: int = 0,
+    aggregation: Aggregation = "mean",
 ) -> Predictor:
     """Build an untrained model on a snapshot, its statistics fitted up to ``cutoff``."""
     plan = plan or NeighborPlan((4, 3))
@@ -42,6 +43,7 @@ def random_predictor(
         channels,
         1,
         0.0,
+        aggregation=aggregation,
     )
     torch.manual_seed(seed)
     transform = OutputTransform(TaskType.BINARY_CLASSIFICATION)

@@ -145,15 +145,24 @@ def sql(task: str, out: Path | None, root: Path, as_json: bool, verbose: bool) -
 @click.argument("task")
 @_preset
 @_seed
+@click.option(
+    "--search-minutes",
+    type=click.FloatRange(min=0),
+    help="How long to look for better settings first (15 with --preset best, else 0).",
+)
 @_common
-def train(task: str, preset: str, seed: int, root: Path, as_json: bool, verbose: bool) -> None:
+def train(
+    task: str, preset: str, seed: int, search_minutes: float | None, root: Path, as_json: bool, verbose: bool
+) -> None:
     """Train TASK, compare with baselines, register the version, print the report."""
     from forekey import pipeline
     from forekey.cli import render
 
     project = _open(root)
     with render.listening(as_json) as listener:
-        report = pipeline.train(project, task, preset=preset, seed=seed, listener=listener)
+        report = pipeline.train(
+            project, task, preset=preset, seed=seed, search_minutes=search_minutes, listener=listener
+        )
     render.show(render.report(report), as_json)
 
 

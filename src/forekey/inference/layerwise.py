@@ -7,6 +7,7 @@ States live in memory-mapped scratch files and are worked off in chunks, so memo
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +48,7 @@ def embed_all(model: GraphModel, features: FeatureStore, as_of: int, workspace: 
         needed = work.needed()
         states = {t: work.encode(t, rows) for t, rows in needed[0].items()}
         for layer in range(model.config.layers):
-            states = {t: work.update(layer, t, rows, states) for t, rows in needed[layer + 1].items()}
+            states = {t: work.update(layer, t, rows, states, needed[layer]) for t, rows in needed[layer + 1].items()}
         return np.array(states[model.config.entity])
 
 
@@ -90,14 +91,20 @@ class _Pass:
             out[part] = self.model.seen_at(table, state, age).numpy()
         return out
 
-    def update(self, layer: int, table: str, rows: NDArray[np.int32], states: States) -> NDArray[np.float32]:
-        """Return the states after one more layer."""
+    def update(
+        self, layer: int, table: str, rows: NDArray[np.int32], states: States, known: Rows
+    ) -> NDArray[np.float32]:
+        """Return the states after one more layer, from those of the ``known`` rows."""
         out = self._scratch(table, layer + 1)
+        said = {
+            str(r): self._messages(layer, table, str(r), states[r.neighbor], known[r.neighbor])
+            for r, _ in self.heard(layer, table)
+        }
         for part in _chunks(rows):
             means: dict[str, torch.Tensor] = {}
             degrees: dict[str, torch.Tensor] = {}
             for relation, budget in self.heard(layer, table):
-                mean, degree = self._average(relation, budget, part, states[relation.neighbor])
+                mean, degree = self._average(relation, budget, part, said[str(relation)])
                 means[str(relation)], degrees[str(relation)] = torch.from_numpy(mean), torch.from_numpy(degree)
             own = torch.from_numpy(states[table][part])
             out[part] = self.model.update(layer, table, own, means, degrees).numpy()
@@ -126,6 +133,20 @@ class _Pass:
         else:
             mark_recent(rows, len(marks), budget, *self.snapshot.children(relation.edge), marks)
 
+    def _messages(
+        self, layer: int, table: str, relation: str, states: NDArray[np.float32], rows: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Return what each neighbour says along a relation; of means alone, that is its state."""
+        if self.model.config.aggregation == "mean":
+            return states
+        width = self.model.message(layer, table, relation, torch.zeros(1, states.shape[1])).shape[1]
+        if width == states.shape[1]:
+            return states
+        out = self._array((len(states), width), f"said-{layer}-{relation}")
+        for part in _chunks(rows):
+            out[part] = self.model.message(layer, table, relation, torch.from_numpy(states[part])).numpy()
+        return out
+
     def _average(
         self, relation: Relation, budget: int, rows: NDArray[np.int32], values: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -144,9 +165,12 @@ class _Pass:
     def _scratch(self, table: str, layer: int) -> NDArray[np.float32]:
         """Return an array that, if it is large, lives in a (sparse) file, so that states may exceed memory."""
         shape = (self.visible(table), self.model.config.channels)
+        return self._array(shape, f"{layer}-{self.snapshot.schema.names.index(table)}")
+
+    def _array(self, shape: tuple[int, int], name: str) -> NDArray[np.float32]:
         if shape[0] <= _ROWS_IN_MEMORY:
             return np.empty(shape, np.float32)
-        place = self.folder / f"{layer}-{self.snapshot.schema.names.index(table)}.f32"
+        place = self.folder / f"{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}.f32"
         return np.asarray(np.memmap(place, np.float32, "w+", shape=shape))
 
 

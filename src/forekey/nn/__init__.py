@@ -1,6 +1,16 @@
 """Torch modules: column encoders, message passing, heads. Tensors in, tensors out; nothing here reads a database."""
 
 from forekey.nn.batch import GraphBatch, NodeBatch, RelationBatch
+from forekey.nn.conv import Aggregation
 from forekey.nn.model import GraphModel, ModelConfig, RelationSpec, TableSpec
 
-__all__ = ["GraphBatch", "GraphModel", "ModelConfig", "NodeBatch", "RelationBatch", "RelationSpec", "TableSpec"]
+__all__ = [
+    "Aggregation",
+    "GraphBatch",
+    "GraphModel",
+    "ModelConfig",
+    "NodeBatch",
+    "RelationBatch",
+    "RelationSpec",
+    "TableSpec",
+]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from forekey.nn.batch import GraphBatch
-from forekey.nn.conv import HeteroConv, mean_of_children
+from forekey.nn.conv import Aggregation, HeteroConv, mean_of_children
 from forekey.nn.encoder import AgeEncoder, PastEncoder, TableEncoder
 
 
@@ -49,6 +49,7 @@ class ModelConfig:
     outputs: int
     dropout: float
     history: int = 0
+    aggregation: Aggregation = "mean"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -98,7 +99,10 @@ class GraphModel(nn.Module):
             nn.ModuleDict(
                 {
                     self._slot[t]: HeteroConv(
-                        config.channels, tuple((r.name, r.single) for r in config.relations_into(t)), config.dropout
+                        config.channels,
+                        tuple((r.name, r.single) for r in config.relations_into(t)),
+                        config.dropout,
+                        config.aggregation,
                     )
                     for t in config.types_at(layer + 1)
                 }
@@ -123,10 +127,14 @@ class GraphModel(nn.Module):
             encoded = encoded + self.ages[self._slot[table]](age)
         return torch.relu(encoded)
 
+    def message(self, layer: int, table: str, relation: str, state: Tensor) -> Tensor:
+        """Return what neighbours in some states say to nodes of ``table`` along a relation; means of it count."""
+        return self.layers[layer][self._slot[table]].message(relation, state)  # type: ignore[no-any-return, index]
+
     def update(
         self, layer: int, table: str, own: Tensor, means: dict[str, Tensor], degrees: dict[str, Tensor]
     ) -> Tensor:
-        """Return the state after one more layer; ``means`` and ``degrees`` are keyed by relation name."""
+        """Return the state after one more layer; ``means`` of messages and ``degrees`` are keyed by relation name."""
         hop = self.config.layers - 1 - layer
         budgets = {r.name: r.budgets[hop] for r in self.config.relations_into(table)}
         return self.layers[layer][self._slot[table]](own, means, degrees, budgets)  # type: ignore[no-any-return, index]
@@ -167,13 +175,15 @@ class GraphModel(nn.Module):
             degree = edges.degrees[:count]
             degrees[relation.name] = degree
             if not edges.depths[hop]:
-                means[relation.name] = degree.new_zeros(count, self.config.channels)
+                nobody = self.message(layer, table, relation.name, degree.new_zeros(0, self.config.channels))
+                means[relation.name] = degree.new_zeros(count, nobody.shape[1])
                 continue
+            said = self.message(layer, table, relation.name, state[relation.neighbor])
             parent, child = edges.parent[: edges.depths[hop]], edges.child[: edges.depths[hop]]
             budget = relation.budgets[hop]
             if budget < relation.budgets[0]:
                 # Deeper layers hear only the first of the neighbours that shallower ones sampled.
                 kept = edges.rank[: edges.depths[hop]] < budget
                 parent, child = parent[kept], child[kept]
-            means[relation.name] = mean_of_children(state[relation.neighbor], parent, child, degree.clamp(max=budget))
+            means[relation.name] = mean_of_children(said, parent, child, degree.clamp(max=budget))
         return self.update(layer, table, state[table][:count], means, degrees)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from forekey.nn import Aggregation
 from forekey.sampling import NeighborPlan
 from forekey.training.trees import TreePlan
 
@@ -17,6 +18,7 @@ class TrainConfig:
     ``max_batches`` bounds the batches of an epoch; ``patience`` is how many epochs may pass without a better
     validation score before training stops; ``max_seconds`` bounds the whole loop (checked after each batch).
     ``regrow`` trains once more from validation examples too, after all choices are made on these.
+    ``search_seconds`` is how long to look for better settings before training.
     ``history`` adds pasts in numbers, for the network and for trees beside it; ``past_labels`` the labels that entities
     had before.
     """
@@ -29,6 +31,7 @@ class TrainConfig:
     learning_rate: float = 0.004
     weight_decay: float = 1e-4
     dropout: float = 0.1
+    aggregation: Aggregation = "mean"
     max_epochs: int = 20
     min_batches: int = 16
     max_batches: int = 200
@@ -37,6 +40,7 @@ class TrainConfig:
     history: bool = True
     past_labels: bool = True
     regrow: bool = True
+    search_seconds: float = 0.0
     trees: TreePlan = field(default_factory=TreePlan)
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,6 +66,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "max_batches": 400,
         "patience": 8,
         "max_seconds": 1800.0,
+        "search_seconds": 900.0,
         "trees": TreePlan(boosters=6, learning_rate=0.02, rounds=2500, patience=150),
     },
 }

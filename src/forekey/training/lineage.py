@@ -29,7 +29,9 @@ def network_of(entity: str, features: FeatureStore, config: TrainConfig, outputs
         for r in relations_of(schema)
     )
     past = 2 * len(scale.names) if scale is not None else 0
-    return ModelConfig(entity, tables, relations, plan.hops, config.channels, outputs, config.dropout, past)
+    return ModelConfig(
+        entity, tables, relations, plan.hops, config.channels, outputs, config.dropout, past, config.aggregation
+    )
 
 
 def lineage(

@@ -10,6 +10,7 @@ from string import Template
 from typing import Any
 
 from forekey.registry import ModelVersion
+from forekey.task import TaskType, default_metric
 from forekey.training.plots import Axes, Series, bars, lines, points
 from forekey.training.report import TrainReport
 
@@ -35,7 +36,7 @@ def render_report(version: ModelVersion) -> str:
         explained=escape(_explained(report, facts)),
         plots="".join(_behaviour(report, plots)),
         importance=_explanation(facts) + _importance(facts),
-        learning="".join(_learning(report, facts)),
+        learning="".join(_learning(report, facts)) + _tried(facts),
         lineage=_lineage(facts),
     )
 
@@ -139,6 +140,23 @@ def _learning(report: TrainReport, facts: dict[str, Any]) -> Iterable[str]:
     yield lines(Axes("Training loss of the network", "epoch", "loss"), [Series("", epochs, losses)])
     axes = Axes(f"Validation {report.default_metric} of the network", "epoch", report.default_metric)
     yield lines(axes, [Series("", epochs, scores)])
+
+
+def _tried(facts: dict[str, Any]) -> str:
+    """List what a search tried, the best first."""
+    found: list[dict[str, Any]] = facts.get("tried", [])
+    if not found:
+        return ""
+    higher = default_metric(TaskType(facts["task_type"]))[1]
+    known = sorted((t for t in found if t["score"] is not None), key=lambda t: t["score"], reverse=higher)
+    names = list(found[0]["settings"])
+    rows = [
+        [*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in t["settings"].values()), _number(t["score"]),
+         str(t["epochs"]), f"{t['seconds']:.0f} s", "stopped early" if t["stopped"] else ""]
+        for t in known
+    ]  # fmt: skip
+    header = [*(n.replace("_", " ") for n in names), f"validation {found[0]['metric']}", "epochs", "time", ""]
+    return "<div><b>Settings that were tried</b>" + _table(header, rows) + "</div>"
 
 
 def _lineage(facts: dict[str, Any]) -> str:

@@ -119,6 +119,7 @@ def train_ranking(
         "train_std": None,
         "final": {**ranker.stage.to_dict(), "objective": grown.objective},
         "history": [e.to_dict() for e in history],
+        "tried": [],
         "importance": _importance(ranker, grown.trees),
         "seconds": round(time.perf_counter() - started, 2),
     }

@@ -34,6 +34,7 @@ from forekey.training.loop import Epoch, fit, fit_again, targets
 from forekey.training.page import render_report
 from forekey.training.ranking import Aging, train_ranking
 from forekey.training.report import TrainReport
+from forekey.training.search import Trial, search, told
 from forekey.training.trees import Grown, TreeData, fit_trees, regrow
 
 Progress = Callable[[str], None]
@@ -82,6 +83,10 @@ def train_task(
         return train_ranking(task, snapshot, source, registry, config, baselines, progress, on_epoch, aging)
     progress("making labels")
     data = _prepare(task, snapshot, source, config, aging)
+    tried: list[Trial] = []
+    if config.search_seconds > 0:
+        progress("looking for better settings")
+        config, tried = search(task, data.features, data.splits, data.transform, config, progress)
     progress(f"training on {len(data.splits['train']):,} examples")
     torch.manual_seed(config.seed)
     model = GraphModel(network_of(task.entity.name, data.features, config, data.transform.outputs))
@@ -96,6 +101,8 @@ def train_task(
         _judge_baselines(judged, task, source, snapshot, data, progress)
     manifest = _manifest(task, snapshot, data, model, config)
     manifest |= {**judged.to_dict(), "final": finished.final.to_dict(), "history": [e.to_dict() for e in history]}
+    manifest["tried"] = [t.to_dict() for t in tried]
+    manifest["notes"] += _searched(tried, config)
     manifest["importance"] = _importance(data, finished.grown.trees if finished.grown is not None else None)
     progress("asking what counts")
     manifest["explanation"] = _explanation(data, finished, config)
@@ -293,6 +300,19 @@ def _explanation(data: _Data, finished: _Finished, config: TrainConfig) -> dict[
     seen = val.seen_until[some] if val.seen_until is not None else None
     found = Explainer(predictor).effects(val.rows[some], val.times[some], seen)
     return {kind: found.overall(kind) for kind in ("table", "column", "hop")}
+
+
+def _searched(tried: list[Trial], config: TrainConfig) -> list[str]:
+    """Say what a search tried and chose."""
+    if not tried:
+        return []
+    seconds, stopped = sum(t.seconds for t in tried), sum(t.stopped for t in tried)
+    plan = ",".join(map(str, config.neighbors.num_neighbors))
+    chosen = {n: getattr(config, n) for n in tried[0].settings if n != "neighbors"} | {"neighbors": plan}
+    return [
+        f"Tried {len(tried)} settings of the network in {seconds:.0f} s, {stopped} of them stopped early; chosen by "
+        f"{tried[0].metric} on validation: {told(chosen)}."
+    ]
 
 
 def _importance(data: _Data, trees: Trees | None) -> dict[str, float]:

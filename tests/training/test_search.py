@@ -1,0 +1,45 @@
+"""`best` looks for better settings within its time, says what it tried, and chooses on validation."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from forekey import pipeline
+from forekey.errors import TaskError
+from forekey.project import Project
+from forekey.training.search import applied
+
+
+def test_a_search_keeps_to_its_time_and_says_what_it_tried(own_project: Project) -> None:
+    started = time.perf_counter()
+    report = pipeline.train(own_project, "churn", preset="fast", search_minutes=0.15)
+    assert time.perf_counter() - started < 120
+    version = pipeline.registry(own_project).get("churn", report.model_version)
+    tried = version.manifest["tried"]
+    assert len(tried) >= 2
+    assert tried[0]["settings"]["channels"] == 64  # what one started with is tried first
+    complete = [t for t in tried if not t["stopped"] and t["score"] is not None]
+    best = max(complete, key=lambda t: t["score"])
+    config = pipeline.train_config("fast", 0)
+    chosen = applied(config, best["settings"]).to_dict()
+    used = version.manifest["config"]
+    same = ("channels", "aggregation", "learning_rate", "dropout", "neighbors")
+    assert {k: used[k] for k in same} == {k: chosen[k] for k in same}
+    assert version.manifest["model"]["aggregation"] == used["aggregation"]
+    assert any(note.startswith(f"Tried {len(tried)} settings") for note in report.notes)
+    assert "Settings that were tried" in (version.folder / "report.html").read_text()
+    assert len(pipeline.predict(own_project, "churn").keys) == 200
+
+
+def test_best_searches_and_the_others_do_not() -> None:
+    assert pipeline.train_config("best", 0).search_seconds > 0
+    assert pipeline.train_config("normal", 0).search_seconds == 0
+
+
+def test_without_optuna_the_reason_is_told(own_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(TaskError, match=r"pip install 'forekey\[best\]'"):
+        pipeline.train(own_project, "churn", preset="fast", search_minutes=1)
