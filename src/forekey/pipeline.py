@@ -112,8 +112,12 @@ def snapshot(
     project: Project, *, full: bool = False, as_of: datetime | None = None, listener: Listener = SILENT
 ) -> Snapshot:
     """Build or update the graph, and publish it."""
+    from forekey.features import TextCache
+
     built = _build(project, full=full, as_of=as_of, listener=listener)
-    snapshots(project).prune(KEPT_SNAPSHOTS)
+    store = snapshots(project)
+    store.prune(KEPT_SNAPSHOTS)
+    TextCache(project.place("encoded")).sweep(store.pool.folder)
     return built
 
 
@@ -472,7 +476,7 @@ def predictor_of(
 
     asked = np.unique(moments).tolist()
     past = past_for(version, task, lambda: _source(project), current, asked, project.place("past"))
-    return load_predictor(version, current, past)
+    return load_predictor(version, current, past, project.place("encoded"))
 
 
 def _source(project: Project) -> Source:

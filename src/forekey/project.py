@@ -135,6 +135,8 @@ class Config(_Strict):
     tasks: dict[str, TaskConfig] = Field(default_factory=dict)
     store: str = "lmdb"
     retrain: RetrainConfig = RetrainConfig()
+    texts: Literal["hashed", "embedded"] = "hashed"
+    """How models read texts: by hashed words, or by what they mean (``pip install 'forekey[text]'``)."""
     mlflow: str | None = None
     """Where MLflow tracks runs: a server's URL, or a file or database URL; None for nowhere."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from forekey.features import ColumnFeature, FeatureSpec, TableFeatures, encode_rows, fit_features
 from forekey.features.statistics import SET_SLOTS, TEXT_SLOTS, robust_scale
-from forekey.graph import SnapshotStore, build_snapshot, to_micros
+from forekey.graph import Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.schema import Stype
 from forekey.source import infer_schema
 from tests.support.databases import START, source_of
@@ -120,3 +121,66 @@ def test_hidden_columns_are_not_features(tmp_path) -> None:  # type: ignore[no-u
     snapshot = build_snapshot(source, infer_schema(source).schema, SnapshotStore(tmp_path))
     spec = fit_features(snapshot, 0, [("users", "y")])
     assert [c.name for c in spec.table("users").columns] == ["x"]
+
+
+def notes(tmp_path: Path) -> Snapshot:
+    """A hundred notes, and one that is missing."""
+    rows = pa.table({"id": range(101), "note": [*(f"note {i} says {i * 7} things" for i in range(100)), None]})
+    source = source_of({"notes": rows})
+    return build_snapshot(source, infer_schema(source).schema, SnapshotStore(tmp_path / "snapshots"))
+
+
+def test_texts_are_taken_apart_once_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from forekey.features import FeatureStore, TextCache, encode
+
+    snapshot, cache = notes(tmp_path), tmp_path / "cache"
+    spec = fit_features(snapshot, to_micros(snapshot.as_of))
+    assert [c.stype for c in spec.table("notes").columns] == [Stype.TEXT]
+    plain = FeatureStore(snapshot, spec).table("notes")
+    counted: list[int] = []
+    real = encode.text_codes
+    monkeypatch.setattr(encode, "text_codes", lambda v, s, f: (counted.append(len(v)), real(v, s, f))[1])
+    for _ in range(3):
+        cached = FeatureStore(snapshot, spec, cache=cache).table("notes")
+        assert (cached.codes == plain.codes).all()
+        assert (cached.numbers == plain.numbers).all()
+    assert counted == [101]
+    (file,) = cache.glob("*.npy")
+    file.write_bytes(b"cut short")
+    assert (FeatureStore(snapshot, spec, cache=cache).table("notes").codes == plain.codes).all()
+    TextCache(cache).sweep(tmp_path / "nothing here")
+    assert not list(cache.glob("*.npy"))
+
+
+def test_texts_of_one_meaning_are_near_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wordllama")
+    from forekey.features import WIDTH, FeatureStore, embedder
+
+    texts = ["cheap red shoes", "inexpensive crimson boots", "quarterly financial report", None, "", "cheap red shoes"]
+    vectors = embedder.embed_texts(pa.chunked_array([pa.array(texts)]))
+    assert vectors.shape == (6, WIDTH)
+    assert np.isfinite(vectors).all()
+    alike = vectors @ vectors.T
+    assert alike[0, 1] > alike[0, 2] + 0.2
+    assert not vectors[3:5].any()
+    assert (vectors[0] == vectors[5]).all()
+    snapshot = notes(tmp_path)
+    spec = fit_features(snapshot, to_micros(snapshot.as_of), text_width=WIDTH)
+    assert FeatureSpec.from_dict(spec.to_dict()) == spec
+    plain, kept, again = (
+        FeatureStore(snapshot, spec, cache=cache).table("notes") for cache in (None, tmp_path / "c", tmp_path / "c")
+    )
+    assert plain.numbers.shape == (101, WIDTH)
+    assert plain.codes.shape[1] == 0
+    assert (kept.numbers == plain.numbers).all()
+    assert (again.numbers == plain.numbers).all()
+
+
+def test_without_the_embedder_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from forekey.errors import TaskError
+    from forekey.features import embedder
+
+    embedder._weights.cache_clear()
+    monkeypatch.setattr(embedder.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(TaskError, match=r"pip install 'forekey\[text\]'"):
+        embedder.embed_texts(pa.chunked_array([pa.array(["a word"])]))

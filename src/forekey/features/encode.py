@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from forekey.features.embedder import embed_texts
 from forekey.features.history import HistoryFeatures
 from forekey.features.spec import FeatureSpec, HistoryScale
 from forekey.features.statistics import RESERVED_CODES, TEXT_BUCKETS, ColumnFeature, TableFeatures, days_of
+from forekey.features.texts import TextCache
 from forekey.graph import Micros, Snapshot
 from forekey.schema import Stype
 from forekey.task import PastLabels
@@ -42,7 +46,8 @@ class FeatureStore:
     """The encoded tables of one snapshot under one spec; a table is encoded when it is first asked for.
 
     ``past`` holds the labels that entities had before, for specs that ask for them. ``beside`` is a store whose encoded
-    tables are shared: of the same snapshot, with the same features of every table.
+    tables are shared: of the same snapshot, with the same features of every table. ``cache`` is a folder in which the
+    codes of texts are kept.
     """
 
     def __init__(
@@ -51,9 +56,11 @@ class FeatureStore:
         spec: FeatureSpec,
         past: PastLabels | None = None,
         beside: FeatureStore | None = None,
+        cache: Path | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.spec = spec
+        self._texts = TextCache(cache) if cache is not None else None
         self._tables: dict[str, Encoded] = beside._tables if beside is not None else {}
         self._history = HistoryFeatures(snapshot, spec.history, past) if spec.history is not None else None
 
@@ -74,21 +81,44 @@ class FeatureStore:
         :meth:`forekey.graph.Snapshot.contents_at` tells which of them a row had at a moment.
         """
         if name not in self._tables:
-            time_column = self.snapshot.schema.table(name).time_column
-            self._tables[name] = encode_rows(self.snapshot.all_contents(name), self.spec.table(name), time_column)
+            time_column, cache = self.snapshot.schema.table(name).time_column, self._texts
+            texts = partial(_remembered, cache, self.snapshot, name) if cache is not None else None
+            contents = self.snapshot.all_contents(name)
+            self._tables[name] = encode_rows(contents, self.spec.table(name), time_column, texts)
         return self._tables[name]
 
 
-def encode_rows(rows: pa.Table, features: TableFeatures, time_column: str | None) -> Encoded:
-    """Encode rows by statistics fitted before. Missing, unseen and infinite values have outcomes of their own."""
+def _remembered(cache: TextCache, snapshot: Snapshot, table: str, column: ColumnFeature) -> NDArray[Any]:
+    if column.width:
+        return cache.vectors(snapshot, table, column.name)
+    return cache.codes(snapshot, table, column.name, column.slots)
+
+
+def encode_rows(
+    rows: pa.Table,
+    features: TableFeatures,
+    time_column: str | None,
+    texts: Callable[[ColumnFeature], NDArray[Any]] | None = None,
+) -> Encoded:
+    """Encode rows by statistics fitted before. Missing, unseen and infinite values have outcomes of their own.
+
+    ``texts`` returns what was made before of a column of texts: its codes, the first being 1, or its vectors.
+    """
     numbers = np.zeros((len(rows), features.numbers), np.float32)
     codes = np.zeros((len(rows), features.slots), np.int32)
     at, slot, first_code = 0, 0, 1
     for column in features.columns:
         if column.numbers:
-            numbers[:, at : at + column.numbers] = _numbers(rows, column, time_column)
+            kept = texts is not None and column.stype is Stype.TEXT
+            made = texts(column) if kept and texts is not None else _numbers(rows, column, time_column)
+            numbers[:, at : at + column.numbers] = made
         if column.slots:
-            codes[:, slot : slot + column.slots] = _codes(rows.column(column.name), column, first_code)
+            if texts is not None and column.stype is Stype.TEXT:
+                own = texts(column)
+                own = np.where(own > 0, own + (first_code - 1), 0)
+            else:
+                own = _codes(rows.column(column.name), column, first_code)
+            codes[:, slot : slot + column.slots] = own
         at, slot, first_code = at + column.numbers, slot + column.slots, first_code + column.num_codes
     return Encoded(numbers, codes)
 
@@ -97,6 +127,8 @@ def _numbers(rows: pa.Table, column: ColumnFeature, time_column: str | None) -> 
     if column.stype is Stype.NUMERICAL:
         values = rows.column(column.name).to_numpy().astype(np.float64)
         return _scaled(values, column)
+    if column.stype is Stype.TEXT:
+        return embed_texts(rows.column(column.name))
     if column.stype is Stype.EMBEDDING:
         return _embeddings(rows.column(column.name), column.width)
     days = days_of(rows, column.name, time_column if column.relative else None)
@@ -138,7 +170,7 @@ def _embeddings(column: pa.ChunkedArray, width: int) -> NDArray[np.float32]:
 
 def _codes(values: pa.ChunkedArray, column: ColumnFeature, first_code: int) -> NDArray[np.int32]:
     if column.stype is Stype.TEXT:
-        return _text_codes(values, column.slots, first_code)
+        return text_codes(values, column.slots, first_code)
     if column.stype is Stype.MULTICATEGORICAL:
         lists = values.combine_chunks()
         flat = first_code + _looked_up(pc.list_flatten(lists), column.vocabulary)
@@ -155,7 +187,7 @@ def _looked_up(values: Any, vocabulary: tuple[str, ...]) -> NDArray[np.int32]:
     return numbers
 
 
-def _text_codes(values: pa.ChunkedArray, slots: int, first_code: int) -> NDArray[np.int32]:
+def text_codes(values: pa.ChunkedArray, slots: int, first_code: int) -> NDArray[np.int32]:
     """Return a code per word by hashing; words beyond the slots are left out."""
     words = pc.split_pattern_regex(pc.utf8_lower(values.combine_chunks()), r"[^\p{L}\p{N}]+")
     flat = pc.list_flatten(words)

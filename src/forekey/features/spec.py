@@ -70,18 +70,20 @@ class FeatureSpec:
         )
 
 
-def fit_features(snapshot: Snapshot, cutoff: int, hidden: Iterable[tuple[str, str]] = ()) -> FeatureSpec:
+def fit_features(
+    snapshot: Snapshot, cutoff: int, hidden: Iterable[tuple[str, str]] = (), text_width: int = 0
+) -> FeatureSpec:
     """Learn the statistics of every column from rows at or before ``cutoff`` (microseconds since 1970).
 
     ``hidden`` names ``(table, column)`` pairs that must not be features, such as what a static target reads.
-    Tables without a time column count whole.
+    Tables without a time column count whole. Texts become vectors of ``text_width``, or hashed words if that is 0.
     """
     left_out = set(hidden)
     tables = []
     for table in snapshot.schema.tables:
         rows = snapshot.rows_at(table.name, cutoff)
         columns = [
-            fit_column(rows, column, table)
+            fit_column(rows, column, table, text_width)
             for column in table.columns
             if column.stype not in {Stype.ID, Stype.IGNORE} and (table.name, column.name) not in left_out
         ]

@@ -27,7 +27,8 @@ class ColumnFeature:
 
     ``center`` and ``scale`` are the median and the interquartile range of a number (days, for a timestamp);
     ``vocabulary`` holds the values that have a code of their own, most frequent first; ``width`` is the length of
-    an embedding list. ``relative`` measures a timestamp from its row's own time.
+    an embedding list, or of the vectors of texts (0: their words are hashed). ``relative`` measures a timestamp from
+    its row's own time.
     """
 
     name: str
@@ -46,7 +47,7 @@ class ColumnFeature:
                 return 2
             case Stype.TIMESTAMP:
                 return 8
-            case Stype.EMBEDDING:
+            case Stype.EMBEDDING | Stype.TEXT:
                 return self.width
             case _:
                 return 0
@@ -59,7 +60,7 @@ class ColumnFeature:
                 return 1
             case Stype.MULTICATEGORICAL:
                 return SET_SLOTS
-            case Stype.TEXT:
+            case Stype.TEXT if not self.width:
                 return TEXT_SLOTS
             case _:
                 return 0
@@ -95,8 +96,8 @@ class TableFeatures:
         return 1 + sum(c.num_codes for c in self.columns)
 
 
-def fit_column(rows: pa.Table, column: ColumnSchema, table: TableSchema) -> ColumnFeature:
-    """Learn the statistics of one column of a table from its rows."""
+def fit_column(rows: pa.Table, column: ColumnSchema, table: TableSchema, text_width: int = 0) -> ColumnFeature:
+    """Learn the statistics of one column of a table from its rows; ``text_width`` is that of the vectors of texts."""
     values = rows.column(column.name)
     match column.stype:
         case Stype.NUMERICAL:
@@ -115,6 +116,8 @@ def fit_column(rows: pa.Table, column: ColumnSchema, table: TableSchema) -> Colu
         case Stype.EMBEDDING:
             lengths = pc.list_value_length(values).drop_null().to_numpy()
             return ColumnFeature(column.name, column.stype, width=int(np.median(lengths)) if len(lengths) else 0)
+        case Stype.TEXT:
+            return ColumnFeature(column.name, column.stype, width=text_width)
         case _:
             return ColumnFeature(column.name, column.stype)
 

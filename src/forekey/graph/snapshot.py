@@ -181,6 +181,13 @@ class Snapshot:
         """Return the blocks that a table's rows lie in."""
         return [RowBlock.from_list(b) for b in self.manifest["tables"][table]["rows"]]
 
+    def parts(self, table: str) -> list[tuple[str, int]]:
+        """Return the blocks that :meth:`all_contents` consists of: the hash of each, and how many rows it has."""
+        entry = self.manifest["tables"][table]
+        former = entry["version_rows"] if self.versions(table) is not None else []
+        blocks = [RowBlock.from_list(b) for b in [*entry["rows"], *former]]
+        return [(block.rows.digest, block.length) for block in blocks]
+
     def array_refs(self, owner: str) -> dict[str, ArrayRef]:
         """Return where the arrays of a table or edge type lie."""
         part = self.manifest["tables"].get(owner) or self.manifest["edges"][owner]

@@ -26,28 +26,31 @@ from forekey.task import PastLabels, Task, TaskType, remembered_past
 AnyPredictor = Predictor | Ranker
 
 
-def load_predictor(version: ModelVersion, snapshot: Snapshot, past: PastLabels | None = None) -> AnyPredictor:
+def load_predictor(
+    version: ModelVersion, snapshot: Snapshot, past: PastLabels | None = None, cache: Path | None = None
+) -> AnyPredictor:
     """Load a model version onto a snapshot; :class:`ModelError` says what the snapshot lacks for it.
 
-    ``past`` holds the labels that entities had before, for models that look at them (see :func:`past_for`).
+    ``past`` holds the labels that entities had before, for models that look at them (see :func:`past_for`); ``cache``
+    is a folder in which the codes of texts are kept.
     """
     manifest = version.manifest
     check_signature(Schema.from_dict(manifest["signature"]), snapshot.schema, version.name)
     if TaskType(manifest["task_type"]) is TaskType.LINK_PREDICTION:
-        return _load_ranker(version, snapshot)
+        return _load_ranker(version, snapshot, cache)
     model = GraphModel(ModelConfig.from_dict(manifest["model"]))
     load_weights({"": model}, version)
-    features = FeatureStore(snapshot, FeatureSpec.from_dict(version.features()), past)
+    features = FeatureStore(snapshot, FeatureSpec.from_dict(version.features()), past, cache=cache)
     transform = OutputTransform.from_dict(manifest["output"])
     final = FinalStage.load(manifest.get("final"), version.folder)
     return Predictor(model, features, NeighborPlan.from_dict(manifest["neighbors"]), transform, final)
 
 
-def _load_ranker(version: ModelVersion, snapshot: Snapshot) -> Ranker:
+def _load_ranker(version: ModelVersion, snapshot: Snapshot, cache: Path | None) -> Ranker:
     manifest, features = version.manifest, version.features()
     models = {name: GraphModel(ModelConfig.from_dict(manifest["model"][name])) for name in ("entities", "items")}
     load_weights(models, version)
-    entities = FeatureStore(snapshot, FeatureSpec.from_dict(features["entities"]))
+    entities = FeatureStore(snapshot, FeatureSpec.from_dict(features["entities"]), cache=cache)
     items = FeatureStore(snapshot, FeatureSpec.from_dict(features["items"]), beside=entities)
     plan = NeighborPlan.from_dict(manifest["neighbors"])
     towers = [

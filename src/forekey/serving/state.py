@@ -193,7 +193,7 @@ class ServingState:
         """Bind a model to a snapshot; the database is asked only for past labels that embedding did not leave here."""
         place, now = self.project.place("past"), [to_micros(snapshot.as_of)]
         past = past_for(champion, self.task(task), self._source, snapshot, now, place)
-        return load_predictor(champion, snapshot, past)
+        return load_predictor(champion, snapshot, past, self.project.place("encoded"))
 
     def _source(self) -> Source:
         config = self.project.config

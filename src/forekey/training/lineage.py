@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from forekey import __version__
-from forekey.features import FeatureStore
+from forekey.features import WIDTH, FeatureStore
 from forekey.graph import Snapshot, from_micros
 from forekey.nn import ModelConfig, RelationSpec, TableSpec
 from forekey.sampling import relations_of
@@ -64,7 +64,19 @@ def _notes(task: Task) -> list[str]:
     return []
 
 
+def text_width(task: Task) -> int:
+    """Return how long the vectors of texts are by forekey.yaml; 0 where words are hashed."""
+    return WIDTH if task.project.config.texts == "embedded" else 0
+
+
 def run_id(task: Task, snapshot: Snapshot, config: TrainConfig) -> str:
     """Name a run after everything that it depends on."""
-    facts = [snapshot.id, task.config.model_dump(mode="json"), config.to_dict(), __version__, torch.__version__]
+    facts = [
+        snapshot.id,
+        task.project.config.texts,
+        task.config.model_dump(mode="json"),
+        config.to_dict(),
+        __version__,
+        torch.__version__,
+    ]
     return hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=8).hexdigest()

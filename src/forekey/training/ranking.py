@@ -27,7 +27,7 @@ from forekey.training.checkpoint import Checkpoint
 from forekey.training.config import TrainConfig
 from forekey.training.evaluate import Resolved, joined, resolve_examples
 from forekey.training.judged import MODEL, NETWORK, TREES, Judged
-from forekey.training.lineage import lineage, network_of, run_id
+from forekey.training.lineage import lineage, network_of, run_id, text_width
 from forekey.training.loop import Epoch
 from forekey.training.page import render_report
 from forekey.training.report import TrainReport
@@ -162,13 +162,13 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig
         splits = _as_late_as_tests(splits, to_micros(snapshot.as_of), config.seed)
     cutoff = int(splits["train"].times.max())
     fitting, judging = _for_choices(task, splits)
-    plain = fit_features(snapshot, cutoff, task.hidden)
+    plain = fit_features(snapshot, cutoff, task.hidden, text_width(task))
     window = task.window_days
 
     def described(table: str) -> Any:
         return replace(plain, history=fit_history(snapshot, table, cutoff, window, task.hidden))
 
-    entities = FeatureStore(snapshot, described(task.entity.name))
+    entities = FeatureStore(snapshot, described(task.entity.name), cache=task.project.place("encoded"))
     items = FeatureStore(snapshot, described(task.items.name), beside=entities)
     _learn_scales(entities, items, splits["train"])
     ranked = task.bound.ranked if task.bound is not None else None

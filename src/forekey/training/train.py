@@ -29,7 +29,7 @@ from forekey.training.config import TrainConfig
 from forekey.training.evaluate import Resolved, joined, resolve_examples
 from forekey.training.final import Validation, choose_final
 from forekey.training.judged import MODEL, NETWORK, TREES, Judged
-from forekey.training.lineage import lineage, network_of, run_id
+from forekey.training.lineage import lineage, network_of, run_id, text_width
 from forekey.training.loop import Epoch, fit, fit_again, targets
 from forekey.training.page import render_report
 from forekey.training.ranking import Aging, train_ranking
@@ -238,7 +238,7 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig
     transform = _transform(task, splits["train"])
     # Nothing newer than the newest training anchor may shape what the model is fed.
     cutoff = int(splits["train"].times.max())
-    spec = fit_features(snapshot, cutoff, task.hidden)
+    spec = fit_features(snapshot, cutoff, task.hidden, text_width(task))
     past = None
     if config.history:
         moments = {int(t) for r in splits.values() for t in np.unique(r.times)}
@@ -248,7 +248,14 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig
         entity, window = task.entity.name, task.window_days
         history = fit_history(snapshot, entity, cutoff, window, task.hidden, past_labels=past is not None)
         spec = replace(spec, history=history)
-    data = _Data(labels, splits, transform, FeatureStore(snapshot, spec, past), cutoff, val_again)
+    data = _Data(
+        labels,
+        splits,
+        transform,
+        FeatureStore(snapshot, spec, past, cache=task.project.place("encoded")),
+        cutoff,
+        val_again,
+    )
     return _describe_pasts(data) if config.history else data
 
 
