@@ -181,3 +181,20 @@ def test_a_spec_is_kept_as_json(tmp_path: Path) -> None:
     snapshot = built(catalogue(5), str(tmp_path))
     spec: Any = features(snapshot, to_micros(START)).spec
     assert PairSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_candidates_do_not_depend_on_how_many_items_there_will_be(tmp_path: Path) -> None:
+    tables = catalogue(300)
+    born = [START + timedelta(days=i // 30) for i in range(300)]
+    tables["songs"] = tables["songs"].set_column(1, "at", pa.array(born, pa.timestamp("us")))
+    moment = START + timedelta(days=4)
+    snapshots = built(tables, str(tmp_path)), built(cut(tables, SCHEMA, moment), str(tmp_path), "past")
+    rows, times = np.arange(4, dtype=np.int32), np.full(4, to_micros(moment))
+    told = [features(s, to_micros(moment)).candidates(rows, times) for s in snapshots]
+    assert [ptr.tolist() for ptr, _ in told] == [[0, 150, 300, 450, 600]] * 2
+    assert told[0][1].tobytes() == told[1][1].tobytes()
+    later = np.full(4, to_micros(START + timedelta(days=9)))
+    mixed = np.array([times[0], later[0]])
+    ptr, _ = features(snapshots[0], to_micros(moment)).candidates(rows[:2], mixed)
+    assert ptr[1] == 150
+    assert 0 < ptr[2] - ptr[1] <= 180

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from forekey import pipeline
-from forekey.features import CALENDAR, LABELS, HistoryFeatures, Origin, fit_history, origins
-from forekey.graph import to_micros
+from forekey.features import CALENDAR, LABELS, FeatureStore, HistoryFeatures, Origin, fit_history, origins
+from forekey.graph import SnapshotStore, build_snapshot, to_micros
 from forekey.inference import Explainer, Part, Predictor, explain_entity, explain_ranking
 from forekey.project import Project
-from tests.support.models import champion_of
+from forekey.sampling import NeighborPlan
+from forekey.source import infer_schema
+from forekey.testing import shop_tables
+from tests.support.databases import source_of
+from tests.support.models import champion_of, random_predictor
 
 N = 120
 
@@ -109,7 +116,58 @@ def test_each_number_of_a_past_knows_where_it_comes_from(shop_project: Project) 
     assert found["orders: sum amount, 30 days"] == Origin("orders", "amount", 1)
     assert found["orders: mean channel = web, all time"] == Origin("orders", "channel", 1)
     assert found["orders: rows, 90 days"] == Origin("orders", None, 1)
-    assert found["order_lines of orders: mean quantity, all time"] == Origin("order_lines", "quantity", 2)
+    lines = Origin("order_lines", "quantity", 2, ("orders",))
+    assert found["order_lines of orders: mean quantity, all time"] == lines
     assert found["all orders, 30 days, a year ago"] == Origin("orders")
     assert found["sine of the week"] == Origin(CALENDAR)
     assert {o.table for o in found.values()} == {"customers", "orders", "order_lines", CALENDAR}
+
+
+def test_the_effect_of_a_neighbour_is_that_of_a_database_without_it(tmp_path: Path) -> None:
+    tables = shop_tables(20, 300)
+    schema = infer_schema(source_of(tables)).schema
+    full = build_snapshot(source_of(tables), schema, SnapshotStore(tmp_path / "full"))
+    predictor = random_predictor(full, "customers", full.as_of, NeighborPlan((4, 2)))
+    now = to_micros(full.as_of)
+    orders = tables["orders"].column("customer_id").to_pylist()
+    customer = max(set(orders), key=orders.count)  # has more orders than the network hears
+    assert orders.count(customer) > 6
+    row = int(full.lookup("customers", [customer])[0])
+    told = Explainer(predictor).neighbors(row, now)
+    whole = predictor.predict(np.array([row], np.int32), np.array([now]))[0][0]
+    assert len(told) == 4
+    for neighbor in told:
+        kept = {
+            **tables,
+            **{
+                t: tables[t].filter(pc.not_equal(tables[t].column("order_id"), neighbor["key"]))
+                for t in ("orders", "order_lines")
+            },
+        }
+        fewer = build_snapshot(source_of(kept), schema, SnapshotStore(tmp_path / str(neighbor["key"])))
+        again = Predictor(
+            predictor.model, FeatureStore(fewer, predictor.features.spec), predictor.plan, predictor.transform
+        )
+        without = again.predict(np.array([row], np.int32), np.array([now]))[0][0]
+        assert neighbor["effect"] == pytest.approx(whole - without, abs=1e-6)
+
+
+def test_what_is_reached_through_a_table_is_gone_with_it(shop_project: Project) -> None:
+    snapshot = pipeline.snapshots(shop_project).current()
+    spec = fit_history(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
+    names = HistoryFeatures(snapshot, spec).names
+    found = dict(zip(names, origins(spec, names), strict=True))
+    lines = found["order_lines of orders: mean quantity, all time"]
+    assert Part("table", "orders").covers(lines)
+    assert Part("table", "order_lines").covers(lines)
+    assert not Part("table", "order_lines").covers(found["orders: rows, 90 days"])
+    assert not Part("column", "orders", "amount").covers(lines)
+
+
+def test_a_ranking_is_explained_in_the_order_in_which_it_is_given(trained_project: Project) -> None:
+    ranker = champion_of(trained_project, "baskets")
+    now = to_micros(pipeline.snapshots(trained_project).current().as_of)
+    rows, times = np.arange(200, dtype=np.int32), np.full(200, now)
+    ranked, _ = ranker.predict(rows, times)
+    told = explain_ranking(ranker, rows, times)  # type: ignore[arg-type]
+    assert [[r["item"] for r in items] for items in told] == ranked[:, :5].astype(int).tolist()

@@ -165,3 +165,23 @@ def test_sampled_and_layerwise_agree_on_former_contents(own_project: Project, tm
         _, sampled = predictor.predict(rows, np.full(len(rows), moment))
         _, layerwise = predictor.predict_all(moment, tmp_path)
         np.testing.assert_allclose(sampled, layerwise, atol=1e-4, rtol=1e-4)
+
+
+def test_rankings_on_the_shop_do_not_see_what_comes_later(tmp_path: Path) -> None:
+    """The same candidates and the same pairs, bit for bit, on the shop as it is and as it was."""
+    from forekey.features import PairFeatures, PairSpec, interactions_between
+
+    moment = datetime(2024, 8, 1)
+    told = []
+    for name, tables in (("full", shop_tables()), ("past", None)):
+        tables = tables or cut(shop_tables(), infer_schema(source_of(shop_tables())).schema, moment)
+        source = source_of(tables)
+        snapshot = build_snapshot(source, infer_schema(source_of(shop_tables())).schema, SnapshotStore(tmp_path / name))
+        history = fit_history(snapshot, "products", to_micros(moment), 30.0)
+        known = interactions_between(snapshot.schema, "customers", "products")
+        pairs = PairFeatures(snapshot, PairSpec("customers", "products", 30.0, known, history))
+        rows = np.arange(200, dtype=np.int32)
+        times = np.full(200, to_micros(moment))
+        ptr, items = pairs.candidates(rows, times)
+        told.append((history, ptr.tobytes(), items.tobytes(), pairs.compute(rows, times, times, ptr, items).tobytes()))
+    assert told[0] == told[1]

@@ -306,3 +306,10 @@ def test_a_key_part_may_have_a_comma_in_its_name(tmp_path: Path) -> None:
         connection.execute("INSERT INTO stays VALUES (1, 'a', 1), (2, 'b', 1), (3, 'b', 1)")
     built = pipeline.snapshot(pipeline.init(str(tmp_path / "a.duckdb"), tmp_path).project)
     assert built.manifest["edges"]["stays.house, room->rooms"]["edges"] == 3
+
+
+def test_a_very_long_field_in_an_uneven_file_is_no_crash(tmp_path: Path) -> None:
+    (tmp_path / "good.csv").write_text("id,x\n1,2\n")
+    (tmp_path / "long.csv").write_bytes(b"a,b,c;d\n1,2;" + b"x" * 200_000 + b"\n\xff,2\n3\n")
+    with open_source(f"files:///{tmp_path}", tmp_path) as source:
+        assert {t.name for t in source.tables()} == {"good", "long"}

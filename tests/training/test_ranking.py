@@ -104,3 +104,109 @@ def test_a_run_of_towers_that_was_cut_off_goes_on(own_project: Project) -> None:
         )
     assert seen == [1, 2, 3]
     assert resumed.manifest["metrics"] == straight.manifest["metrics"]
+
+
+def test_trees_learn_from_all_times_when_there_are_too_many_pairs(
+    own_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forekey.training import ranking
+
+    current = pipeline.snapshots(own_project).current()
+    task = pipeline.find_task(own_project, current.schema, "baskets")
+    monkeypatch.setattr(ranking, "_MAX_PAIRS", 2_000)
+    seen: list[Any] = []
+    with pipeline._source(own_project) as source:
+        data = ranking._prepare(task, current, source, pipeline.train_config("fast", 0), None)
+    real = data.ranker.pairs.compute
+    monkeypatch.setattr(data.ranker.pairs, "compute", lambda *a: (seen.append(a[1]), real(*a))[1])
+    made = ranking._pair_set(data.ranker.pairs, data.splits["train"], 0)
+    assert len(made.label) <= 2_000
+    assert set(seen[0].tolist()) == set(data.splits["train"].times.tolist())
+
+
+def test_items_that_were_not_there_yet_are_named(own_project: Project) -> None:
+    with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
+        connection.execute("ALTER TABLE products ADD COLUMN loaded_at TIMESTAMP DEFAULT '2030-01-01'")
+    config = own_project.config.tables["products"]
+    tables = {**own_project.config.tables, "products": config.model_copy(update={"time_column": "loaded_at"})}
+    late = Project(own_project.root, own_project.config.model_copy(update={"tables": tables}))
+    pipeline.snapshot(late)
+    with pytest.raises(TaskError, match=r"No row of 'products' was there yet.*remove time_column"):
+        pipeline.train(late, "baskets", preset="fast")
+
+
+def ready_made(project: Project, rows: str) -> Project:
+    """Return a project with a ranking whose labels a query makes."""
+    with duckdb.connect(str(project.root / "shop.duckdb")) as connection:
+        connection.execute(f"CREATE TABLE made AS {rows}")
+    given: dict[str, Any] = {
+        "labels": "made", "entity": {"column": "who", "key": "customers.customer_id"}, "time": "at", "target": "what",
+        "task_type": "link_prediction", "items": "products.sku", "top": 3,
+    }  # fmt: skip
+    return with_task(project, "made", LabelTask.model_validate(given))
+
+
+def test_labels_at_very_many_times_are_refused_with_advice(own_project: Project) -> None:
+    rows = (
+        "SELECT 1 + i % 200 AS who, TIMESTAMP '2024-03-01' + INTERVAL (i) MINUTE AS at, ['sku-001'] AS what "
+        "FROM range(3000) t(i)"
+    )
+    with pytest.raises(TaskError, match=r"3,000 different times.*Round the times"):
+        pipeline.train(ready_made(own_project, rows), "made", preset="fast")
+
+
+def test_an_item_that_is_listed_twice_counts_once_and_an_empty_list_not_at_all(own_project: Project) -> None:
+    from forekey.training import resolve_examples
+
+    rows = (
+        "SELECT 1 + i % 50 AS who, TIMESTAMP '2024-03-01' + INTERVAL (i // 50) MONTH AS at, "
+        "CASE WHEN i % 5 = 0 THEN [] ELSE ['sku-001', 'sku-001', 'no such', 'no such'] END AS what FROM range(300) t(i)"
+    )
+    project = ready_made(own_project, rows)
+    current = pipeline.snapshots(project).current()
+    task = pipeline.find_task(project, current.schema, "made")
+    with pipeline._source(project) as source:
+        labels = task.labels(source, current)
+    assert labels.dropped["no label or no split"] >= 60
+    found = resolve_examples(current, task, labels.split("train"))
+    row = int(current.lookup("products", ["sku-001"])[0])
+    assert all(len(label) == 2 and label[0] == row and label[1] < -1 for label in found.target)
+
+
+def test_with_nothing_to_rank_the_answer_is_empty(own_project: Project) -> None:
+    from forekey.serving.state import ServingState
+    from forekey.store import open_store
+
+    with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
+        connection.execute("DELETE FROM products")
+    pipeline.snapshot(own_project)
+    with open_store(own_project) as store:
+        (answer,) = ServingState(own_project, store).predict("baskets", [1], "online")
+    assert answer is not None
+    assert answer.prediction == []
+    assert answer.scores == []
+
+
+def test_a_run_that_had_stopped_before_it_was_cut_off_does_not_go_on(
+    own_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    from forekey.training import ranking, train_task
+
+    current, models = pipeline.snapshots(own_project).current(), pipeline.registry(own_project)
+    task = pipeline.find_task(own_project, current.schema, "baskets")
+    config = replace(pipeline.train_config("fast", 5), max_epochs=12, patience=1)
+    epochs: list[list[int]] = [[], []]
+
+    def killed(*_: Any) -> Any:
+        raise RuntimeError("killed")
+
+    with pipeline._source(own_project) as source:
+        with monkeypatch.context() as patched:
+            patched.setattr(ranking, "_grow", killed)
+            with pytest.raises(RuntimeError):
+                train_task(task, current, source, models, config, on_epoch=lambda e: epochs[0].append(e.number))
+        train_task(task, current, source, models, config, on_epoch=lambda e: epochs[1].append(e.number))
+    assert len(epochs[0]) < 12
+    assert epochs[1] == []

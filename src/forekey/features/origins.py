@@ -14,22 +14,27 @@ CALENDAR, LABELS = "calendar", "earlier labels"
 class Origin:
     """A table (or :data:`CALENDAR`, :data:`LABELS`), a column of it (None: how many rows, and when), and the hop.
 
-    Hop 0 is the entity itself; None is no part of its surroundings.
+    Hop 0 is the entity itself; None is no part of its surroundings. ``through`` are the tables on the way.
     """
 
     table: str
     column: str | None = None
     hop: int | None = None
+    through: tuple[str, ...] = ()
 
 
 def origins(spec: HistorySpec, names: Iterable[str]) -> tuple[Origin, ...]:
     """Return the origin of each number by its name (see :class:`forekey.features.HistoryFeatures`)."""
-    lists: dict[str, tuple[ListFeatures, int]] = {}
+    lists: dict[str, tuple[ListFeatures, int, tuple[str, ...]]] = {}
     columns: dict[str, Origin] = {}
     for focus in spec.foci:
         away = (focus.down is not None) + (focus.up is not None)
-        columns |= {f"{focus.name}{c.name}": Origin(focus.table, c.name, away) for c in focus.columns}
-        lists |= {f"{focus.name}{listed.name}: ": (listed, away + len(listed.path)) for listed in focus.lists}
+        down = (focus.down.child,) if focus.down is not None else ()
+        columns |= {f"{focus.name}{c.name}": Origin(focus.table, c.name, away, down) for c in focus.columns}
+        reached = (*down, focus.table) if away else ()
+        for listed in focus.lists:
+            through = (*reached, *(edge.child for edge in listed.path[:-1]))
+            lists[f"{focus.name}{listed.name}: "] = listed, away + len(listed.path), through
     prefixes = sorted(lists, key=len, reverse=True)
     found = []
     for name in names:
@@ -38,8 +43,8 @@ def origins(spec: HistorySpec, names: Iterable[str]) -> tuple[Origin, ...]:
         if name in columns:
             found.append(columns[name])
         elif prefix is not None:
-            listed, hop = lists[prefix]
-            found.append(Origin(listed.path[-1].child, _measured(listed, name.removeprefix(prefix)), hop))
+            listed, hop, through = lists[prefix]
+            found.append(Origin(listed.path[-1].child, _measured(listed, name.removeprefix(prefix)), hop, through))
         elif season is not None:
             found.append(Origin(season))
         else:

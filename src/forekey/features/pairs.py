@@ -27,7 +27,7 @@ _MAX_HOPS = 2
 _MAX_INTERACTIONS = 3
 _YEAR = 365.2425
 _ALL_ITEMS = 200
-"""With no more items than this, all of them are candidates."""
+"""With no more items than this at a moment, all of them are candidates."""
 _CANDIDATES = 60
 """How many candidates each way of finding them gives: the entity's own, those of its likes, the popular."""
 _STEPS = np.array([20, 50, 20], np.int64)
@@ -163,15 +163,20 @@ class PairFeatures:
         from forekey.features.pair_kernels import merged
 
         bounds = self.snapshot.visible(self.spec.items, cut)
-        if self.num_items <= _ALL_ITEMS:
-            every = np.broadcast_to(np.arange(self.num_items, dtype=np.int32), (len(rows), self.num_items))
-            return merged(np.ascontiguousarray(every), bounds, self.num_items)
+        few = np.flatnonzero(bounds <= _ALL_ITEMS)
+        every = np.arange(_ALL_ITEMS, dtype=np.int32)
+        if len(few) == len(rows):
+            return merged(np.ascontiguousarray(np.broadcast_to(every, (len(rows), _ALL_ITEMS))), bounds, self.num_items)
         parts = [self.popular(cut, _CANDIDATES)]
         if self._rows:
             nothing = np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int32)
             parts += [self.newest(rows, cut, _CANDIDATES), self._walks(rows, cut, *nothing, _CANDIDATES)[1]]
         parts += [extra] if extra is not None else []
-        return merged(np.concatenate(parts, axis=1), bounds, self.num_items)
+        parts.append(np.full((len(rows), _ALL_ITEMS), -1, np.int32))
+        lists = np.concatenate(parts, axis=1)
+        lists[few] = -1
+        lists[few, -_ALL_ITEMS:] = every
+        return merged(lists, bounds, self.num_items)
 
     def newest(self, rows: NDArray[np.int32], cut: Micros, most: int) -> NDArray[np.int32]:
         """Return each entity's own newest items, ``[n, most] int32``, -1 where there are fewer."""

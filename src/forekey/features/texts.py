@@ -61,6 +61,8 @@ class TextCache:
     def sweep(self, blocks: Path) -> None:
         """Delete what was made of blocks that are no longer in a snapshot's folder of blocks."""
         for file in self.folder.glob("*.npy"):
+            if file.name.startswith("."):
+                continue  # on its way, in this process or another
             if not (blocks / file.name.split("-")[0]).exists():
                 file.unlink(missing_ok=True)
 

@@ -25,7 +25,7 @@ from forekey.inference.output import Predictions, predictions_from
 from forekey.inference.predictor import Predictor
 from forekey.inference.ranking import Ranker
 from forekey.nn import GraphBatch, NodeBatch, RelationBatch
-from forekey.sampling import NeighborSampler, Subgraph
+from forekey.sampling import NeighborPlan, NeighborSampler, Subgraph
 from forekey.task import TaskType
 
 _BATCH = 256
@@ -52,7 +52,7 @@ class Part:
             return origin.hop is not None and self.hop is not None and origin.hop >= self.hop
         if self.kind == "column":
             return (origin.table, origin.column) == (self.table, self.column)
-        return origin.table == self.table
+        return self.table == origin.table or self.table in origin.through
 
 
 @dataclass(frozen=True)
@@ -127,26 +127,55 @@ class Explainer:
         Trees see counts and sums of rows, not single ones, and are left as they are.
         """
         one, moment = np.array([row], np.int32), np.array([time], np.int64)
-        seen = _Seen.of(self, one, moment, moment)
+        model, history = self._predictor.model.config, self._features.history(one, moment, moment)
+        # One more than the network hears, so that the next may take the place of one that is gone.
+        more = NeighborSampler(self._features.snapshot, _one_more(self._predictor.plan))
+        subgraph = more.sample(model.entity, one, moment, seen_until=moment)
+        batch = self._assemble(subgraph, model.types_at(0), history)
         places = [
-            (name, at)
-            for name, relation in seen.batch.relations.items()
-            if self._predictor.final.share > 0.0
-            for at in (range(relation.depths[0]) if seen.source(name) == seen.subgraph.entity else ())
+            (r.name, at)
+            for r in model.relations
+            if self._predictor.final.share > 0.0 and r.source == model.entity and r.name in batch.relations
+            for at in range(batch.relations[r.name].depths[0])
+            if batch.relations[r.name].rank[at] < r.budgets[0]
         ]
         if not places:
             return []
-        without = np.stack([seen.without_edge(name, at) for name, at in places], axis=1)
-        told = self._as_effects(tuple(Part("neighbor") for _ in places), seen.raw(()), without)
-        found = []
+        whole = self._final(self._heard(batch, None), history)
+        without = np.stack([self._final(self._heard(batch, place), history) for place in places], axis=1)
+        told = self._as_effects(tuple(Part("neighbor") for _ in places), whole, without)
+        tables, found = {r.name: r.neighbor for r in model.relations}, []
         for i in np.argsort(-np.abs(told.weights[0]), kind="stable"):
             name, at = places[i]
-            table = seen.neighbor(name)
-            own = seen.subgraph.nodes[table].rows[int(seen.batch.relations[name].child[at])]
-            key = self._features.snapshot.schema.table(table).primary_key
-            known = self._features.snapshot.keys(table)[int(own)].as_py() if key is not None else None
-            found.append({"table": table, "key": known, "relation": name, "effect": float(told.effects[0, i])})
+            own = subgraph.nodes[tables[name]].rows[int(batch.relations[name].child[at])]
+            keyed = self._features.snapshot.schema.table(tables[name]).primary_key is not None
+            key = self._features.snapshot.keys(tables[name])[int(own)].as_py() if keyed else None
+            found.append({"table": tables[name], "key": key, "relation": name, "effect": float(told.effects[0, i])})
         return found
+
+    def _heard(self, batch: GraphBatch, gone: tuple[str, int] | None) -> GraphBatch:
+        """Return a batch of one seed as the network hears it, without one of the seed's neighbours."""
+        model, kept = self._predictor.model.config, dict(batch.relations)
+        for relation in model.relations:
+            if relation.source != model.entity or relation.name not in kept:
+                continue
+            edges = kept[relation.name]
+            own, degrees, rank = edges.depths[0], edges.degrees.clone(), edges.rank.clone()
+            stays = torch.ones(len(rank), dtype=torch.bool)
+            if gone is not None and gone[0] == relation.name:
+                rank[:own] -= (edges.rank[:own] > edges.rank[gone[1]]).to(rank.dtype)
+                stays[gone[1]] = False
+                degrees[0] -= 1
+            stays[:own] &= rank[:own] < relation.budgets[0]
+            lost = int((~stays).sum())
+            depths = tuple(d - lost for d in edges.depths)
+            kept[relation.name] = RelationBatch(edges.parent[stays], edges.child[stays], rank[stays], degrees, depths)
+        return replace(batch, relations=kept)
+
+    @torch.no_grad()
+    def _final(self, batch: GraphBatch, history: NDArray[np.float32] | None) -> NDArray[np.float64]:
+        raw = self._predictor.model(batch)[1].numpy().astype(np.float64)
+        return self._predictor.final.apply(raw, history, self._predictor.transform.task_type)
 
     def _as_effects(self, parts: tuple[Part, ...], base: NDArray[np.float64], others: NDArray[np.float64]) -> Effects:
         transform, n = self._predictor.transform, len(base)
@@ -172,7 +201,13 @@ class Explainer:
                 *((o.table, o.column) for o in self._origins if o.column is not None),
             ]
         )
-        yield from (Part("column", table, column) for table, column in columns if table in schema.names)
+        # When a row happened is in its age, its order and every window: that cannot be taken away by itself.
+        timed = {(t.name, t.time_column) for t in schema.tables}
+        yield from (
+            Part("column", table, column)
+            for table, column in columns
+            if table in schema.names and (table, column) not in timed
+        )
         furthest = max([model.layers, *(o.hop for o in self._origins if o.hop is not None)])
         yield from (Part("hop", hop=hop) for hop in range(1, furthest + 1))
 
@@ -202,10 +237,8 @@ class _Seen:
         subgraph = explainer._sampler.sample(model.entity, rows, times, seen_until=cut)
         return cls(explainer, subgraph, explainer._assemble(subgraph, model.types_at(0), history), history)
 
-    @torch.no_grad()
     def raw(self, gone: tuple[Part, ...]) -> NDArray[np.float64]:
         """Return the final raw outputs without some parts."""
-        predictor = self.explainer._predictor
         batch, history = self.batch, self.history
         if history is not None and gone:
             lost = np.array([any(p.covers(o) for p in gone) for o in self.explainer._origins], bool)
@@ -213,8 +246,7 @@ class _Seen:
             batch = replace(batch, history=self.explainer._assemble.scaled(history))
         for part in gone:
             batch = self._without(batch, part)
-        raw = predictor.model(batch)[1].numpy().astype(np.float64)
-        return predictor.final.apply(raw, history, predictor.transform.task_type)
+        return self.explainer._final(batch, history)
 
     def _without(self, batch: GraphBatch, part: Part) -> GraphBatch:
         entity = self.subgraph.entity
@@ -235,20 +267,6 @@ class _Seen:
         nodes = {**batch.nodes, part.table: self._blanked(batch.nodes[part.table], part.table, part.column)}
         return replace(batch, nodes=nodes)
 
-    @torch.no_grad()
-    def without_edge(self, relation: str, at: int) -> NDArray[np.float64]:
-        """Return the final raw outputs without one edge of the only seed."""
-        edges = self.batch.relations[relation]
-        kept = torch.arange(len(edges.parent)) != at
-        degrees = edges.degrees.clone()
-        degrees[edges.parent[at]] -= 1
-        depths = tuple(d - 1 for d in edges.depths)
-        fewer = RelationBatch(edges.parent[kept], edges.child[kept], edges.rank[kept], degrees, depths)
-        batch = replace(self.batch, relations={**self.batch.relations, relation: fewer})
-        predictor = self.explainer._predictor
-        raw = predictor.model(batch)[1].numpy().astype(np.float64)
-        return predictor.final.apply(raw, self.history, predictor.transform.task_type)
-
     def _blanked(self, nodes: NodeBatch, table: str, column: str | None) -> NodeBatch:
         """Return nodes whose values of a column (None: of all) are missing."""
         missing = self.explainer.missing(table)
@@ -259,13 +277,20 @@ class _Seen:
                 numbers[:, at : at + feature.numbers] = torch.from_numpy(missing.numbers[:, at : at + feature.numbers])
                 codes[:, slot : slot + feature.slots] = torch.from_numpy(missing.codes[:, slot : slot + feature.slots])
             at, slot = at + feature.numbers, slot + feature.slots
-        return replace(nodes, numbers=numbers, codes=codes)
+        age = torch.zeros_like(nodes.age) if column is None and nodes.age is not None else nodes.age
+        return replace(nodes, numbers=numbers, codes=codes, age=age)
 
     def source(self, relation: str) -> str:
         return next(r.source for r in self.explainer._predictor.model.config.relations if r.name == relation)
 
     def neighbor(self, relation: str) -> str:
         return next(r.neighbor for r in self.explainer._predictor.model.config.relations if r.name == relation)
+
+
+def _one_more(plan: NeighborPlan) -> NeighborPlan:
+    """Return a plan that takes one more of the seed's own neighbours."""
+    more = {name: (numbers[0] + 1, *numbers[1:]) for name, numbers in plan.overrides.items()}
+    return NeighborPlan((plan.num_neighbors[0] + 1, *plan.num_neighbors[1:]), plan.strategy, more)
 
 
 def _nearer(relation: RelationBatch, nodes: dict[str, NodeBatch], hops: int, source: str) -> RelationBatch:
@@ -317,9 +342,10 @@ def explain_ranking(ranker: Ranker, rows: NDArray[np.int32], times: Micros) -> l
         shares, usual = np.zeros((len(pairs.items), len(names))), np.zeros(len(pairs.items))
         if stage.trees is not None:
             shares, usual = stage.trees.contributions(pairs.numbers)
+        raw = stage.trees.raw(pairs.numbers)[:, 0] if stage.trees is not None else usual
+        items, _ = pairs.best(stage.blend(pairs.towers, raw), ranker.top)
         towers = stage.share * pairs.towers / stage.tower_scale
         shares, usual = (v * (1.0 - stage.share) / stage.tree_scale for v in (shares, usual))
-        items, _ = pairs.best(towers + usual + shares.sum(axis=1), ranker.top)
         for q, row in enumerate(part):
             own = {int(i): p for p, i in enumerate(pairs.items[pairs.ptr[q] : pairs.ptr[q + 1]], pairs.ptr[q])}
             for item in (int(i) for i in items[q] if i >= 0):

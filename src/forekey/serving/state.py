@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.errors import ModelError, UnknownEntity, UnknownTask
@@ -168,7 +169,7 @@ class ServingState:
         items = self.task(task).items
         for i, prediction in zip(np.flatnonzero(known).tolist(), predictions, strict=True):
             if items is not None:
-                keys = snapshot.keys(items.name).take(_places(prediction)).to_pylist()
+                keys = snapshot.keys(items.name).take(pa.array(_places(prediction), pa.int64())).to_pylist()
                 answers[i] = _ranked(
                     self.typed(task, entity_ids[i]), keys, prediction, None, model_version, snapshot.as_of.isoformat(),
                     "online",

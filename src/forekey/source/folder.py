@@ -18,6 +18,7 @@ from forekey.source.duck import DuckDBSource, first_line
 _READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".csv.gz": "read_csv", ".tsv": "read_csv"}
 _READERS |= {".tsv.gz": "read_csv"}
 _SEPARATORS = ",;\t|"
+_LONGEST_FIELD = 1 << 30
 
 
 class FolderSource(DuckDBSource):
@@ -110,7 +111,10 @@ def _uneven_line(path: Path, width: int) -> str | None:
 
     Where rows differ in length, DuckDB may take whole lines for the values of one column, or the header for none.
     """
-    with (gzip.open if ending(path).endswith(".gz") else open)(path, "rt", encoding="utf-8") as handle:
+    csv.field_size_limit(_LONGEST_FIELD)
+    with (gzip.open if ending(path).endswith(".gz") else open)(
+        path, "rt", encoding="utf-8", errors="replace"
+    ) as handle:
         header = handle.readline()
         separator = max(_SEPARATORS, key=header.count)
         handle.seek(0)

@@ -389,6 +389,8 @@ def _finish(table: pa.Table, splits: NDArray[np.str_], task_type: TaskType, drop
         valid = pc.and_(valid, pc.fill_null(pc.is_finite(target), False))
     elif task_type is TaskType.FORECASTING and len(table):
         valid = pa.chunked_array([pa.array(np.isfinite(target_array(table, task_type)).all(axis=1))])
+    elif task_type is TaskType.LINK_PREDICTION:
+        valid = pc.and_(valid, pc.greater(pc.fill_null(pc.list_value_length(target), 0), 0))
     usable = pc.and_(known, valid)
     lost = len(table) - int(pc.sum(usable).as_py() or 0)
     if lost:

@@ -84,9 +84,11 @@ def item_rows(snapshot: Snapshot, table: str, labels: NDArray[Any]) -> NDArray[A
     rows = np.zeros(0, np.int64)
     if flat:
         rows = snapshot.lookup_keys(table, pa.chunked_array([pa.array(flat)])).astype(np.int64)
-        rows = np.where(rows < 0, -2 - np.arange(len(rows)), rows)
+        _, named = np.unique([str(key) for key in flat], return_inverse=True)
+        rows = np.where(rows < 0, -2 - named, rows)
     ends = np.cumsum(lengths)
-    out[:] = [tuple(rows[end - length : end].tolist()) for end, length in zip(ends, lengths, strict=True)]
+    parts = [rows[end - length : end].tolist() for end, length in zip(ends, lengths, strict=True)]
+    out[:] = [tuple(dict.fromkeys(part)) for part in parts]
     return out
 
 

@@ -85,6 +85,8 @@ def fit(
         history, best, since_best = [Epoch(**e) for e in state["history"]], tuple(state["best"]), state["since_best"]
         started -= history[-1].seconds
     for number in range(len(history) + 1, config.max_epochs + 1):
+        if since_best >= config.patience:
+            break  # stopped before it was cut off
         deadline = started + config.max_seconds
         loss = _one_epoch(model, features, task, splits["train"], target, optimizer, config, number, deadline)
         score = evaluate_examples(predictor, task, val)[metric]

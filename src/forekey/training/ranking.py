@@ -42,6 +42,8 @@ _MOST_HELD = 0.25
 _SCALE_SAMPLE = 20_000
 _MAX_PAIRS = 1_000_000
 _MAX_QUERIES = 20_000
+_MAX_JUDGED = 3_000
+_MAX_MOMENTS = 1_000
 _ROUNDS = 600
 _PATIENCE = 60
 # Early stopping goes by losses that change smoothly; mean average precision chooses between what comes out.
@@ -92,7 +94,7 @@ def train_ranking(
     data = _prepare(task, snapshot, source, config, aging)
     ranker = data.ranker
     progress(f"training towers on {len(data.fitting):,} examples")
-    checkpoint = Checkpoint(registry.unfinished(task.name, run_id(task, snapshot, config)))
+    checkpoint = Checkpoint(registry.unfinished(task.name, run_id(task, snapshot, config)) if aging is None else None)
     history = fit_towers(ranker, task, data.fitting, data.judging, config, on_epoch, checkpoint)
     progress("growing trees")
     grown = _grow(ranker, data, config)
@@ -156,6 +158,12 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig
                 f"Task '{task.name}' has no {name} examples. See `forekey sql {task.name}`; loosen WHERE, or choose "
                 "another window."
             )
+    moments = len(np.unique(np.concatenate([r.times for r in splits.values()])))
+    if moments > _MAX_MOMENTS:
+        raise TaskError(
+            f"The labels of '{task.name}' stand at {moments:,} different times; a ranking compares the items that were "
+            f"there at one time, and takes up to {_MAX_MOMENTS:,}. Round the times, for example down to the day."
+        )
     if aging is not None:
         splits = {name: replace(r, seen_until=aging(name, r.times)) for name, r in splits.items()}
     else:
@@ -268,15 +276,25 @@ class _PairSet:
 def _pair_set(pairs: PairFeatures, examples: Resolved, seed: int) -> _PairSet:
     """Describe the candidates of as many examples as trees are grown from."""
     chosen = np.random.default_rng(seed).permutation(len(examples))[:_MAX_QUERIES]
-    some = examples.only(np.sort(chosen)) if len(chosen) < len(examples) else examples
-    cut = some.times if some.seen_until is None else np.minimum(some.times, some.seen_until)
+    drawn = examples.only(chosen)
+    found = np.diff(pairs.candidates(drawn.rows, _cut(drawn))[0])
+    some = examples.only(np.sort(chosen[: max(int(np.searchsorted(np.cumsum(found), _MAX_PAIRS, "right")), 1)]))
+    cut = _cut(some)
     ptr, items = pairs.candidates(some.rows, cut)
-    last = max(int(np.searchsorted(ptr, _MAX_PAIRS, "right")) - 1, 1)
-    ptr, items = ptr[: last + 1], items[: ptr[last]]
-    numbers = pairs.compute(some.rows[:last], some.times[:last], cut[:last], ptr, items)
-    label = _labels(some.target[:last], ptr, items)
+    if len(items) == 0:
+        raise TaskError(
+            f"No row of '{pairs.spec.items}' was there yet at the times to learn from, so there is nothing to rank. "
+            f"If its time column tells when rows were loaded, remove time_column of '{pairs.spec.items}' from "
+            "forekey.yaml."
+        )
+    numbers = pairs.compute(some.rows, some.times, cut, ptr, items)
+    label = _labels(some.target, ptr, items)
     sizes = np.diff(ptr)
     return _PairSet(numbers, label, sizes[sizes > 0])
+
+
+def _cut(examples: Resolved) -> Micros:
+    return examples.times if examples.seen_until is None else np.minimum(examples.times, examples.seen_until)
 
 
 def _labels(target: NDArray[Any], ptr: NDArray[np.int64], items: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -340,9 +358,11 @@ def _mean_precision(pairs: _PairSet, said: NDArray[np.float64], top: int) -> flo
 def _choose(ranker: Ranker, data: _Data, trees: Trees) -> RankStage:
     """Return the blend with the best mean average precision on what choices are made on; of equals, the trees' most."""
     judging = data.judging
+    if len(judging) > _MAX_JUDGED:
+        judging = judging.only(np.sort(np.random.default_rng(0).permutation(len(judging))[:_MAX_JUDGED]))
     parts = [(part, pairs) for part, pairs, _ in ranker.scored(judging.rows, judging.times, judging.seen_until)]
     said = [trees.raw(pairs.numbers)[:, 0] for _, pairs in parts]
-    scales = [float(np.std(np.concatenate(values))) or 1.0 for values in ([pairs.towers for _, pairs in parts], said)]
+    scales = [_spread(np.concatenate(values)) for values in ([pairs.towers for _, pairs in parts], said)]
     best, chosen = -1.0, RankStage()
     for share in _SHARES:
         stage = RankStage(round(float(share), 2), trees, *scales)
@@ -354,6 +374,12 @@ def _choose(ranker: Ranker, data: _Data, trees: Trees) -> RankStage:
         if score > best:
             best, chosen = score, stage
     return chosen if chosen.share < 1.0 else replace(chosen, trees=None)
+
+
+def _spread(values: NDArray[np.float64]) -> float:
+    """Return the standard deviation, or 1 where there is none but rounding."""
+    spread = float(np.std(values)) if len(values) else 0.0
+    return spread if spread > 1e-9 else 1.0
 
 
 def _again(ranker: Ranker, data: _Data, grown: _Grown, config: TrainConfig, epochs: int) -> _Grown:
@@ -394,7 +420,7 @@ def _judge_baselines(judged: Judged, pairs: PairFeatures, data: _Data) -> None:
     top = data.ranker.top
     for split in ("val", "test"):
         examples = data.splits[split]
-        cut = examples.times if examples.seen_until is None else np.minimum(examples.times, examples.seen_until)
+        cut = _cut(examples)
         popular = pairs.popular(cut, 2 * top)
         guesses = {
             "popular": popular,

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from forekey.errors import TaskError
+from forekey.errors import ModelError, TaskError
 from forekey.features import FeatureStore
 from forekey.inference import OutputTransform
 from forekey.nn import GraphModel
@@ -92,6 +92,8 @@ def search(
             model = GraphModel(network_of(task.entity.name, features, own, transform.outputs))
             fit(model, features, task, splits, transform, own, heard)
             stopped = False
+        except ModelError as error:  # a loss that is not finite: these settings will not do
+            raise optuna.TrialPruned from error
         finally:
             best = [e for e in seen if e.best]
             score = best[-1].score if best else None

@@ -71,6 +71,8 @@ def fit_towers(
         started -= found[-1].seconds
     deadline = started + config.max_seconds / 2
     for number in range(len(found) + 1, config.max_epochs + 1):
+        if since_best >= config.patience:
+            break  # stopped before it was cut off
         loss = _one_epoch(ranker, train, optimizer, config, number, deadline)
         ranker.forget()
         score = evaluate_examples(ranker, task, judged)[metric]
