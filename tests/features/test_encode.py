@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forekey.features import ColumnFeature, FeatureSpec, TableFeatures, encode_rows, fit_features
@@ -26,6 +26,8 @@ def encode(stype: Stype, values: list[Any], kind: pa.DataType | None = None, **k
 
 
 @given(st.lists(st.one_of(st.none(), st.floats()), max_size=30), st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
+@example([8.98846567431158e307], 0.0, 0.5)
+@example([1e308], -1e308, 1e-300)
 def test_numbers_are_always_finite(values: list[float | None], center: float, scale: float) -> None:
     _, encoded = encode(Stype.NUMERICAL, values, pa.float64(), center=center, scale=scale)
     assert np.isfinite(encoded.numbers).all()
@@ -186,3 +188,13 @@ def test_without_the_embedder_the_reason_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(embedder.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(TaskError, match=r"pip install 'forekey\[text\]'"):
         embedder.embed_texts(pa.chunked_array([pa.array(["a word"])]))
+
+
+def test_numbers_of_a_past_are_read_as_finite_whatever_their_size() -> None:
+    from forekey.features import HistoryScale
+
+    most = float(np.finfo(np.float32).max)
+    scale = HistoryScale(("a", "b", "c"), (0.0, -most, 0.0), (1e-3, 1e-3, 1.0))
+    read = scale.apply(np.array([[most, most, np.nan]], np.float32))
+    assert np.isfinite(read).all()
+    assert read[0, 3:].tolist() == [0.0, 0.0, 1.0]

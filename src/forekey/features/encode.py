@@ -24,6 +24,7 @@ from forekey.schema import Stype
 from forekey.task import PastLabels
 
 _MISSING, _UNKNOWN = 0, 1
+_MOST = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,8 @@ def _scaled(values: NDArray[np.float64], column: ColumnFeature) -> NDArray[np.fl
     """Return ``asinh((x - center) / scale)`` (linear near 0, logarithmic in the tails) and a missing flag."""
     missing = ~np.isfinite(values)
     with np.errstate(invalid="ignore", over="ignore"):
-        scaled = np.arcsinh((np.where(missing, column.center, values) - column.center) / column.scale)
+        ratio = (np.where(missing, column.center, values) - column.center) / column.scale
+        scaled = np.arcsinh(np.clip(ratio, -_MOST, _MOST))  # of a finite value, the ratio may be infinite
     return np.stack([scaled, missing], axis=1).astype(np.float32)
 
 

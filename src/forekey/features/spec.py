@@ -33,9 +33,10 @@ class HistoryScale:
     def apply(self, history: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return ``[n, 2 * features] float32``: ``asinh((x - center) / scale)``, 0 if missing, then missing flags."""
         missing = ~np.isfinite(history)
-        values = np.where(missing, 0.0, history - np.array(self.center, np.float32))
         with np.errstate(over="ignore"):
-            scaled = np.arcsinh(values / np.array(self.scale, np.float32))
+            values = np.where(missing, 0.0, history - np.array(self.center, np.float32))
+            most = np.finfo(np.float32).max
+            scaled = np.arcsinh(np.clip(values / np.array(self.scale, np.float32), -most, most))
         return np.concatenate([np.where(missing, 0.0, scaled), missing], axis=1).astype(np.float32)
 
 
