@@ -237,6 +237,8 @@ def train(
     """
     from forekey.training import log_version, train_task
 
+    if not _is_query(name):
+        project.task(name)  # a name that is misspelt is told before anything is read
     current = snapshots(project).current_or_none() or snapshot(project, listener=listener)
     with _source(project) as source:
         task = find_task(project, current.schema, name)
@@ -430,12 +432,16 @@ def find_task(project: Project, schema: Schema, name_or_pql: str) -> Task:
     from forekey.query import parse, to_pql
     from forekey.task import define_task
 
-    if name_or_pql not in project.config.tasks and re.match(r"(\s|#.*\n)*predict\s", name_or_pql, re.IGNORECASE):
+    if name_or_pql not in project.config.tasks and _is_query(name_or_pql):
         # A query given on the spot keeps its models under a name that follows from what it asks, whoever of.
         general = to_pql(replace(parse(name_or_pql), ids=None))
         own = hashlib.blake2b(general.encode(), digest_size=4).hexdigest()
         return define_task(f"query-{own}", project, schema, PQLTask(query=name_or_pql))
     return define_task(name_or_pql, project, schema)
+
+
+def _is_query(name_or_pql: str) -> bool:
+    return re.match(r"(\s|#.*\n)*predict\s", name_or_pql, re.IGNORECASE) is not None
 
 
 def train_config(preset: str, seed: int) -> TrainConfig:

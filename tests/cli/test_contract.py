@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from forekey.cli.commands import cli
+from forekey.errors import SourceError, UnknownTask
 from forekey.project import Project
 from forekey.testing import write_shop
 
@@ -213,3 +214,30 @@ def test_the_changelog_has_the_packages_version() -> None:
 
     changelog = (Path(__file__).parents[2] / "CHANGELOG.md").read_text()
     assert f"## {__version__}" in changelog
+
+
+def test_a_mistake_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    from forekey.testing import write_shop
+
+    write_shop(tmp_path / "shop.duckdb")
+    run("init", str(tmp_path / "shop.duckdb"), "--project", str(tmp_path))
+    project = ["--project", str(tmp_path)]
+    refused = CliRunner().invoke(cli, ["train", "nothere", *project])
+    assert isinstance(refused.exception, UnknownTask)
+    assert not (tmp_path / ".forekey" / "snapshots" / "current").exists()
+    for name in ("churm", "nothere"):
+        assert isinstance(CliRunner().invoke(cli, ["models", name, *project]).exception, UnknownTask)
+    said = CliRunner().invoke(cli, ["predict", "nothere", "--out", "x.xlsx", *project])
+    assert "must end in .parquet or .csv" in str(said.exception)
+
+
+def test_a_file_that_only_ends_like_sqlite_is_refused_plainly(tmp_path: Path) -> None:
+    (tmp_path / "fake.sqlite").write_text("this is no database, whatever its name says " * 20)
+    said = CliRunner().invoke(cli, ["init", str(tmp_path / "fake.sqlite"), "--project", str(tmp_path)])
+    assert isinstance(said.exception, SourceError)
+    assert "cannot be opened" in str(said.exception)
+
+
+def test_who_changes_the_champion_is_told_what_is_still_stored(own_project: Project) -> None:
+    said = CliRunner().invoke(cli, ["models", "churn", "--promote", "v1", "--project", str(own_project.root)])
+    assert "run `forekey embed churn`" in " ".join(said.output.split())

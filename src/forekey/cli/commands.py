@@ -213,6 +213,8 @@ def predict(
     if (out is None) == (table is None):
         raise click.UsageError("Say where to: --out FILE or --table NAME.")
     project = _open(root)
+    if out is not None:
+        render.check_target(out)
     batch = pipeline.predict(project, task, as_of=as_of)
     rows = batch.table()
     if out is not None:
@@ -290,14 +292,18 @@ def models(task: str | None, promote: str | None, rollback: bool, root: Path, as
     from forekey import pipeline
     from forekey.cli import render
 
-    registry = pipeline.registry(_open(root))
+    project = _open(root)
+    registry = pipeline.registry(project)
+    if task is not None and task not in registry.tasks():
+        project.task(task)  # refuses a name that is no task's
     if (promote or rollback) and task is None:
         raise click.UsageError("Name the TASK whose champion changes.")
     if promote and task:
         registry.promote(task, promote, "promoted by hand")
     if rollback and task:
         registry.rollback(task)
-    render.show(render.versions(registry, [task] if task else registry.tasks()), as_json)
+    changed = task if promote or rollback else None
+    render.show(render.versions(registry, [task] if task else registry.tasks(), changed), as_json)
 
 
 def _open(root: Path) -> Project:

@@ -424,8 +424,8 @@ def challenge(found: Challenge) -> Shown:
     return Shown(asdict(found), Group(table, end))
 
 
-def versions(registry: Registry, tasks: Sequence[str]) -> Shown:
-    """Show model versions with their lineage."""
+def versions(registry: Registry, tasks: Sequence[str], changed: str | None = None) -> Shown:
+    """Show model versions with their lineage; of a task whose champion ``changed``, say what is stored."""
     table = _table("task", "version", "created", "snapshot", "as of", "metric", "test", "")
     listed = []
     for task in tasks:
@@ -449,7 +449,11 @@ def versions(registry: Registry, tasks: Sequence[str]) -> Shown:
                 "metrics",
             )
             listed.append({"task": task, "version": v.version, "champion": bool(mark), **{k: m[k] for k in shown}})
-    return Shown({"models": listed}, table if listed else Text("There are no models yet."))
+    shown_table: RenderableType = table if listed else Text("There are no models yet.")
+    if changed is not None:
+        hint = f"What is stored and served is still of the former champion: run `forekey embed {changed}`."
+        shown_table = Group(shown_table, Text(hint))
+    return Shown({"models": listed}, shown_table)
 
 
 def explanation(told: dict[str, Any]) -> Shown:
@@ -485,15 +489,20 @@ _SHOWN_PARTS = 8
 _SHOWN_REASONS = 3
 
 
+def check_target(out: Path) -> None:
+    """Refuse a file that no table can be written to, before anything is computed for it."""
+    if out.suffix not in {".parquet", ".csv"}:
+        raise ForekeyError(f"'{out}' must end in .parquet or .csv.")
+    if not out.parent.is_dir():
+        raise ForekeyError(f"The folder '{out.parent}' does not exist. Make it, or choose another.")
+
+
 def write_table(table: pa.Table, out: Path) -> None:
     """Write a table as Parquet or CSV by the file's ending, whole or not at all."""
     import pyarrow.csv as pacsv
     import pyarrow.parquet as pq
 
-    if out.suffix not in {".parquet", ".csv"}:
-        raise ForekeyError(f"'{out}' must end in .parquet or .csv.")
-    if not out.parent.is_dir():
-        raise ForekeyError(f"The folder '{out.parent}' does not exist.")
+    check_target(out)
     draft = out.with_name(f".{out.name}.draft")
     try:
         if out.suffix == ".csv":

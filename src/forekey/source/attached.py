@@ -74,7 +74,9 @@ class SQLiteSource(DuckDBSource):
         mode = "" if writable else ", READ_ONLY"
         try:
             connection.execute(f"ATTACH {_literal(str(path))} AS forekey_attached (TYPE sqlite{mode})")
-            connection.sql("SELECT * FROM sqlite_query('forekey_attached', 'SELECT 1')").fetchall()
+            connection.sql(
+                "SELECT * FROM sqlite_query('forekey_attached', 'SELECT count(*) FROM sqlite_master')"
+            ).fetchall()
         except duckdb.Error as error:
             raise SourceError(f"'{url}' cannot be opened: {first_line(error)}") from error
         source = cls(url, connection)
