@@ -210,3 +210,32 @@ def test_a_run_that_had_stopped_before_it_was_cut_off_does_not_go_on(
         train_task(task, current, source, models, config, on_epoch=lambda e: epochs[1].append(e.number))
     assert len(epochs[0]) < 12
     assert epochs[1] == []
+
+
+def test_of_a_large_catalogue_what_speaks_for_an_item_is_found(own_project: Project) -> None:
+    """1,500 products, of which each customer keeps to a dozen: no list of candidates holds them all."""
+    from forekey.serving.state import ServingState
+    from forekey.store import open_store
+
+    with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
+        connection.execute("DELETE FROM products")
+        connection.execute("INSERT INTO products SELECT 'p' || i, 'thing ' || i, i % 50 FROM range(1500) t(i)")
+        connection.execute(
+            "CREATE TABLE bought AS SELECT l.order_id, "
+            "'p' || (hash(o.customer_id * 100 + hash(l.rowid) % 12) % 1500)::BIGINT AS sku, l.quantity, l.added_at "
+            "FROM order_lines l JOIN orders o USING (order_id)"
+        )
+        connection.execute("DELETE FROM order_lines")
+        connection.execute("INSERT INTO order_lines SELECT * FROM bought")
+        connection.execute("DROP TABLE bought")
+    pipeline.snapshot(own_project)
+    report = pipeline.train(own_project, "baskets", preset="fast", seed=1)
+    mine = report.metrics["test"]["map"] or 0
+    for name in ("popular", "items_of_others_alike"):
+        assert mine > 3 * (report.baselines[name]["test"]["map"] or 0)
+    pipeline.registry(own_project).promote("baskets", report.model_version, "for this test")
+    pipeline.embed(own_project, "baskets")
+    with open_store(own_project) as store:
+        state = ServingState(own_project, store)
+        stored, online = (state.predict("baskets", list(range(1, 60)), mode) for mode in ("stored", "online"))
+    assert [a and a.prediction for a in stored] == [a and a.prediction for a in online]

@@ -458,6 +458,8 @@ def versions(registry: Registry, tasks: Sequence[str], changed: str | None = Non
 
 def explanation(told: dict[str, Any]) -> Shown:
     """Show what drives a prediction, the strongest first; of a ranking, the reasons for each item."""
+    from forekey.inference import part_name
+
     parts: list[RenderableType] = []
     if "items" in told:
         table = _table("item", "what speaks for it", "value", "effect", right=("value", "effect"))
@@ -471,18 +473,10 @@ def explanation(told: dict[str, Any]) -> Shown:
             continue
         table = _table(kind, "raises the prediction by", right=("raises the prediction by",))
         for part in told[kind][:_SHOWN_PARTS]:
-            table.add_row(_part_name(part), f"{part['effect']:+.4g}")
+            table.add_row(part_name(part), f"{part['effect']:+.4g}")
         parts.append(table)
     end = Text(f"{told['task']} {told['model_version']} predicts {told['prediction']:.4g} for {told['entity_id']}.")
     return Shown(told, Group(*parts, end))
-
-
-def _part_name(part: dict[str, Any]) -> str:
-    if "hop" in part:
-        return f"{part['hop']} foreign keys away or more"
-    if "relation" in part:
-        return f"{part['table']} {part['key'] if part['key'] is not None else ''} ({part['relation']})"
-    return f"{part['table']}.{part['column']}" if "column" in part else str(part["table"])
 
 
 _SHOWN_PARTS = 8

@@ -2,7 +2,7 @@
 
 from forekey.inference.assemble import Assembler
 from forekey.inference.batch import BatchPredictions, predict_everyone
-from forekey.inference.explain import Effects, Explainer, Part, explain_entity, explain_ranking
+from forekey.inference.explain import Effects, Explainer, Part, explain_entity, explain_ranking, part_name
 from forekey.inference.final import Calibration, FinalStage, Raw, Trees, comparable
 from forekey.inference.layerwise import embed_all
 from forekey.inference.load import AnyPredictor, load_predictor, past_for
@@ -33,6 +33,7 @@ __all__ = [
     "explain_entity",
     "explain_ranking",
     "load_predictor",
+    "part_name",
     "past_for",
     "predict_everyone",
     "predictions_from",

@@ -309,6 +309,15 @@ def _nearer(relation: RelationBatch, nodes: dict[str, NodeBatch], hops: int, sou
     )
 
 
+def part_name(part: dict[str, Any]) -> str:
+    """Name a part, given as JSON has it, as people read it."""
+    if "hop" in part:
+        return f"everything from hop {part['hop']} on"
+    if "relation" in part:
+        return f"{part['table']} {part['key'] if part['key'] is not None else ''} ({part['relation']})"
+    return f"{part['table']}.{part['column']}" if "column" in part else str(part["table"])
+
+
 def explain_entity(predictor: AnyPredictor, row: int, now: int) -> dict[str, Any]:
     """Say what drives the prediction for one row at a moment, as JSON has it.
 

@@ -9,6 +9,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
+from forekey.inference import part_name
 from forekey.registry import ModelVersion
 from forekey.task import TaskType, default_metric
 from forekey.training.plots import Axes, Series, bars, lines, points
@@ -113,16 +114,10 @@ def _explanation(facts: dict[str, Any]) -> str:
     found: dict[str, list[dict[str, Any]]] = facts.get("explanation", {})
     out = []
     for kind, title in (("table", "tables"), ("column", "columns"), ("hop", "everything from this hop on")):
-        named = [(_part_name(part), float(part["effect"])) for part in found.get(kind, ())][:12]
+        named = [(part_name(part), float(part["effect"])) for part in found.get(kind, ())][:12]
         if named:
             out.append(bars(f"change of the raw prediction without: {title} (mean size)", named))
     return "".join(out)
-
-
-def _part_name(part: dict[str, Any]) -> str:
-    if "hop" in part:
-        return f"hop {part['hop']}"
-    return f"{part['table']}.{part['column']}" if "column" in part else str(part["table"])
 
 
 def _importance(facts: dict[str, Any]) -> str:
