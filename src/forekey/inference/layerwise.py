@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from forekey.features import FeatureStore
 from forekey.graph import Snapshot
 from forekey.inference.assemble import age_in_days
-from forekey.nn import GraphModel
+from forekey.nn import GraphModel, clock
 from forekey.sampling import Relation, relations_of
 
 _CHUNK_ROWS = 8_192
@@ -79,16 +79,12 @@ class _Pass:
     def encode(self, table: str, rows: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return the states before the first layer."""
         out = self._scratch(table, 0)
-        times = self.features.snapshot.times(table)
         encoded = self.features.table(table)
         for part in _chunks(rows):
             moments = np.full(len(part), self.as_of)
             piece = encoded.take(self.features.snapshot.contents_at(table, part, moments))
-            age = None
-            if times is not None:
-                age = torch.from_numpy(age_in_days(moments, times[part]))
             state = self.model.encode(table, torch.from_numpy(piece.numbers), torch.from_numpy(piece.codes))
-            out[part] = self.model.seen_at(table, state, age).numpy()
+            out[part] = state.numpy()
         return out
 
     def update(
@@ -96,8 +92,9 @@ class _Pass:
     ) -> NDArray[np.float32]:
         """Return the states after one more layer, from those of the ``known`` rows."""
         out = self._scratch(table, layer + 1)
+        conv = self.model.conv(layer, table)
         said = {
-            str(r): self._messages(layer, table, str(r), states[r.neighbor], known[r.neighbor])
+            str(r): self._messages(layer, table, r, states[r.neighbor], known[r.neighbor])
             for r, _ in self.heard(layer, table)
         }
         for part in _chunks(rows):
@@ -106,8 +103,9 @@ class _Pass:
             for relation, budget in self.heard(layer, table):
                 mean, degree = self._average(relation, budget, part, said[str(relation)])
                 means[str(relation)], degrees[str(relation)] = torch.from_numpy(mean), torch.from_numpy(degree)
-            own = torch.from_numpy(states[table][part])
-            out[part] = self.model.update(layer, table, own, means, degrees).numpy()
+            own, told = torch.from_numpy(states[table][part]), self._told(layer, table, part)
+            itself = conv.with_own_age(conv.itself(own), told)
+            out[part] = self.model.update(layer, table, own, itself, means, degrees).numpy()
         return out
 
     def heard(self, layer: int, table: str) -> list[tuple[Relation, int]]:
@@ -134,18 +132,29 @@ class _Pass:
             mark_recent(rows, len(marks), budget, *self.snapshot.children(relation.edge), marks)
 
     def _messages(
-        self, layer: int, table: str, relation: str, states: NDArray[np.float32], rows: NDArray[np.int32]
+        self, layer: int, table: str, relation: Relation, states: NDArray[np.float32], rows: NDArray[np.int32]
     ) -> NDArray[np.float32]:
-        """Return what each neighbour says along a relation; of means alone, that is its state."""
-        if self.model.config.aggregation == "mean":
+        """Return what each neighbour says along a relation; means of states above the first layer are just these."""
+        conv, name = self.model.conv(layer, table), str(relation)
+        if layer and not relation.up and self.model.config.aggregation == "mean":
             return states
-        width = self.model.message(layer, table, relation, torch.zeros(1, states.shape[1])).shape[1]
-        if width == states.shape[1]:
-            return states
+        width = conv.message(name, torch.zeros(1, states.shape[1])).shape[1]
         out = self._array((len(states), width), f"said-{layer}-{relation}")
         for part in _chunks(rows):
-            out[part] = self.model.message(layer, table, relation, torch.from_numpy(states[part])).numpy()
+            state, told = torch.from_numpy(states[part]), self._told(layer, relation.neighbor, part)
+            if relation.up:
+                said = conv.with_age(name, conv.message(name, state), told)
+            else:
+                said = conv.message(name, self.model.seen(relation.neighbor, state, told) if layer == 0 else state)
+            out[part] = said.numpy()
         return out
+
+    def _told(self, layer: int, table: str, rows: NDArray[np.int32]) -> torch.Tensor | None:
+        """Return how old rows are, where their states do not tell it yet."""
+        times = self.features.snapshot.times(table)
+        if layer or times is None:
+            return None
+        return clock(torch.from_numpy(age_in_days(np.full(len(rows), self.as_of), times[rows])))
 
     def _average(
         self, relation: Relation, budget: int, rows: NDArray[np.int32], values: NDArray[np.float32]

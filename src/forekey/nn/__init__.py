@@ -2,6 +2,7 @@
 
 from forekey.nn.batch import GraphBatch, NodeBatch, RelationBatch
 from forekey.nn.conv import Aggregation
+from forekey.nn.encoder import clock
 from forekey.nn.model import GraphModel, ModelConfig, RelationSpec, TableSpec
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "RelationBatch",
     "RelationSpec",
     "TableSpec",
+    "clock",
 ]

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from forekey.nn.dropout import Dropout
+from forekey.nn.encoder import AgeEncoder
 
 Aggregation = Literal["mean", "moments", "attention"]
 """How neighbours become one: their mean; mean and deviation; mean and a mean weighted by learnt attention."""
 
 _HEADS = 4
 _MOST = 10.0  # of the logarithm of an attention weight: beyond, single precision would overflow
+
+
+class Heard(NamedTuple):
+    """A relation as a layer hears it: whether it has one neighbour at most, and whether a clock tells its age."""
+
+    name: str
+    single: bool
+    clocked: bool
 
 
 class HeteroConv(nn.Module):
@@ -24,36 +35,54 @@ class HeteroConv(nn.Module):
     aggregation (Corso et al. 2020); attention weighs each neighbour by what it is, against a learnt query a relation
     and head (pooling by attention: Lee et al. 2019).
 
-    Whatever is added up of neighbours is a mean of :meth:`message`, so that it may be taken edge by edge or over a
-    whole table at once.
+    What is said by the node itself and by the one row that a foreign key refers to is linear in their states, and what
+    is added up of several neighbours is a mean of :meth:`message`. So all of it may be computed once for each distinct
+    row and handed out to the nodes, or over a whole table at once; the ages of rows, which differ from node to node,
+    are added through linear maps of their own.
     """
 
     def __init__(
         self,
         channels: int,
-        relations: tuple[tuple[str, bool], ...],
+        relations: tuple[Heard, ...],
         dropout: float,
         aggregation: Aggregation = "mean",
+        clocked: bool = False,
     ) -> None:
-        """Take the relations by name, and whether each has one neighbour at most, whose mean tells all there is."""
+        """Take the relations, and whether nodes of this type have ages that their states do not tell yet."""
         super().__init__()
         self._relations = relations
-        self._place = {name: i for i, (name, _) in enumerate(relations)}
+        self._place = {r.name: i for i, r in enumerate(relations)}
         self._aggregation = aggregation
         self._channels = channels
         self.own = nn.Linear(channels, channels)
+        self.own_clock = AgeEncoder(channels) if clocked else None
         several = (2 if aggregation == "mean" else 3) * channels + 2
-        widths = (channels + 1 if single else several for _, single in relations)
-        self.messages = nn.ModuleList(nn.Linear(width, channels, bias=False) for width in widths)
+        self.messages = nn.ModuleList(
+            nn.Linear(channels, channels) if r.single else nn.Linear(several, channels, bias=False) for r in relations
+        )
+        self.clocks = nn.ModuleDict(
+            {str(i): AgeEncoder(channels) for i, r in enumerate(relations) if r.single and r.clocked}
+        )
         if aggregation == "attention":
             self.queries = nn.Parameter(torch.randn(len(relations), _HEADS, channels) / math.sqrt(channels))
         self.norm = nn.LayerNorm(channels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
+
+    def itself(self, state: Tensor) -> Tensor:
+        """Return what nodes in states ``[n, channels]`` say to themselves, but for their ages."""
+        return self.own(state)  # type: ignore[no-any-return]
+
+    def with_own_age(self, said: Tensor, told: Tensor | None) -> Tensor:
+        """Add what the ages of nodes say, ``told [n, CLOCK]``, to what else they say to themselves."""
+        return said if self.own_clock is None else self.own_clock(said, told)
 
     def message(self, relation: str, state: Tensor) -> Tensor:
         """Return what neighbours in states ``[n, channels]`` say along a relation, ``[n, width]``."""
         place = self._place[relation]
-        if self._aggregation == "mean" or self._relations[place][1]:
+        if self._relations[place].single:
+            return self.messages[place](state)  # type: ignore[no-any-return]
+        if self._aggregation == "mean":
             return state
         if self._aggregation == "moments":
             return torch.cat([state, state * state], dim=1)
@@ -61,22 +90,35 @@ class HeteroConv(nn.Module):
         heads = state.view(len(state), _HEADS, self._channels // _HEADS) * weight[:, :, None]
         return torch.cat([state, heads.flatten(1), weight], dim=1)
 
+    def with_age(self, relation: str, said: Tensor, told: Tensor | None) -> Tensor:
+        """Add what the age of the one neighbour along a relation says, ``told [n, CLOCK]``, to what else it says."""
+        place = str(self._place[relation])
+        return self.clocks[place](said, told) if place in self.clocks else said
+
     def forward(
-        self, own: Tensor, means: dict[str, Tensor], degrees: dict[str, Tensor], budgets: dict[str, int]
+        self,
+        state: Tensor,
+        itself: Tensor,
+        said: dict[str, Tensor],
+        degrees: dict[str, Tensor],
+        budgets: dict[str, int],
     ) -> Tensor:
-        """Update ``own [n, channels]`` by means of messages ``[n, width]`` and ``degrees[relation] [n]``."""
-        out = self.own(own)
-        for (relation, single), linear in zip(self._relations, self.messages, strict=True):
-            if relation not in means:
+        """Update ``state [n, channels]`` by what the nodes say to themselves and hear.
+
+        ``said[relation] [n, width]`` is the mean of the messages of neighbours, 0 where there are none.
+        """
+        out = itself
+        for (relation, single, _), linear in zip(self._relations, self.messages, strict=True):
+            if relation not in said:
+                continue
+            if single:
+                out = out + said[relation]
                 continue
             degree = degrees[relation][:, None]
-            if single:
-                out = out + linear(torch.cat([means[relation], degree.clamp(max=budgets[relation])], dim=1))
-                continue
             fill = degree.clamp(max=budgets[relation]) / max(budgets[relation], 1)
-            mean, more = self._pooled(means[relation])
+            mean, more = self._pooled(said[relation])
             out = out + linear(torch.cat([mean, mean * fill, *more, fill, torch.log1p(degree) / 4.0], dim=1))
-        return self.norm(own + self.dropout(torch.relu(out)))  # type: ignore[no-any-return]
+        return self.norm(state + self.dropout(torch.relu(out)))  # type: ignore[no-any-return]
 
     def _pooled(self, told: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the mean of the neighbours, and what else is known of them."""
@@ -92,7 +134,7 @@ class HeteroConv(nn.Module):
         return mean, []
 
 
-def mean_of_children(values: Tensor, parent: Tensor, child: Tensor, counts: Tensor) -> Tensor:
-    """Average ``values[child]`` by ``parent``; ``counts [n] float32`` is the number of children of each of ``n``."""
-    sums = values.new_zeros(len(counts), values.shape[1]).index_add(0, parent, values.index_select(0, child))
+def mean_of_children(values: Tensor, parent: Tensor, counts: Tensor) -> Tensor:
+    """Average ``values [edges, width]`` by ``parent [edges]``; ``counts [n]`` is how many edges each of ``n`` has."""
+    sums = values.new_zeros(len(counts), values.shape[1]).index_add(0, parent, values)
     return sums / counts.clamp(min=1.0)[:, None]

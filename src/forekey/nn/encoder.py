@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-AGE_SCALES_DAYS = (1.0, 7.0, 30.0, 90.0, 365.0, 1825.0)
-"""Time scales on which recency is told apart: a day to five years."""
+AGE_SCALES_DAYS = (1.0 / 24.0, 1.0, 7.0, 30.0, 90.0, 365.0, 1825.0)
+"""Time scales on which recency is told apart: an hour to five years."""
+
+CLOCK = len(AGE_SCALES_DAYS) + 1
+"""How many numbers tell how long ago a row happened."""
+
+
+def clock(age: Tensor) -> Tensor:
+    """Tell ages (``[n] float32`` days before the seed time) as decays on several time scales and a logarithm.
+
+    Returns ``[n, CLOCK] float32``; ages below 0 count as 0.
+    """
+    age = age.clamp(min=0.0)[:, None]
+    return torch.cat([torch.exp(age * _RATES.to(age.device)), torch.log1p(age) / 8.0], dim=1)
+
+
+class AgeEncoder(nn.Module):
+    """Adds a linear map of what clocks tell. The weight lies so that its gradient is a fast product."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(CLOCK, channels).uniform_(-1.0, 1.0) / math.sqrt(CLOCK))
+
+    def forward(self, to: Tensor, told: Tensor) -> Tensor:
+        """``to [n, channels]`` and ``told [n, CLOCK]`` to ``[n, channels]``."""
+        return torch.addmm(to, told, self.weight)
+
+
+_RATES = -1.0 / torch.tensor(AGE_SCALES_DAYS)
 
 
 class TableEncoder(nn.Module):
@@ -31,22 +60,6 @@ class TableEncoder(nn.Module):
         if self.codes is not None and codes.shape[1]:
             out = out + self.codes(codes)
         return out + self.block(self.norm(out))  # type: ignore[no-any-return]
-
-
-class AgeEncoder(nn.Module):
-    """Encodes how long before the seed time a row happened, as decays on several time scales and a logarithm."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.scales: Tensor
-        self.register_buffer("scales", torch.tensor(AGE_SCALES_DAYS), persistent=False)
-        self.linear = nn.Linear(len(AGE_SCALES_DAYS) + 1, channels)
-
-    def forward(self, age: Tensor) -> Tensor:
-        """``[n] float32`` days (0 or more) to ``[n, channels] float32``."""
-        age = age.clamp(min=0.0)[:, None]
-        waves = torch.cat([torch.exp(-age / self.scales), torch.log1p(age) / 8.0], dim=1)
-        return self.linear(waves)  # type: ignore[no-any-return]
 
 
 class PastEncoder(nn.Module):

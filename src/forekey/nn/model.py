@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from forekey.nn.batch import GraphBatch
-from forekey.nn.conv import Aggregation, HeteroConv, mean_of_children
-from forekey.nn.encoder import AgeEncoder, PastEncoder, TableEncoder
+from forekey.nn.conv import Aggregation, Heard, HeteroConv, mean_of_children
+from forekey.nn.dropout import Dropout
+from forekey.nn.encoder import AgeEncoder, PastEncoder, TableEncoder, clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,9 @@ class ModelConfig:
 class GraphModel(nn.Module):
     """A heterogeneous graph network over sampled or whole neighbourhoods.
 
-    Sampled and layer-wise inference call the same three steps, :meth:`encode`, :meth:`update` and :meth:`head`, and
-    differ only in who averages the neighbours.
+    Sampled and layer-wise inference call the same steps, :meth:`encode`, :meth:`seen`, :meth:`message`, :meth:`update`
+    and :meth:`head`, and differ only in who averages the neighbours. Before the first layer, the state of a node is
+    its encoded row, which every node of that row shares, and a clock that tells the age.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -90,30 +93,21 @@ class GraphModel(nn.Module):
         self.config = config
         specs = {t.name: t for t in config.tables}
         used = config.types_at(0)
+        self._timed = {t.name for t in config.tables if t.timed}
         self._slot = {name: f"t{i}" for i, name in enumerate(specs)}  # module names may not hold dots
         self.encoders = nn.ModuleDict(
             {self._slot[t]: TableEncoder(specs[t].numbers, specs[t].num_codes, config.channels) for t in used}
         )
         self.ages = nn.ModuleDict({self._slot[t]: AgeEncoder(config.channels) for t in used if specs[t].timed})
         self.layers = nn.ModuleList(
-            nn.ModuleDict(
-                {
-                    self._slot[t]: HeteroConv(
-                        config.channels,
-                        tuple((r.name, r.single) for r in config.relations_into(t)),
-                        config.dropout,
-                        config.aggregation,
-                    )
-                    for t in config.types_at(layer + 1)
-                }
-            )
+            nn.ModuleDict({self._slot[t]: self._conv(layer, t) for t in config.types_at(layer + 1)})
             for layer in range(config.layers)
         )
         self.past = PastEncoder(config.history, config.channels, config.dropout) if config.history else None
         self.readout = nn.Sequential(
             nn.Linear(config.channels * (2 if config.history else 1), config.channels),
             nn.ReLU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(config.channels, config.outputs),
         )
 
@@ -121,23 +115,25 @@ class GraphModel(nn.Module):
         """Encode rows of a table regardless of time: ``[rows, channels] float32``."""
         return self.encoders[self._slot[table]](numbers, codes)  # type: ignore[no-any-return]
 
-    def seen_at(self, table: str, encoded: Tensor, age: Tensor | None) -> Tensor:
-        """Return encoded rows as seen ``age [rows]`` days later: the state before the first layer."""
-        if age is not None:
-            encoded = encoded + self.ages[self._slot[table]](age)
+    def seen(self, table: str, encoded: Tensor, told: Tensor | None) -> Tensor:
+        """Return encoded rows as one of several neighbours before the first layer; ``told [n, CLOCK]`` their ages."""
+        if told is not None:
+            encoded = self.ages[self._slot[table]](encoded, told)
         return torch.relu(encoded)
 
-    def message(self, layer: int, table: str, relation: str, state: Tensor) -> Tensor:
-        """Return what neighbours in some states say to nodes of ``table`` along a relation; means of it count."""
-        return self.layers[layer][self._slot[table]].message(relation, state)  # type: ignore[no-any-return, index]
-
     def update(
-        self, layer: int, table: str, own: Tensor, means: dict[str, Tensor], degrees: dict[str, Tensor]
+        self,
+        layer: int,
+        table: str,
+        state: Tensor,
+        itself: Tensor,
+        said: dict[str, Tensor],
+        degrees: dict[str, Tensor],
     ) -> Tensor:
-        """Return the state after one more layer; ``means`` of messages and ``degrees`` are keyed by relation name."""
+        """Return the state after one more layer; means of messages and ``degrees`` are keyed by relation name."""
         hop = self.config.layers - 1 - layer
         budgets = {r.name: r.budgets[hop] for r in self.config.relations_into(table)}
-        return self.layers[layer][self._slot[table]](own, means, degrees, budgets)  # type: ignore[no-any-return, index]
+        return self.conv(layer, table)(state, itself, said, degrees, budgets)  # type: ignore[no-any-return]
 
     def head(self, embedding: Tensor, history: Tensor | None = None) -> Tensor:
         """Return raw outputs ``[n, outputs]``: logits, or a standardised number."""
@@ -147,43 +143,95 @@ class GraphModel(nn.Module):
 
     def embed(self, batch: GraphBatch) -> Tensor:
         """Return the seeds' embeddings, ``[num_seeds, channels] float32``."""
-        state: dict[str, Tensor] = {}
-        for table, nodes in batch.nodes.items():
-            encoded = self.encode(table, nodes.numbers, nodes.codes)
-            state[table] = self.seen_at(table, encoded.index_select(0, nodes.place), nodes.age)
+        states = {
+            table: _States(
+                self.encode(table, nodes.numbers, nodes.codes),
+                nodes.place,
+                clock(nodes.age) if nodes.age is not None else None,
+            )
+            for table, nodes in batch.nodes.items()
+        }
         for layer in range(self.config.layers):
-            state = {
-                table: self._pass_messages(layer, table, state, batch)
+            states = {
+                table: _States(self._pass_messages(layer, table, states, batch))
                 for table in self.config.types_at(layer + 1)
-                if table in state and batch.nodes[table].depths[self.config.layers - 1 - layer]
+                if table in states and batch.nodes[table].depths[self.config.layers - 1 - layer]
             }
-        return state[self.config.entity][: batch.num_seeds]
+        return states[self.config.entity].vectors[: batch.num_seeds]
 
     def forward(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
         """Return embeddings ``[num_seeds, channels]`` and raw outputs ``[num_seeds, outputs]``."""
         embedding = self.embed(batch)
         return embedding, self.head(embedding, batch.history)
 
-    def _pass_messages(self, layer: int, table: str, state: dict[str, Tensor], batch: GraphBatch) -> Tensor:
+    def _conv(self, layer: int, table: str) -> HeteroConv:
+        first = layer == 0
+        relations = tuple(
+            Heard(r.name, r.single, first and r.neighbor in self._timed) for r in self.config.relations_into(table)
+        )
+        config = self.config
+        return HeteroConv(
+            config.channels, relations, config.dropout, config.aggregation, first and table in self._timed
+        )
+
+    def conv(self, layer: int, table: str) -> HeteroConv:
+        """Return the module that updates nodes of ``table`` at a layer."""
+        return self.layers[layer][self._slot[table]]  # type: ignore[no-any-return, index]
+
+    def _pass_messages(self, layer: int, table: str, states: dict[str, _States], batch: GraphBatch) -> Tensor:
         hop = self.config.layers - 1 - layer
         count = batch.nodes[table].depths[hop]
-        means, degrees = {}, {}
+        said, degrees = {}, {}
+        nobody = _States(states[table].vectors.new_zeros(0, self.config.channels))
         for relation in self.config.relations_into(table):
             edges = batch.relations.get(relation.name)
             if edges is None:
                 continue
-            degree = edges.degrees[:count]
-            degrees[relation.name] = degree
-            if not edges.depths[hop]:
-                nobody = self.message(layer, table, relation.name, degree.new_zeros(0, self.config.channels))
-                means[relation.name] = degree.new_zeros(count, nobody.shape[1])
-                continue
-            said = self.message(layer, table, relation.name, state[relation.neighbor])
-            parent, child = edges.parent[: edges.depths[hop]], edges.child[: edges.depths[hop]]
-            budget = relation.budgets[hop]
-            if budget < relation.budgets[0]:
-                # Deeper layers hear only the first of the neighbours that shallower ones sampled.
-                kept = edges.rank[: edges.depths[hop]] < budget
-                parent, child = parent[kept], child[kept]
-            means[relation.name] = mean_of_children(said, parent, child, degree.clamp(max=budget))
-        return self.update(layer, table, state[table][:count], means, degrees)
+            degrees[relation.name] = edges.degrees[:count]
+            parent, child = edges.within(hop, relation.budgets)
+            known = states.get(relation.neighbor, nobody)
+            each = self._messages(layer, table, relation, known, child)
+            if not relation.single or len(child) < count:
+                counts = degrees[relation.name].clamp(max=relation.budgets[hop])
+                each = mean_of_children(each, parent, counts)
+            # Edges to parents come in the order of the children: where every child has one, they stand as they must.
+            said[relation.name] = each
+        conv, own = self.conv(layer, table), states[table]
+        itself = own.through(conv.itself, slice(count))
+        itself = conv.with_own_age(itself, own.told[:count] if own.told is not None else None)
+        return self.update(layer, table, own.of(slice(count)), itself, said, degrees)
+
+    def _messages(self, layer: int, table: str, relation: RelationSpec, states: _States, child: Tensor) -> Tensor:
+        """Return what each of some neighbours says to its node of ``table``, ``[edges, width]``."""
+        conv = self.conv(layer, table)
+        told = states.told.index_select(0, child) if states.told is not None else None
+        if not relation.single:
+            state = states.of(child)
+            return conv.message(relation.name, self.seen(relation.neighbor, state, told) if layer == 0 else state)
+        said = states.through(lambda vectors: conv.message(relation.name, vectors), child)
+        return conv.with_age(relation.name, said, told)
+
+
+@dataclass(frozen=True, slots=True)
+class _States:
+    """Nodes of one type: the vectors of distinct rows, the place of each node's among them, and what clocks tell.
+
+    Above the first layer every node has a vector of its own, which tells its age as well.
+    """
+
+    vectors: Tensor
+    place: Tensor | None = None
+    told: Tensor | None = None
+
+    def of(self, nodes: slice | Tensor) -> Tensor:
+        """Return the vectors of some nodes."""
+        if self.place is None:
+            return self.vectors[nodes] if isinstance(nodes, slice) else self.vectors.index_select(0, nodes)
+        return self.vectors.index_select(0, self.place[nodes])
+
+    def through(self, linear: Callable[[Tensor], Tensor], nodes: slice | Tensor) -> Tensor:
+        """Return what becomes of the vectors of some nodes, computed once for nodes that share one."""
+        count = len(nodes) if isinstance(nodes, Tensor) else nodes.stop
+        if count <= len(self.vectors):
+            return linear(self.of(nodes))
+        return _States(linear(self.vectors), self.place).of(nodes)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from forekey.errors import ModelError
@@ -73,7 +73,7 @@ def fit(
     started = time.perf_counter()
     target = targets(task.task_type, splits["train"], transform)
     val = _subset(splits["val"], _MAX_VALIDATION)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = optimizer_of(model.parameters(), config)
     predictor = Predictor(model, features, config.neighbors, transform)
     metric = default_metric(task.task_type)[0]
     history: list[Epoch] = []
@@ -125,10 +125,15 @@ def fit_again(
 ) -> None:
     """Train ``model`` in place for as many epochs as proved best, with no examples held back to stop by."""
     target = targets(task.task_type, examples, transform)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = optimizer_of(model.parameters(), config)
     deadline = time.perf_counter() + config.max_seconds
     for number in range(1, epochs + 1):
         _one_epoch(model, features, task, examples, target, optimizer, config, number, deadline)
+
+
+def optimizer_of(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+    """Return AdamW (Loshchilov and Hutter 2019), which takes its step in one pass over the parameters."""
+    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
 def _one_epoch(

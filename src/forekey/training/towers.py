@@ -26,7 +26,7 @@ from forekey.task import Task, better, default_metric
 from forekey.training.checkpoint import Checkpoint
 from forekey.training.config import TrainConfig
 from forekey.training.evaluate import Resolved, evaluate_examples
-from forekey.training.loop import Epoch, ahead
+from forekey.training.loop import Epoch, ahead, optimizer_of
 
 _QUERIES = 256
 _ITEMS = 256
@@ -110,8 +110,7 @@ def fit_towers_again(ranker: Ranker, train: Resolved, config: TrainConfig, epoch
 
 
 def _optimizer(ranker: Ranker, config: TrainConfig) -> torch.optim.Optimizer:
-    parameters = [*ranker.entities.model.parameters(), *ranker.items.model.parameters()]
-    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return optimizer_of([*ranker.entities.model.parameters(), *ranker.items.model.parameters()], config)
 
 
 def _one_epoch(
