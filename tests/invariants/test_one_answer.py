@@ -25,7 +25,7 @@ from tests.support.models import champion_of, random_predictor
     shops(),
     st.integers(0, 22),
     st.sampled_from([(4, 4), (5, 2), (3, 2, 1), (1,), (2, 0)]),
-    st.sampled_from(["mean", "moments", "attention"]),
+    st.sampled_from(["mean", "moments", "attention", "transformer"]),
 )
 def test_sampling_each_entity_equals_one_pass_over_the_whole_graph(
     tables: Tables, day: int, budget: tuple[int, ...], aggregation: Aggregation

@@ -59,6 +59,22 @@ def state_of_parents(
 
 
 @njit(cache=True, nogil=True)
+def recent(
+    rows: NDArray[np.int32], bound: int, budget: int, indptr: NDArray[np.int64], indices: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the newest ``budget`` children of each parent row, newest first and then -1, and how many there are."""
+    found = np.full((rows.shape[0], budget), -1, np.int32)
+    degrees = np.zeros(rows.shape[0], np.float32)
+    for i in range(rows.shape[0]):
+        start = indptr[rows[i]]
+        end = _first_not_below(indices, start, indptr[rows[i] + 1], bound)
+        degrees[i] = end - start
+        for j in range(min(end - start, budget)):
+            found[i, j] = indices[end - 1 - j]
+    return found, degrees
+
+
+@njit(cache=True, nogil=True)
 def mark_recent(
     rows: NDArray[np.int32],
     bound: int,

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from forekey.features import FeatureStore
 from forekey.graph import Snapshot
 from forekey.inference.assemble import age_in_days
-from forekey.nn import GraphModel, clock
+from forekey.nn import GraphModel, NeighborhoodTransformer, clock
 from forekey.sampling import Relation, relations_of
 
 _CHUNK_ROWS = 8_192
+_CHUNK_TOKENS = 512  # entities whose neighbours attend to one another at a time
 _ROWS_IN_MEMORY = 1_000_000
 
 States = dict[str, NDArray[np.float32]]
@@ -47,8 +48,10 @@ def embed_all(model: GraphModel, features: FeatureStore, as_of: int, workspace: 
         work = _Pass(model, features, as_of, pool, Path(folder))
         needed = work.needed()
         states = {t: work.encode(t, rows) for t, rows in needed[0].items()}
-        for layer in range(model.config.layers):
+        for layer in range(len(model.layers)):
             states = {t: work.update(layer, t, rows, states, needed[layer]) for t, rows in needed[layer + 1].items()}
+        if model.transformer is not None:
+            return work.attend(model.transformer, states)
         return np.array(states[model.config.entity])
 
 
@@ -108,6 +111,40 @@ class _Pass:
             out[part] = self.model.update(layer, table, own, itself, means, degrees).numpy()
         return out
 
+    def attend(self, transformer: NeighborhoodTransformer, states: States) -> NDArray[np.float32]:
+        """Return embeddings of all entities where the last layer is a transformer, from the states below it."""
+        entity = self.model.config.entity
+        out = np.empty((self.visible(entity), self.model.config.channels), np.float32)
+        for first in range(0, len(out), _CHUNK_TOKENS):
+            rows = np.arange(first, min(first + _CHUNK_TOKENS, len(out)), dtype=np.int32)
+            neighbors, degrees = {}, {}
+            for relation, budget in self.heard(self.model.config.layers - 1, entity):
+                slots, degree = self._neighbors(relation, budget, rows)
+                degrees[str(relation)] = torch.from_numpy(degree)
+                distinct, place = np.unique(slots[slots >= 0], return_inverse=True)
+                slots[slots >= 0] = place
+                tokens = self._tokens(relation.neighbor, states, distinct)
+                neighbors[str(relation)] = tokens, torch.from_numpy(slots)
+            out[rows] = transformer(self._tokens(entity, states, rows), neighbors, degrees).numpy()
+        return out
+
+    def _tokens(self, table: str, states: States, rows: NDArray[np.int32]) -> torch.Tensor:
+        state = torch.from_numpy(states[table][rows])
+        return self.model.token(table, state, self._told(len(self.model.layers), table, rows))
+
+    def _neighbors(
+        self, relation: Relation, budget: int, rows: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the rows that each of some rows hears along a relation, newest first, and how many there are."""
+        from forekey.inference.kernels import recent
+
+        bound = self.visible(relation.neighbor)
+        if not relation.up:
+            return recent(rows, bound, budget, *self.snapshot.children(relation.edge))
+        parents = self.snapshot.parents(relation.edge)[rows]
+        there = (parents >= 0) & (parents < (bound if budget else 0))
+        return np.where(there, parents, np.int32(-1))[:, None], there.astype(np.float32)
+
     def heard(self, layer: int, table: str) -> list[tuple[Relation, int]]:
         """Return the relations that a table hears along at a layer, with their budgets."""
         hop = self.model.config.layers - 1 - layer
@@ -136,7 +173,7 @@ class _Pass:
     ) -> NDArray[np.float32]:
         """Return what each neighbour says along a relation; means of states above the first layer are just these."""
         conv, name = self.model.conv(layer, table), str(relation)
-        if layer and not relation.up and self.model.config.aggregation == "mean":
+        if layer and not relation.up and self.model.config.aggregation in {"mean", "transformer"}:
             return states
         width = conv.message(name, torch.zeros(1, states.shape[1])).shape[1]
         out = self._array((len(states), width), f"said-{layer}-{relation}")

@@ -4,12 +4,14 @@ from forekey.nn.batch import GraphBatch, NodeBatch, RelationBatch
 from forekey.nn.conv import Aggregation
 from forekey.nn.encoder import clock
 from forekey.nn.model import GraphModel, ModelConfig, RelationSpec, TableSpec
+from forekey.nn.transformer import NeighborhoodTransformer
 
 __all__ = [
     "Aggregation",
     "GraphBatch",
     "GraphModel",
     "ModelConfig",
+    "NeighborhoodTransformer",
     "NodeBatch",
     "RelationBatch",
     "RelationSpec",

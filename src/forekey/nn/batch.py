@@ -37,14 +37,14 @@ class RelationBatch:
     degrees: Tensor
     depths: tuple[int, ...]
 
-    def within(self, hop: int, budgets: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Return the edges, parents and children, that nodes within ``hop`` hops hear along; ``budgets`` go by hop."""
+    def within(self, hop: int, budgets: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the edges that nodes within ``hop`` hops hear along: parents, children, ranks; budgets go by hop."""
         parent, child, rank = (part[: self.depths[hop]] for part in (self.parent, self.child, self.rank))
         if budgets[hop] < budgets[0]:
             # Deeper layers hear only the first of the neighbours that shallower ones sampled.
             heard = rank < budgets[hop]
-            parent, child = parent[heard], child[heard]
-        return parent, child
+            parent, child, rank = parent[heard], child[heard], rank[heard]
+        return parent, child, rank
 
 
 @dataclass(frozen=True, slots=True)

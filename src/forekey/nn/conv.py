@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from forekey.nn.dropout import Dropout
 from forekey.nn.encoder import AgeEncoder
 
-Aggregation = Literal["mean", "moments", "attention"]
-"""How neighbours become one: their mean; mean and deviation; mean and a mean weighted by learnt attention."""
+Aggregation = Literal["mean", "moments", "attention", "transformer"]
+"""How neighbours become one: their mean; mean and deviation; mean and a mean weighted by learnt attention; or, in the
+last layer, attention among all of them (:class:`forekey.nn.transformer.NeighborhoodTransformer`) after means below."""
 
 _HEADS = 4
 _MOST = 10.0  # of the logarithm of an attention weight: beyond, single precision would overflow
@@ -57,7 +58,7 @@ class HeteroConv(nn.Module):
         self._channels = channels
         self.own = nn.Linear(channels, channels)
         self.own_clock = AgeEncoder(channels) if clocked else None
-        several = (2 if aggregation == "mean" else 3) * channels + 2
+        several = (3 if aggregation in {"moments", "attention"} else 2) * channels + 2
         self.messages = nn.ModuleList(
             nn.Linear(channels, channels) if r.single else nn.Linear(several, channels, bias=False) for r in relations
         )
@@ -82,7 +83,7 @@ class HeteroConv(nn.Module):
         place = self._place[relation]
         if self._relations[place].single:
             return self.messages[place](state)  # type: ignore[no-any-return]
-        if self._aggregation == "mean":
+        if self._aggregation in {"mean", "transformer"}:
             return state
         if self._aggregation == "moments":
             return torch.cat([state, state * state], dim=1)

@@ -13,6 +13,7 @@ from forekey.nn.batch import GraphBatch
 from forekey.nn.conv import Aggregation, Heard, HeteroConv, mean_of_children
 from forekey.nn.dropout import Dropout
 from forekey.nn.encoder import AgeEncoder, PastEncoder, TableEncoder, clock
+from forekey.nn.transformer import NeighborhoodTransformer, slots_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,13 @@ class GraphModel(nn.Module):
             {self._slot[t]: TableEncoder(specs[t].numbers, specs[t].num_codes, config.channels) for t in used}
         )
         self.ages = nn.ModuleDict({self._slot[t]: AgeEncoder(config.channels) for t in used if specs[t].timed})
+        self.transformer: NeighborhoodTransformer | None = None
+        if config.aggregation == "transformer" and config.layers:
+            around = tuple((r.name, r.budgets[0]) for r in config.relations_into(config.entity))
+            self.transformer = NeighborhoodTransformer(config.channels, around, config.dropout)
         self.layers = nn.ModuleList(
             nn.ModuleDict({self._slot[t]: self._conv(layer, t) for t in config.types_at(layer + 1)})
-            for layer in range(config.layers)
+            for layer in range(config.layers - (self.transformer is not None))
         )
         self.past = PastEncoder(config.history, config.channels, config.dropout) if config.history else None
         self.readout = nn.Sequential(
@@ -151,13 +156,15 @@ class GraphModel(nn.Module):
             )
             for table, nodes in batch.nodes.items()
         }
-        for layer in range(self.config.layers):
+        for layer in range(len(self.layers)):
             states = {
                 table: _States(self._pass_messages(layer, table, states, batch))
                 for table in self.config.types_at(layer + 1)
                 if table in states and batch.nodes[table].depths[self.config.layers - 1 - layer]
             }
-        return states[self.config.entity].vectors[: batch.num_seeds]
+        if self.transformer is not None:
+            return self._attend(states, batch)
+        return states[self.config.entity].of(slice(batch.num_seeds))
 
     def forward(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
         """Return embeddings ``[num_seeds, channels]`` and raw outputs ``[num_seeds, outputs]``."""
@@ -188,7 +195,7 @@ class GraphModel(nn.Module):
             if edges is None:
                 continue
             degrees[relation.name] = edges.degrees[:count]
-            parent, child = edges.within(hop, relation.budgets)
+            parent, child, _ = edges.within(hop, relation.budgets)
             known = states.get(relation.neighbor, nobody)
             each = self._messages(layer, table, relation, known, child)
             if not relation.single or len(child) < count:
@@ -198,13 +205,37 @@ class GraphModel(nn.Module):
             said[relation.name] = each
         conv, own = self.conv(layer, table), states[table]
         itself = own.through(conv.itself, slice(count))
-        itself = conv.with_own_age(itself, own.told[:count] if own.told is not None else None)
+        itself = conv.with_own_age(itself, own.told_of(slice(count)))
         return self.update(layer, table, own.of(slice(count)), itself, said, degrees)
+
+    def _attend(self, states: dict[str, _States], batch: GraphBatch) -> Tensor:
+        """Return the seeds' embeddings where the last layer is a transformer."""
+        assert self.transformer is not None
+        n, neighbors, degrees = batch.num_seeds, {}, {}
+        for relation in self.config.relations_into(self.config.entity):
+            edges = batch.relations.get(relation.name)
+            if edges is None:
+                continue
+            degrees[relation.name] = edges.degrees[:n]
+            parent, child, rank = edges.within(0, relation.budgets)
+            if len(child):
+                states_of = states[relation.neighbor]
+                neighbors[relation.name] = (
+                    self.token(relation.neighbor, states_of.of(child), states_of.told_of(child)),
+                    slots_of(parent, torch.arange(len(child)), rank, n),
+                )
+        own, seeds = states[self.config.entity], slice(n)
+        return self.transformer(  # type: ignore[no-any-return]
+            self.token(self.config.entity, own.of(seeds), own.told_of(seeds)), neighbors, degrees
+        )
+
+    def token(self, table: str, state: Tensor, told: Tensor | None) -> Tensor:
+        """Return rows as a transformer sees them: :meth:`seen` with their ages where no layer is below."""
+        return state if self.layers else self.seen(table, state, told)
 
     def _messages(self, layer: int, table: str, relation: RelationSpec, states: _States, child: Tensor) -> Tensor:
         """Return what each of some neighbours says to its node of ``table``, ``[edges, width]``."""
-        conv = self.conv(layer, table)
-        told = states.told.index_select(0, child) if states.told is not None else None
+        conv, told = self.conv(layer, table), states.told_of(child)
         if not relation.single:
             state = states.of(child)
             return conv.message(relation.name, self.seen(relation.neighbor, state, told) if layer == 0 else state)
@@ -228,6 +259,12 @@ class _States:
         if self.place is None:
             return self.vectors[nodes] if isinstance(nodes, slice) else self.vectors.index_select(0, nodes)
         return self.vectors.index_select(0, self.place[nodes])
+
+    def told_of(self, nodes: slice | Tensor) -> Tensor | None:
+        """Return what the clocks of some nodes tell."""
+        if self.told is None or isinstance(nodes, slice):
+            return None if self.told is None else self.told[nodes]
+        return self.told.index_select(0, nodes)
 
     def through(self, linear: Callable[[Tensor], Tensor], nodes: slice | Tensor) -> Tensor:
         """Return what becomes of the vectors of some nodes, computed once for nodes that share one."""

@@ -123,7 +123,7 @@ def told(settings: dict[str, Any]) -> str:
 
 def _draw(trial: Any) -> dict[str, Any]:
     return {
-        "aggregation": trial.suggest_categorical("aggregation", ["mean", "moments", "attention"]),
+        "aggregation": trial.suggest_categorical("aggregation", ["mean", "moments", "attention", "transformer"]),
         "channels": trial.suggest_categorical("channels", [32, 64, 128]),
         "neighbors": trial.suggest_categorical("neighbors", list(_PLANS)),
         "learning_rate": trial.suggest_float("learning_rate", 5e-4, 1e-2, log=True),
