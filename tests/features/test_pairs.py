@@ -95,7 +95,7 @@ def test_counts_are_those_of_a_plain_reading(tables: Tables, day: int) -> None:
         ptr, items = pairs.candidates(rows, times)
         numbers = pairs.compute(rows, times, times, ptr, items)
         assert numbers.shape == (len(items), len(pairs.names))
-        at = {name.split(": ")[1]: i for i, name in enumerate(pairs.names) if name.startswith("plays")}
+        at = {name: i for i, name in enumerate(pairs.names)}
         known = plays_seen(tables, moment)
         people, songs = snapshot.keys("people").to_pylist(), snapshot.keys("songs").to_pylist()
         for q in range(4):
@@ -103,17 +103,19 @@ def test_counts_are_those_of_a_plain_reading(tables: Tables, day: int) -> None:
                 own = [t for who, what, t in known if (who, what) == (people[q], songs[items[p]])]
                 recent = [t for t in own if t > moment - timedelta(days=WINDOW)]
                 heard = [t for _, what, t in known if what == songs[items[p]]]
-                assert numbers[p, at["pair, ever"]] == len(own)
-                assert numbers[p, at["pair, one window"]] == len(recent)
-                assert numbers[p, at["item, ever"]] == len(heard)
-                assert numbers[p, at["entity, ever"]] == sum(who == people[q] for who, _, _ in known)
-                assert numbers[p, at["different items of the entity"]] == len(
+                assert numbers[p, at["plays of the pair, all time"]] == len(own)
+                assert numbers[p, at[f"plays of the pair, {WINDOW:g} days"]] == len(recent)
+                assert numbers[p, at["plays of the item, all time"]] == len(heard)
+                assert numbers[p, at["plays of the entity, all time"]] == sum(who == people[q] for who, _, _ in known)
+                assert numbers[p, at["different items in plays of the entity"]] == len(
                     {s for who, s, _ in known if who == people[q]}
                 )
                 if own:
-                    assert numbers[p, at["days since pair"]] == pytest.approx((moment - max(own)) / timedelta(days=1))
+                    assert numbers[p, at["days since the pair's last of plays"]] == pytest.approx(
+                        (moment - max(own)) / timedelta(days=1)
+                    )
                 else:
-                    assert np.isnan(numbers[p, at["days since pair"]])
+                    assert np.isnan(numbers[p, at["days since the pair's last of plays"]])
 
 
 @given(radios(), st.integers(0, 22))

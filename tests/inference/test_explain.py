@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from forekey import pipeline
 from forekey.features import CALENDAR, LABELS, FeatureStore, HistoryFeatures, Origin, fit_history, origins
 from forekey.graph import SnapshotStore, build_snapshot, to_micros
-from forekey.inference import Explainer, Part, Predictor, explain_entity, explain_ranking
+from forekey.inference import Explainer, Part, Predictor, Ranker, RankExplainer, explain_entity, explain_ranking
 from forekey.project import Project
 from forekey.sampling import NeighborPlan
 from forekey.source import infer_schema
@@ -171,3 +172,59 @@ def test_a_ranking_is_explained_in_the_order_in_which_it_is_given(trained_projec
     ranked, _ = ranker.predict(rows, times)
     told = explain_ranking(ranker, rows, times)  # type: ignore[arg-type]
     assert [[r["item"] for r in items] for items in told] == ranked[:, :5].astype(int).tolist()
+
+
+def rankings(project: Project) -> tuple[RankExplainer, Ranker, np.ndarray, np.ndarray]:
+    ranker = champion_of(project, "baskets")
+    assert isinstance(ranker, Ranker)
+    now = to_micros(pipeline.snapshots(project).current().as_of)
+    return RankExplainer(ranker), ranker, np.arange(60, dtype=np.int32), np.full(60, now)
+
+
+@pytest.mark.parametrize(("kind", "share"), [("table", None), ("column", 1.0)])
+def test_what_is_called_important_for_rankings_changes_them_more_than_random_parts(
+    trained_project: Project, kind: str, share: float | None
+) -> None:
+    explainer, ranker, rows, times = rankings(trained_project)
+    if share is not None:  # trees of pairs read few columns: what the towers see is tried by itself
+        ranker.stage = replace(ranker.stage, share=share)
+    found = explainer.effects(rows, times, kinds=[kind])
+    whole = explainer.without(rows, times, ())
+    order = np.argsort(-np.abs(found.effects).mean(axis=(0, 1)))
+
+    def changed(places: np.ndarray) -> float:
+        return float(np.nanmean(np.abs(explainer.without(rows, times, [found.parts[i] for i in places]) - whole)))
+
+    rng = np.random.default_rng(0)
+    at_random = [changed(rng.choice(len(order), 2, replace=False)) for _ in range(12)]
+    assert changed(order[:2]) > np.mean(at_random)
+    assert changed(order[:2]) > changed(order[-2:])
+
+
+def test_the_items_explained_are_those_that_are_ranked_and_say_how_far_they_stand_out(trained_project: Project) -> None:
+    explainer, ranker, rows, times = rankings(trained_project)
+    found = explainer.effects(rows, times, kinds=["hop"])
+    assert found.items.tolist() == ranker.predict(rows, times)[0][:, : ranker.top].astype(int).tolist()
+    whole = explainer.without(rows, times, ())
+    for p, part in enumerate(found.parts):
+        left = explainer.without(rows, times, [part])
+        np.testing.assert_allclose(found.effects[:, :, p], whole - left, atol=1e-5)
+    assert (np.diff(whole, axis=1) <= 1e-9).all()  # the best stand out most
+    assert (whole[:, 0] > 0).all()
+
+
+def test_without_anything_no_item_stands_out(trained_project: Project) -> None:
+    explainer, _, rows, times = rankings(trained_project)
+    every = [p for p in explainer.parts if p.kind == "table"] + [Part("hop", hop=1)]
+    assert np.nanmax(np.abs(explainer.without(rows, times, every))) < 1e-3
+
+
+def test_what_counts_for_rankings_stands_in_the_report_and_in_each_explanation(trained_project: Project) -> None:
+    version = pipeline.registry(trained_project).champion("baskets")
+    told = version.manifest["explanation"]
+    assert told["table"][0]["table"] in {"orders", "order_lines", "products"}
+    assert {p["hop"] for p in told["hop"]} >= {1}
+    assert "everything from this hop on" in (version.folder / "report.html").read_text()
+    one = pipeline.explain(trained_project, "baskets", 7)
+    assert {"items", "tables", "columns", "hops"} < set(one)
+    assert {t["table"] for t in one["tables"]} & {"orders", "order_lines"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -10,6 +11,8 @@ import pytest
 from forekey import pipeline
 from forekey.errors import TaskError
 from forekey.project import LabelTask, PQLTask, Project
+from forekey.training import train_task
+from forekey.training.lineage import run_id
 from tests.monitoring.test_monitoring import add_month
 
 
@@ -78,9 +81,6 @@ def test_a_ranking_is_monitored_and_trained_again(own_project: Project) -> None:
 
 
 def test_a_run_of_towers_that_was_cut_off_goes_on(own_project: Project) -> None:
-    from dataclasses import replace
-
-    from forekey.training import train_task
 
     class CutOff(Exception):
         pass
@@ -117,9 +117,9 @@ def test_trees_learn_from_all_times_when_there_are_too_many_pairs(
     seen: list[Any] = []
     with pipeline._source(own_project) as source:
         data = ranking._prepare(task, current, source, pipeline.train_config("fast", 0), None)
-    real = data.ranker.pairs.compute
-    monkeypatch.setattr(data.ranker.pairs, "compute", lambda *a: (seen.append(a[1]), real(*a))[1])
-    made = ranking._pair_set(data.ranker.pairs, data.splits["train"], 0)
+    real = data.pairs.compute
+    monkeypatch.setattr(data.pairs, "compute", lambda *a: (seen.append(a[1]), real(*a))[1])
+    made = ranking._pair_set(data.pairs, data.splits["train"], 0)
     assert len(made.label) <= 2_000
     assert set(seen[0].tolist()) == set(data.splits["train"].times.tolist())
 
@@ -190,7 +190,6 @@ def test_with_nothing_to_rank_the_answer_is_empty(own_project: Project) -> None:
 def test_a_run_that_had_stopped_before_it_was_cut_off_does_not_go_on(
     own_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
 
     from forekey.training import ranking, train_task
 
@@ -239,3 +238,39 @@ def test_of_a_large_catalogue_what_speaks_for_an_item_is_found(own_project: Proj
         state = ServingState(own_project, store)
         stored, online = (state.predict("baskets", list(range(1, 60)), mode) for mode in ("stored", "online"))
     assert [a and a.prediction for a in stored] == [a and a.prediction for a in online]
+
+
+def test_runs_that_see_the_graph_cut_otherwise_never_go_on_from_one_another(own_project: Project) -> None:
+    current = pipeline.snapshots(own_project).current()
+    task = pipeline.find_task(own_project, current.schema, "baskets")
+    models, config = pipeline.registry(own_project), pipeline.train_config("fast", 5)
+
+    class CutOff(Exception):
+        pass
+
+    def cut(_: Any) -> None:
+        raise CutOff
+
+    with pipeline._source(own_project) as source:
+        for aging, left in ((lambda _, times: times - 1, False), (None, True)):
+            with pytest.raises(CutOff):
+                train_task(task, current, source, models, config, baselines=False, aging=aging, on_epoch=cut)
+            assert models.unfinished("baskets", run_id(task, current, config)).exists() is left
+
+
+def test_choices_are_made_on_so_many_rankings_at_most(own_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from forekey.training import ranking
+
+    current = pipeline.snapshots(own_project).current()
+    task = pipeline.find_task(own_project, current.schema, "baskets")
+    monkeypatch.setattr(ranking, "_MAX_JUDGED", 20)
+    config = pipeline.train_config("fast", 0)
+    with pipeline._source(own_project) as source:
+        data = ranking._prepare(task, current, source, config, None)
+    ranker, _ = ranking._towers(task, data, config, lambda _: None)
+    asked: list[int] = []
+    real = ranker.scored
+    monkeypatch.setattr(ranker, "scored", lambda rows, *rest: (asked.append(len(rows)), real(rows, *rest))[1])
+    assert len(data.judging) > 20
+    ranking._choose(ranker, data, ranking._grow(ranker, data, config).trees)
+    assert asked == [20]

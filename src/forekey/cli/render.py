@@ -467,15 +467,17 @@ def explanation(told: dict[str, Any]) -> Shown:
             for i, reason in enumerate(item["reasons"][:_SHOWN_REASONS]):
                 value = "–" if reason["value"] is None else f"{reason['value']:.4g}"
                 table.add_row(str(item["item"]) if i == 0 else "", reason["what"], value, f"{reason['effect']:+.4g}")
-        return Shown(told, table)
+        parts.append(table)
+    says = "makes these items stand out by" if "items" in told else "raises the prediction by"
     for kind in ("tables", "columns", "hops", "neighbors"):
-        if not told[kind]:
+        if not told.get(kind):
             continue
-        table = _table(kind, "raises the prediction by", right=("raises the prediction by",))
+        table = _table(kind, says, right=(says,))
         for part in told[kind][:_SHOWN_PARTS]:
             table.add_row(part_name(part), f"{part['effect']:+.4g}")
         parts.append(table)
-    end = Text(f"{told['task']} {told['model_version']} predicts {told['prediction']:.4g} for {told['entity_id']}.")
+    what = f"{len(told['items'])} items" if "items" in told else f"{told['prediction']:.4g}"
+    end = Text(f"{told['task']} {told['model_version']} predicts {what} for {told['entity_id']}.")
     return Shown(told, Group(*parts, end))
 
 

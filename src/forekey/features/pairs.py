@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from forekey.features.history import HistoryFeatures, HistorySpec
 from forekey.features.lists import RowLists
+from forekey.features.origins import Origin, origins
 from forekey.features.spec import history_from_dict
 from forekey.graph import MICROS_PER_DAY, Micros, Snapshot
 from forekey.schema import EdgeType, Schema
@@ -237,10 +238,23 @@ class PairFeatures:
     def names(self) -> list[str]:
         """Return the names of the features."""
         found: list[str] = []
+        days = f"{self.spec.window_days:g} days", f"{3 * self.spec.window_days:g} days"
         for interaction in self.spec.interactions:
-            found += [f"{interaction.name}: {what}" for what in _BETWEEN]
-        found += ["walks by way of others end here"] if self.spec.interactions else []
+            alone = sum(i.table == interaction.table for i in self.spec.interactions) == 1
+            rows = interaction.table if alone else interaction.name
+            found += [what.format(rows, *days) for what in _BETWEEN]
+        found += ["how often walks by way of others end here"] if self.spec.interactions else []
         return [*found, *(f"item: {name}" for name in self._history.names)]
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Return where each of the features comes from; hops are counted from the nearer of the two ends."""
+        found = []
+        for i in self.spec.interactions:
+            through = tuple(dict.fromkeys(e.parent for way in (i.to_entity, i.to_item) for e in way[:-1]))
+            found += [Origin(i.table, None, min(len(i.to_entity), len(i.to_item)), through)] * len(_BETWEEN)
+        found += found[:1]  # walks go along the first
+        return (*found, *origins(self.spec.history, self._history.names))
 
     @property
     def _window(self) -> int:
@@ -334,24 +348,25 @@ class PairFeatures:
 
 
 _BETWEEN = (
-    "pair, one window",
-    "pair, three windows",
-    "pair, ever",
-    "pair, same season a year ago",
-    "days since pair",
-    "rank of the item among the entity's newest",
-    "item, ever",
-    "item, one window",
-    "item, three windows",
-    "item, same season a year ago",
-    "item, same season two years ago",
-    "days since item",
-    "entity, ever",
-    "entity, one window",
-    "different items of the entity",
-    "days since entity",
-    "share of the pair in the entity's window",
-    "share of the pair in all of the entity's",
-    "share of the item in the window",
-    "item's window against its three",
+    "{0} of the pair, {1}",
+    "{0} of the pair, {2}",
+    "{0} of the pair, all time",
+    "{0} of the pair, {1}, a year ago",
+    "days since the pair's last of {0}",
+    "rank of the item among the entity's last of {0}",
+    "{0} of the item, all time",
+    "{0} of the item, {1}",
+    "{0} of the item, {2}",
+    "{0} of the item, {1}, a year ago",
+    "{0} of the item, {1}, two years ago",
+    "days since the item's last of {0}",
+    "{0} of the entity, all time",
+    "{0} of the entity, {1}",
+    "different items in {0} of the entity",
+    "days since the entity's last of {0}",
+    "share of the pair in {0} of the entity, {1}",
+    "share of the pair in {0} of the entity, all time",
+    "share of the item in {0}, {1}",
+    "{0} of the item, {1} against {2}",
 )
+"""Names of the numbers of one interaction: {0} are its rows, {1} one window, {2} three."""

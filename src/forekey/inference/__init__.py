@@ -2,7 +2,9 @@
 
 from forekey.inference.assemble import Assembler
 from forekey.inference.batch import BatchPredictions, predict_everyone
-from forekey.inference.explain import Effects, Explainer, Part, explain_entity, explain_ranking, part_name
+from forekey.inference.explain import Effects, Explainer, Part, part_name
+from forekey.inference.explain_entity import explain_entity
+from forekey.inference.explain_ranking import RankEffects, RankExplainer, explain_ranking
 from forekey.inference.final import Calibration, FinalStage, Raw, Trees, comparable
 from forekey.inference.layerwise import embed_all
 from forekey.inference.load import AnyPredictor, load_predictor, past_for
@@ -23,6 +25,8 @@ __all__ = [
     "Part",
     "Predictions",
     "Predictor",
+    "RankEffects",
+    "RankExplainer",
     "RankStage",
     "Ranker",
     "Raw",

@@ -20,17 +20,13 @@ from numpy.typing import NDArray
 from forekey.features import Encoded, Origin, encode_rows, origins
 from forekey.graph import Micros
 from forekey.inference.assemble import Assembler
-from forekey.inference.load import AnyPredictor
 from forekey.inference.output import Predictions, predictions_from
 from forekey.inference.predictor import Predictor
-from forekey.inference.ranking import Ranker
 from forekey.nn import GraphBatch, NodeBatch, RelationBatch
 from forekey.sampling import NeighborPlan, NeighborSampler, Subgraph
 from forekey.task import TaskType
 
 _BATCH = 256
-_REASONS = 5
-_NEIGHBORS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +66,26 @@ class Effects:
 
     def ranked(self, kind: str, row: int) -> list[dict[str, Any]]:
         """Return the parts of a kind with their effects on one prediction, the strongest first."""
-        chosen = [i for i, part in enumerate(self.parts) if part.kind == kind]
-        chosen.sort(key=lambda i: -abs(self.weights[row, i]))
-        return [
-            {**self.parts[i].to_dict(), "effect": float(self.effects[row, i])} for i in chosen if self.weights[row, i]
-        ]
+        return ranked(self.parts, kind, self.effects[row], self.weights[row])
 
     def overall(self, kind: str) -> list[dict[str, Any]]:
         """Return the parts of a kind by the mean size of their effects on all predictions."""
         sizes = np.abs(self.weights).mean(axis=0) if len(self.weights) else np.zeros(len(self.parts))
-        chosen = sorted((i for i, part in enumerate(self.parts) if part.kind == kind), key=lambda i: -sizes[i])
-        return [{**self.parts[i].to_dict(), "effect": round(float(sizes[i]), 6)} for i in chosen if sizes[i] > 0]
+        return overall(self.parts, kind, sizes)
+
+
+def ranked(
+    parts: tuple[Part, ...], kind: str, effects: NDArray[np.float64], weights: NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    """Return the parts of a kind with their effects ``[parts]``, that of the greatest weight first, as JSON has it."""
+    chosen = [i for i, part in enumerate(parts) if part.kind == kind and weights[i]]
+    chosen.sort(key=lambda i: -abs(weights[i]))
+    return [{**parts[i].to_dict(), "effect": float(effects[i])} for i in chosen]
+
+
+def overall(parts: tuple[Part, ...], kind: str, sizes: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Return the parts of a kind by the sizes of their effects ``[parts]``, as JSON has it."""
+    return ranked(parts, kind, np.round(sizes, 6), sizes)
 
 
 class Explainer:
@@ -316,60 +321,3 @@ def part_name(part: dict[str, Any]) -> str:
     if "relation" in part:
         return f"{part['table']} {part['key'] if part['key'] is not None else ''} ({part['relation']})"
     return f"{part['table']}.{part['column']}" if "column" in part else str(part["table"])
-
-
-def explain_entity(predictor: AnyPredictor, row: int, now: int) -> dict[str, Any]:
-    """Say what drives the prediction for one row at a moment, as JSON has it.
-
-    That is the prediction with the tables, columns, hops and neighbours that move it, the strongest first; for a
-    ranking its items by their keys, and the numbers that speak for each.
-    """
-    one, moment = np.array([row], np.int32), np.array([now], np.int64)
-    if isinstance(predictor, Ranker):
-        keys = predictor.features.snapshot.keys(predictor.pairs.spec.items)
-        ranked = explain_ranking(predictor, one, moment)[0]
-        return {"items": [{**r, "item": keys[r["item"]].as_py()} for r in ranked]}
-    explainer = Explainer(predictor)
-    found = explainer.effects(one, moment)
-    kinds = {"tables": "table", "columns": "column", "hops": "hop"}
-    return {
-        "prediction": float(found.predictions[0]),
-        **{name: found.ranked(kind, 0) for name, kind in kinds.items()},
-        "neighbors": explainer.neighbors(row, now)[:_NEIGHBORS],
-    }
-
-
-def explain_ranking(ranker: Ranker, rows: NDArray[np.int32], times: Micros) -> list[list[dict[str, Any]]]:
-    """Say, for each item of each ranking, what its score is made of: the towers' share, and the strongest numbers.
-
-    The trees' part is split exactly (TreeSHAP: Lundberg et al. 2020): effects and the item's usual score add up to its
-    score. Items are rows of the items' table.
-    """
-    names, out = ranker.pairs.names, [list[dict[str, Any]]() for _ in rows]
-    for part, pairs, _ in ranker.scored(rows, times):
-        stage = ranker.stage
-        shares, usual = np.zeros((len(pairs.items), len(names))), np.zeros(len(pairs.items))
-        if stage.trees is not None:
-            shares, usual = stage.trees.contributions(pairs.numbers)
-        raw = stage.trees.raw(pairs.numbers)[:, 0] if stage.trees is not None else usual
-        items, _ = pairs.best(stage.blend(pairs.towers, raw), ranker.top)
-        towers = stage.share * pairs.towers / stage.tower_scale
-        shares, usual = (v * (1.0 - stage.share) / stage.tree_scale for v in (shares, usual))
-        for q, row in enumerate(part):
-            own = {int(i): p for p, i in enumerate(pairs.items[pairs.ptr[q] : pairs.ptr[q + 1]], pairs.ptr[q])}
-            for item in (int(i) for i in items[q] if i >= 0):
-                at = own[item]
-                strongest = np.argsort(-np.abs(shares[at]), kind="stable")[:_REASONS]
-                reasons = [
-                    {"what": names[i], "value": _finite(pairs.numbers[at, i]), "effect": float(shares[at, i])}
-                    for i in strongest
-                    if shares[at, i]
-                ]
-                out[int(row)].append(
-                    {"item": item, "towers": float(towers[at]), "usual": float(usual[at]), "reasons": reasons}
-                )
-    return out
-
-
-def _finite(value: np.float32) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -40,3 +40,7 @@ class Checkpoint:
         """Forget: the run came to its end."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+NOWHERE = Checkpoint()
+"""Keeps nothing."""

@@ -23,7 +23,7 @@ from forekey.inference import Assembler, OutputTransform, Predictor
 from forekey.nn import GraphBatch, GraphModel
 from forekey.sampling import NeighborSampler
 from forekey.task import Task, TaskType, better, default_metric
-from forekey.training.checkpoint import Checkpoint
+from forekey.training.checkpoint import NOWHERE, Checkpoint
 from forekey.training.config import TrainConfig
 from forekey.training.evaluate import Resolved, as_numbers, evaluate_examples
 
@@ -31,8 +31,6 @@ _AHEAD = 3
 _MAX_VALIDATION = 20_000
 _MIN_BATCH = 32
 
-
-_NOWHERE = Checkpoint()
 
 P = TypeVar("P")
 B = TypeVar("B")
@@ -63,7 +61,7 @@ def fit(
     transform: OutputTransform,
     config: TrainConfig,
     on_epoch: Callable[[Epoch], None],
-    checkpoint: Checkpoint = _NOWHERE,
+    checkpoint: Checkpoint = NOWHERE,
 ) -> list[Epoch]:
     """Train ``model`` in place and leave it with the parameters of its best epoch on validation.
 

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from forekey.errors import TaskError
 from forekey.features import FeatureStore, PairFeatures, PairSpec, fit_features, fit_history, interactions_between
 from forekey.graph import Micros, Snapshot, from_micros, to_micros
-from forekey.inference import Pairs, Predictor, Ranker, RankStage, Trees, tower_output
+from forekey.inference import Pairs, Predictor, Ranker, RankExplainer, RankStage, Trees, tower_output
 from forekey.nn import GraphModel
 from forekey.project import write_atomically
 from forekey.registry import ModelVersion, Registry
 from forekey.source import Source
 from forekey.task import LabelTable, Task, average_precision
-from forekey.training.checkpoint import Checkpoint
+from forekey.training.checkpoint import NOWHERE, Checkpoint
 from forekey.training.config import TrainConfig
 from forekey.training.evaluate import Resolved, joined, resolve_examples
 from forekey.training.judged import MODEL, NETWORK, TREES, Judged
@@ -31,6 +31,7 @@ from forekey.training.lineage import lineage, network_of, run_id, text_width
 from forekey.training.loop import Epoch
 from forekey.training.page import render_report
 from forekey.training.report import TrainReport
+from forekey.training.search import Trial, search, searched
 from forekey.training.towers import fit_towers, fit_towers_again
 
 Aging = Callable[[str, Micros], Micros]
@@ -44,6 +45,7 @@ _MAX_PAIRS = 1_000_000
 _MAX_QUERIES = 20_000
 _MAX_JUDGED = 3_000
 _MAX_MOMENTS = 1_000
+_EXPLAINED, _EXPLAINED_MOMENTS = 48, 3
 _ROUNDS = 600
 _PATIENCE = 60
 # Early stopping goes by losses that change smoothly; mean average precision chooses between what comes out.
@@ -62,7 +64,9 @@ class _Data:
     judging: Resolved
     """What choices are made on: validation, and where that is small, the newest of the training examples."""
     cutoff: int
-    ranker: Ranker
+    entities: FeatureStore
+    items: FeatureStore
+    pairs: PairFeatures
 
 
 @dataclass(frozen=True)
@@ -92,10 +96,13 @@ def train_ranking(
     started = time.perf_counter()
     progress("making labels")
     data = _prepare(task, snapshot, source, config, aging)
-    ranker = data.ranker
+    tried: list[Trial] = []
+    if config.search_seconds > 0:
+        progress("looking for better settings")
+        config, tried = search(task.task_type, config, lambda *trial: _towers(task, data, *trial), progress)
     progress(f"training towers on {len(data.fitting):,} examples")
     checkpoint = Checkpoint(registry.unfinished(task.name, run_id(task, snapshot, config)) if aging is None else None)
-    history = fit_towers(ranker, task, data.fitting, data.judging, config, on_epoch, checkpoint)
+    ranker, history = _towers(task, data, config, on_epoch, checkpoint)
     progress("growing trees")
     grown = _grow(ranker, data, config)
     ranker.stage = _choose(ranker, data, grown.trees)
@@ -107,7 +114,7 @@ def train_ranking(
         grown = _again(ranker, data, grown, config, best)
     _judge(judged, ranker, grown.trees, data, "test")
     if baselines:
-        _judge_baselines(judged, ranker.pairs, data)
+        _judge_baselines(judged, data, ranker.top)
     manifest = lineage(
         task, snapshot, config, data.labels, data.cutoff, {name: r.unknown for name, r in data.splits.items()}
     )
@@ -121,10 +128,12 @@ def train_ranking(
         "train_std": None,
         "final": {**ranker.stage.to_dict(), "objective": grown.objective},
         "history": [e.to_dict() for e in history],
-        "tried": [],
+        "tried": [t.to_dict() for t in tried],
+        "explanation": _explanation(ranker, data, config),
         "importance": _importance(ranker, grown.trees),
         "seconds": round(time.perf_counter() - started, 2),
     }
+    manifest["notes"] += searched(tried, config)
     features = {
         "entities": ranker.entities.features.spec.to_dict(),
         "items": ranker.items.features.spec.to_dict(),
@@ -185,13 +194,24 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig
     history = items.spec.history
     assert history is not None
     pairs = PairFeatures(snapshot, PairSpec(task.entity.name, task.items.name, window, known, history))
+    return _Data(labels, splits, fitting, judging, cutoff, entities, items, pairs)
+
+
+def _towers(
+    task: Task,
+    data: _Data,
+    config: TrainConfig,
+    on_epoch: Callable[[Epoch], None],
+    checkpoint: Checkpoint = NOWHERE,
+) -> tuple[Ranker, list[Epoch]]:
+    """Train two towers from scratch."""
     torch.manual_seed(config.seed)
     towers = []
-    for table, store in ((task.entity.name, entities), (task.items.name, items)):
+    for store, table in ((data.entities, task.entity.name), (data.items, data.pairs.spec.items)):
         model = GraphModel(network_of(table, store, config, config.channels))
         towers.append(Predictor(model, store, config.neighbors, tower_output(model)))
-    ranker = Ranker(towers[0], towers[1], pairs, RankStage(), task.top)
-    return _Data(labels, splits, fitting, judging, cutoff, ranker)
+    ranker = Ranker(towers[0], towers[1], data.pairs, RankStage(), task.top)
+    return ranker, fit_towers(ranker, task, data.fitting, data.judging, config, on_epoch, checkpoint)
 
 
 def _as_late_as_tests(splits: dict[str, Resolved], as_of: int, seed: int) -> dict[str, Resolved]:
@@ -415,9 +435,9 @@ def _judge(judged: Judged, ranker: Ranker, trees: Trees, data: _Data, split: str
         judged.add(name, split, ranked)
 
 
-def _judge_baselines(judged: Judged, pairs: PairFeatures, data: _Data) -> None:
+def _judge_baselines(judged: Judged, data: _Data, top: int) -> None:
     """Score what is popular now, what the entity had last, what its likes had: each filled up by what is popular."""
-    top = data.ranker.top
+    pairs = data.pairs
     for split in ("val", "test"):
         examples = data.splits[split]
         cut = _cut(examples)
@@ -443,3 +463,14 @@ def _first_different(listed: NDArray[np.int32], top: int) -> NDArray[np.int32]:
 def _importance(ranker: Ranker, trees: Trees) -> dict[str, float]:
     shares, names = trees.importance(), ranker.pairs.names
     return {names[i]: round(float(shares[i]), 4) for i in np.argsort(-shares)[:30] if shares[i] > 0}
+
+
+def _explanation(ranker: Ranker, data: _Data, config: TrainConfig) -> dict[str, Any]:
+    """Return how far items shown stand out on average for tables, columns, or all beyond a hop."""
+    val = data.splits["val"]
+    drawn = np.random.default_rng(config.seed).permutation(len(val))
+    # Items are described moment by moment, so few moments will do.
+    few = np.unique(val.times[drawn])[-_EXPLAINED_MOMENTS:]
+    some = val.only(np.sort(drawn[np.isin(val.times[drawn], few)][:_EXPLAINED]))
+    found = RankExplainer(ranker).effects(some.rows, some.times, some.seen_until)
+    return {kind: found.overall(kind) for kind in ("table", "column", "hop")}

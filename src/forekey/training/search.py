@@ -12,18 +12,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import torch
-
 from forekey.errors import ModelError, TaskError
-from forekey.features import FeatureStore
-from forekey.inference import OutputTransform
-from forekey.nn import GraphModel
 from forekey.sampling import NeighborPlan
-from forekey.task import Task, default_metric
+from forekey.task import TaskType, default_metric
 from forekey.training.config import TrainConfig
-from forekey.training.evaluate import Resolved
-from forekey.training.lineage import network_of
-from forekey.training.loop import Epoch, fit
+from forekey.training.loop import Epoch
 
 _MAX_TRIALS = 30
 _TRIAL_EPOCHS = 15
@@ -51,16 +44,17 @@ class Trial:
 
 
 def search(
-    task: Task,
-    features: FeatureStore,
-    splits: dict[str, Resolved],
-    transform: OutputTransform,
+    task_type: TaskType,
     config: TrainConfig,
+    train: Callable[[TrainConfig, Callable[[Epoch], None]], object],
     progress: Callable[[str], None],
 ) -> tuple[TrainConfig, list[Trial]]:
-    """Return the settings that did best on validation within ``config.search_seconds``, and all that were tried."""
+    """Return the settings that did best on validation within ``config.search_seconds``, and all that were tried.
+
+    ``train`` trains a network from scratch by some settings and tells each epoch as it ends.
+    """
     optuna = _optuna()
-    metric, higher = default_metric(task.task_type)
+    metric, higher = default_metric(task_type)
     study = optuna.create_study(
         direction="maximize" if higher else "minimize",
         sampler=optuna.samplers.TPESampler(seed=config.seed),
@@ -88,9 +82,7 @@ def search(
 
         stopped = True
         try:
-            torch.manual_seed(config.seed)
-            model = GraphModel(network_of(task.entity.name, features, own, transform.outputs))
-            fit(model, features, task, splits, transform, own, heard)
+            train(own, heard)
             stopped = False
         except ModelError as error:  # a loss that is not finite: these settings will not do
             raise optuna.TrialPruned from error
@@ -107,6 +99,19 @@ def search(
     study.optimize(attempt, n_trials=_MAX_TRIALS, timeout=config.search_seconds)
     complete = [t for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE]
     return (applied(config, study.best_params) if complete else config), tried
+
+
+def searched(tried: list[Trial], config: TrainConfig) -> list[str]:
+    """Say what a search tried and chose."""
+    if not tried:
+        return []
+    seconds, stopped = sum(t.seconds for t in tried), sum(t.stopped for t in tried)
+    plan = ",".join(map(str, config.neighbors.num_neighbors))
+    chosen = {n: getattr(config, n) for n in tried[0].settings if n != "neighbors"} | {"neighbors": plan}
+    return [
+        f"Tried {len(tried)} settings of the network in {seconds:.0f} s, {stopped} of them stopped early; chosen by "
+        f"{tried[0].metric} on validation: {told(chosen)}."
+    ]
 
 
 def applied(config: TrainConfig, settings: dict[str, Any]) -> TrainConfig:

@@ -24,7 +24,7 @@ from forekey.registry import ModelVersion, Registry
 from forekey.source import Source
 from forekey.task import LabelTable, Task, TaskType, past_labels
 from forekey.training.baselines import BaselineData, run_baselines
-from forekey.training.checkpoint import Checkpoint
+from forekey.training.checkpoint import NOWHERE, Checkpoint
 from forekey.training.config import TrainConfig
 from forekey.training.evaluate import Resolved, joined, resolve_examples
 from forekey.training.final import Validation, choose_final
@@ -34,7 +34,7 @@ from forekey.training.loop import Epoch, fit, fit_again, targets
 from forekey.training.page import render_report
 from forekey.training.ranking import Aging, train_ranking
 from forekey.training.report import TrainReport
-from forekey.training.search import Trial, search, told
+from forekey.training.search import Trial, search, searched
 from forekey.training.trees import Grown, TreeData, fit_trees, regrow
 
 Progress = Callable[[str], None]
@@ -86,12 +86,10 @@ def train_task(
     tried: list[Trial] = []
     if config.search_seconds > 0:
         progress("looking for better settings")
-        config, tried = search(task, data.features, data.splits, data.transform, config, progress)
+        config, tried = search(task.task_type, config, lambda *trial: _network(task, data, *trial), progress)
     progress(f"training on {len(data.splits['train']):,} examples")
-    torch.manual_seed(config.seed)
-    model = GraphModel(network_of(task.entity.name, data.features, config, data.transform.outputs))
     checkpoint = Checkpoint(registry.unfinished(task.name, run_id(task, snapshot, config)) if aging is None else None)
-    history = fit(model, data.features, task, data.splits, data.transform, config, on_epoch, checkpoint)
+    model, history = _network(task, data, config, on_epoch, checkpoint)
     finished = _finish(data, model, config, progress)
     if config.regrow:
         best = max(e.number for e in history if e.best)
@@ -102,7 +100,7 @@ def train_task(
     manifest = _manifest(task, snapshot, data, model, config)
     manifest |= {**judged.to_dict(), "final": finished.final.to_dict(), "history": [e.to_dict() for e in history]}
     manifest["tried"] = [t.to_dict() for t in tried]
-    manifest["notes"] += _searched(tried, config)
+    manifest["notes"] += searched(tried, config)
     manifest["importance"] = _importance(data, finished.grown.trees if finished.grown is not None else None)
     progress("asking what counts")
     manifest["explanation"] = _explanation(data, finished, config)
@@ -116,6 +114,19 @@ def train_task(
     checkpoint.clear()
     write_atomically(version.folder / "report.html", render_report(version))
     return version, TrainReport.from_version(version)
+
+
+def _network(
+    task: Task,
+    data: _Data,
+    config: TrainConfig,
+    on_epoch: Callable[[Epoch], None],
+    checkpoint: Checkpoint = NOWHERE,
+) -> tuple[GraphModel, list[Epoch]]:
+    """Train a network from scratch."""
+    torch.manual_seed(config.seed)
+    model = GraphModel(network_of(task.entity.name, data.features, config, data.transform.outputs))
+    return model, fit(model, data.features, task, data.splits, data.transform, config, on_epoch, checkpoint)
 
 
 @dataclass(frozen=True)
@@ -307,19 +318,6 @@ def _explanation(data: _Data, finished: _Finished, config: TrainConfig) -> dict[
     seen = val.seen_until[some] if val.seen_until is not None else None
     found = Explainer(predictor).effects(val.rows[some], val.times[some], seen)
     return {kind: found.overall(kind) for kind in ("table", "column", "hop")}
-
-
-def _searched(tried: list[Trial], config: TrainConfig) -> list[str]:
-    """Say what a search tried and chose."""
-    if not tried:
-        return []
-    seconds, stopped = sum(t.seconds for t in tried), sum(t.stopped for t in tried)
-    plan = ",".join(map(str, config.neighbors.num_neighbors))
-    chosen = {n: getattr(config, n) for n in tried[0].settings if n != "neighbors"} | {"neighbors": plan}
-    return [
-        f"Tried {len(tried)} settings of the network in {seconds:.0f} s, {stopped} of them stopped early; chosen by "
-        f"{tried[0].metric} on validation: {told(chosen)}."
-    ]
 
 
 def _importance(data: _Data, trees: Trees | None) -> dict[str, float]:

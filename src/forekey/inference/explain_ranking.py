@@ -1,0 +1,178 @@
+"""What drove a ranking: what each item's score is made of, and what makes items stand out among the candidates.
+
+The score of a pair is that of two towers and of trees. The trees' part is split exactly among the numbers they read.
+And as for any prediction, tables, columns and all that is some foreign keys away are taken away, around the entity and
+around the items alike, and the candidates are scored again. A part that moves all candidates by as much changes no
+ranking, so what counts is how far an item stands out: its score less the mean of the candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forekey.graph import Micros
+from forekey.inference.explain import Explainer, Part, overall, ranked
+from forekey.inference.ranking import Pairs, Ranker
+
+_REASONS = 5
+
+
+@dataclass(frozen=True)
+class RankEffects:
+    """The items of each ranking ``[n, top]`` (-1 for none), and by how much each part makes them stand out.
+
+    ``effects [n, top, parts]`` are in units of the score, 0 where there is no item.
+    """
+
+    parts: tuple[Part, ...]
+    items: NDArray[np.int32]
+    effects: NDArray[np.float64]
+
+    def ranked(self, kind: str, row: int) -> list[dict[str, Any]]:
+        """Return the parts of a kind by how much they lift the items of one ranking, on average."""
+        shown = self.items[row] >= 0
+        means = self.effects[row, shown].mean(axis=0) if shown.any() else np.zeros(len(self.parts))
+        return ranked(self.parts, kind, means, means)
+
+    def overall(self, kind: str) -> list[dict[str, Any]]:
+        """Return the parts of a kind by the mean size of their effects on all items shown."""
+        shown = self.items >= 0
+        sizes = np.abs(self.effects[shown]).mean(axis=0) if shown.any() else np.zeros(len(self.parts))
+        return overall(self.parts, kind, sizes)
+
+
+@dataclass(frozen=True)
+class _Queries:
+    """Entities seen alike, their candidates, and what towers and trees are asked."""
+
+    rows: NDArray[np.int32]
+    times: Micros
+    cut: Micros
+    pairs: Pairs
+
+    @property
+    def query(self) -> NDArray[np.int64]:
+        return np.repeat(np.arange(len(self.rows)), np.diff(self.pairs.ptr))
+
+    def standing_out(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return each candidate's score less the mean of the candidates of its query."""
+        counts = np.diff(self.pairs.ptr)
+        sums = np.bincount(self.query, score, minlength=len(counts))
+        return score - (sums / np.maximum(counts, 1))[self.query]
+
+
+class RankExplainer:
+    """Takes parts away from what a ranking is made from, and scores the same candidates again."""
+
+    def __init__(self, ranker: Ranker) -> None:
+        self._ranker = ranker
+        self._towers = Explainer(ranker.entities), Explainer(ranker.items)
+        self._origins = ranker.pairs.origins
+        told = (Part("table", o.table) for o in self._origins)
+        self.parts = tuple(dict.fromkeys([*self._towers[0].parts, *self._towers[1].parts, *told]))
+
+    def effects(
+        self, rows: NDArray[np.int32], times: Micros, seen_until: Micros | None = None, kinds: Iterable[str] = ()
+    ) -> RankEffects:
+        """Explain the rankings of rows at ``times [n]``; ``kinds`` limits it to parts that are table, column or hop."""
+        wanted = set(kinds)
+        parts = tuple(p for p in self.parts if not wanted or p.kind in wanted)
+        items = np.full((len(rows), self._ranker.top), -1, np.int32)
+        effects = np.zeros((len(rows), self._ranker.top, len(parts)))
+        for part, asked in self._asked(rows, times, seen_until):
+            base = self._score(asked, ())
+            items[part] = asked.pairs.best(base, self._ranker.top)[0]
+            place = _places(asked.pairs, items[part])
+            usual = asked.standing_out(base)
+            for p, gone in enumerate(parts):
+                lost = usual - asked.standing_out(self._score(asked, (gone,)))
+                effects[part, :, p] = np.where(place >= 0, lost[place], 0.0)
+        return RankEffects(parts, items, effects)
+
+    def without(self, rows: NDArray[np.int32], times: Micros, gone: Iterable[Part]) -> NDArray[np.float64]:
+        """Return how far the items of each ranking stand out when several parts are gone together, ``[n, top]``.
+
+        They are the items of the whole ranking, in its order; NaN where there are fewer.
+        """
+        out = np.full((len(rows), self._ranker.top), np.nan)
+        for part, asked in self._asked(rows, times, None):
+            items = asked.pairs.best(self._score(asked, ()), self._ranker.top)[0]
+            place = _places(asked.pairs, items)
+            left = asked.standing_out(self._score(asked, tuple(gone)))
+            out[part] = np.where(place >= 0, left[place], np.nan)
+        return out
+
+    def _asked(
+        self, rows: NDArray[np.int32], times: Micros, seen_until: Micros | None
+    ) -> Iterator[tuple[NDArray[np.int64], _Queries]]:
+        cut = times if seen_until is None else np.minimum(times, seen_until)
+        for part, pairs, _ in self._ranker.scored(rows, times, seen_until):
+            if len(pairs.items):
+                yield part, _Queries(rows[part], times[part], cut[part], pairs)
+
+    def _score(self, asked: _Queries, gone: tuple[Part, ...]) -> NDArray[np.float64]:
+        """Return the score of each candidate without some parts."""
+        pairs, stage = asked.pairs, self._ranker.stage
+        numbers = pairs.numbers
+        if gone:
+            lost = np.array([any(p.covers(o) for p in gone) for o in self._origins], bool)
+            numbers = np.where(lost, np.float32(np.nan), numbers)
+        towers = self._tower_scores(asked, gone) if gone and stage.share > 0.0 else pairs.towers
+        trees = stage.trees.raw(numbers)[:, 0] if stage.trees is not None else np.zeros(len(towers))
+        return stage.blend(towers, trees)
+
+    def _tower_scores(self, asked: _Queries, gone: tuple[Part, ...]) -> NDArray[np.float64]:
+        distinct, place = np.unique(asked.pairs.items, return_inverse=True)
+        moments = np.full(len(distinct), asked.times[0]), np.full(len(distinct), asked.cut[0])
+        own = self._towers[0].without(asked.rows, asked.times, gone, asked.cut)
+        known = self._towers[1].without(distinct, moments[0], gone, moments[1])
+        said: NDArray[np.float64] = (own[asked.query] * known[place]).sum(axis=1)
+        return said
+
+
+def explain_ranking(ranker: Ranker, rows: NDArray[np.int32], times: Micros) -> list[list[dict[str, Any]]]:
+    """Say, for each item of each ranking, what its score is made of: the towers' share, and the strongest numbers.
+
+    The trees' part is split exactly (TreeSHAP: Lundberg et al. 2020): effects and the item's usual score add up to its
+    score. Items are rows of the items' table.
+    """
+    names, out = ranker.pairs.names, [list[dict[str, Any]]() for _ in rows]
+    for part, pairs, _ in ranker.scored(rows, times):
+        stage = ranker.stage
+        shares, usual = np.zeros((len(pairs.items), len(names))), np.zeros(len(pairs.items))
+        if stage.trees is not None:
+            shares, usual = stage.trees.contributions(pairs.numbers)
+        raw = stage.trees.raw(pairs.numbers)[:, 0] if stage.trees is not None else usual
+        items, _ = pairs.best(stage.blend(pairs.towers, raw), ranker.top)
+        towers = stage.share * pairs.towers / stage.tower_scale
+        shares, usual = (v * (1.0 - stage.share) / stage.tree_scale for v in (shares, usual))
+        places = _places(pairs, items)
+        for q, row in enumerate(part):
+            for at in places[q][places[q] >= 0]:
+                strongest = np.argsort(-np.abs(shares[at]), kind="stable")[:_REASONS]
+                reasons = [
+                    {"what": names[i], "value": _finite(pairs.numbers[at, i]), "effect": float(shares[at, i])}
+                    for i in strongest
+                    if shares[at, i]
+                ]
+                own = {"item": int(pairs.items[at]), "towers": float(towers[at]), "usual": float(usual[at])}
+                out[int(row)].append({**own, "reasons": reasons})
+    return out
+
+
+def _places(pairs: Pairs, items: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return where the items of each query ``[n, top]`` stand among the candidates, -1 for none."""
+    out = np.full(items.shape, -1, np.int64)
+    for q, (a, b) in enumerate(zip(pairs.ptr[:-1], pairs.ptr[1:], strict=True)):
+        there = items[q] >= 0
+        out[q, there] = a + np.searchsorted(pairs.items[a:b], items[q, there])  # candidates ascend
+    return out
+
+
+def _finite(value: np.float32) -> float | None:
+    return float(value) if np.isfinite(value) else None
