@@ -21,3 +21,8 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'forekey' has no attribute {name!r}")
     return getattr(import_module(_HOMES.get(name, "forekey.api")), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, whether they were loaded or not."""
+    return sorted(__all__)

@@ -76,9 +76,13 @@ class Task:
         """Return the label table: entity, time, target, split."""
         return pipeline.labels(self._project, self.name).table
 
-    def train(self, *, preset: str = "normal", seed: int = 0) -> Model:
-        """Train on the newest snapshot (built if there is none) and register the version."""
-        return Model(pipeline.train(self._project, self.name, preset=preset, seed=seed))
+    def train(self, *, preset: str = "normal", seed: int = 0, search_minutes: float | None = None) -> Model:
+        """Train on the newest snapshot (built if there is none) and register the version.
+
+        ``search_minutes`` is how long to look for better settings first (default: what the preset says).
+        """
+        found = pipeline.train(self._project, self.name, preset=preset, seed=seed, search_minutes=search_minutes)
+        return Model(found)
 
     def evaluate(self, *, split: str = "test", at: str | datetime | None = None) -> Metrics:
         """Score the champion on a split, or on all labels at one anchor time."""

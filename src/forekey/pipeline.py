@@ -87,7 +87,7 @@ def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, fo
 
     path = root / CONFIG_NAME
     if path.exists() and not force:
-        raise ProjectError(f"'{path}' exists already. Edit it, or write it anew with --force.")
+        raise ProjectError(f"'{path}' exists already. Edit it, or write it anew with --force (in Python, force=True).")
     own_url = normalize_url(substitute(url, "The source"), Path.cwd(), root)
     with open_source(own_url, root) as source:
         inference = infer_schema(source)
@@ -344,10 +344,17 @@ def explain(project: Project, name: str, entity_id: Any, *, as_of: datetime | No
     row = int(current.lookup(entity, [entity_id])[0])
     if not 0 <= row < int(current.visible(entity, np.array([now]))[0]):
         raise UnknownEntity(
-            f"There is no entity '{entity_id}' for task '{task.name}' at that time. Ids are primary keys."
+            f"There is no entity '{entity_id}' for task '{task.name}' at that time. "
+            f"Ids are primary keys of '{entity}', {_such_as(current, entity)}."
         )
     told = explain_entity(predictor_of(project, model, task, current, np.array([now])), row, now)
     return {"task": task.name, "entity_id": entity_id, **told, "model_version": model.version}
+
+
+def _such_as(current: Snapshot, table: str) -> str:
+    """Say what the primary keys of a table look like."""
+    keys, kind = current.keys(table).slice(0, 2).to_pylist(), current.keys(table).type
+    return f"of type {kind}, such as {' and '.join(map(repr, keys))}" if keys else "which has no rows"
 
 
 def write_back(project: Project, table: str, rows: pa.Table) -> None:

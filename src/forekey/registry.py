@@ -114,7 +114,7 @@ class Registry:
         return self.get(task, history[-1]["version"]) if history else None
 
     def history(self, task: str) -> list[dict[str, str]]:
-        """Return the promotions of a task, oldest first: version, time, reason."""
+        """Return the promotions of a task, oldest first: version, time, reason; "from" what it was rolled back."""
         path = self._folder / task / "champion.json"
         try:
             data: list[dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
@@ -124,19 +124,25 @@ class Registry:
 
     def promote(self, task: str, version: str, reason: str) -> None:
         """Make a version the champion, in one step."""
-        chosen = self.get(task, version)
-        entry = {"version": chosen.version, "at": utc_now().isoformat(), "reason": reason}
-        write_atomically(self._folder / task / "champion.json", json.dumps([*self.history(task), entry], indent=1))
+        self._note(task, {"version": self.get(task, version).version, "reason": reason})
 
     def rollback(self, task: str) -> ModelVersion:
-        """Make the champion before this one the champion again."""
-        history = self.history(task)
-        current = history[-1]["version"] if history else None
-        earlier = next((h["version"] for h in reversed(history) if h["version"] != current), None)
-        if earlier is None:
+        """Make the champion before this one the champion again; once more, the one before that."""
+        line: list[str] = []
+        for entry in self.history(task):
+            if "from" in entry:
+                line.pop()
+            elif line[-1:] != [entry["version"]]:
+                line.append(entry["version"])
+        if len(line) < 2:
             raise ModelError(f"Task '{task}' has no earlier champion to go back to.")
-        self.promote(task, earlier, f"rolled back from {current}")
-        return self.get(task, earlier)
+        earlier = self.get(task, line[-2])
+        self._note(task, {"version": earlier.version, "from": line[-1], "reason": f"rolled back from {line[-1]}"})
+        return earlier
+
+    def _note(self, task: str, entry: dict[str, str]) -> None:
+        history = [*self.history(task), {**entry, "at": utc_now().isoformat()}]
+        write_atomically(self._folder / task / "champion.json", json.dumps(history, indent=1))
 
     def _sweep(self, home: Path) -> None:
         """Remove drafts that killed processes left."""

@@ -70,6 +70,7 @@ def test_the_whole_way_by_commands(root: Path) -> None:
         "quarantined",
         "unreadable",
         "seconds",
+        "unchanged",
     }
     assert built["nodes"]["customers"] == 80
     assert set(built["edges"]) == {
@@ -111,6 +112,15 @@ def test_the_whole_way_by_commands(root: Path) -> None:
     run("models", "spend", *at, "--promote", "v2")
     run("models", "spend", *at, "--rollback")
     assert run_json("models", *at)["models"][0]["champion"] is True
+    assert "no earlier champion" in run("models", "spend", *at, "--rollback", code=2)
+    late = run("predict", "spend", *at, "--out", str(root / "late.csv"), "--as-of", "2031-01-01")
+    assert "what happened between then and 2031-01-01 00:00:00 was not seen" in late
+    early = run("predict", "spend", *at, "--out", str(root / "early.csv"), "--as-of", "1990-01-01")
+    assert "at 1990-01-01 00:00:00." in early
+    assert "Nothing has changed since snapshot" in run("snapshot", *at)
+    assert "Ids are primary keys of 'customers', of type int64, such as 1 and 2" in run(
+        "explain", "spend", "x", *at, code=2
+    )
 
 
 def test_tables_for_people_say_what_json_says(root: Path) -> None:

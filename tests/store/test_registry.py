@@ -48,6 +48,18 @@ def test_promotion_and_rollback_keep_their_history(tmp_path: Path) -> None:
     assert registry.history("churn")[-1]["reason"] == "rolled back from v2"
 
 
+def test_rolling_back_twice_goes_back_twice_and_a_promotion_starts_a_new_line(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    for version in [register(registry) for _ in range(4)][:3]:
+        registry.promote("churn", version, "because")
+    assert [registry.rollback("churn").version for _ in range(2)] == ["v2", "v1"]
+    with pytest.raises(ModelError, match="no earlier champion"):
+        registry.rollback("churn")
+    registry.promote("churn", "v4", "better")
+    registry.promote("churn", "v4", "again")
+    assert registry.rollback("churn").version == "v1"
+
+
 def test_what_is_not_there_cannot_be_promoted_or_rolled_back_to(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     with pytest.raises(ModelError, match="no model 'churn/v9'"):

@@ -121,9 +121,10 @@ def snapshot(
         return render.show(render.statistics(current := store.current(), store.parent_of(current)), as_json)
     if listing or prune is not None:
         return render.show(render.snapshot_list(store.manifests(), store.current_id()), as_json)
+    before = store.current_id()
     with render.listening(as_json) as listener:
         built = pipeline.snapshot(project, full=full, as_of=as_of, listener=listener)
-    return render.show(render.snapshot(built), as_json)
+    return render.show(render.snapshot(built, unchanged=built.id == before), as_json)
 
 
 @cli.command()
@@ -221,7 +222,8 @@ def predict(
         render.write_table(rows, out)
     if table is not None:
         pipeline.write_back(project, table, rows)
-    render.show(render.exported(task, batch, len(rows), str(out or table)), as_json)
+    known = pipeline.snapshots(project).current().as_of
+    render.show(render.exported(task, batch, len(rows), str(out or table), known), as_json)
 
 
 @cli.command()
@@ -285,7 +287,9 @@ def retrain(task: str, preset: str, seed: int, root: Path, as_json: bool, verbos
 @cli.command()
 @click.argument("task", required=False)
 @click.option("--promote", metavar="VERSION", help="Make this version of TASK the champion.")
-@click.option("--rollback", is_flag=True, help="Make TASK's champion before this one the champion again.")
+@click.option(
+    "--rollback", is_flag=True, help="Go back to the champion before this one; twice, to the one before that."
+)
 @_common
 def models(task: str | None, promote: str | None, rollback: bool, root: Path, as_json: bool, verbose: bool) -> None:
     """List versions with their lineage; promote one, or roll back."""

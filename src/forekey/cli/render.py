@@ -129,8 +129,8 @@ def _by_stype(table: TableSchema) -> str:
     return "; ".join(f"{stype} {', '.join(names)}" for stype, names in groups.items()) or "–"
 
 
-def snapshot(built: Snapshot) -> Shown:
-    """Show nodes, edges, and what was left out."""
+def snapshot(built: Snapshot, *, unchanged: bool = False) -> Shown:
+    """Show nodes, edges, and what was left out; say if it is the snapshot that was there before."""
     facts = built.manifest
     nodes = _table("node type", "nodes", "quarantined", "newest row", "read", right=("nodes", "quarantined"))
     for name, t in facts["tables"].items():
@@ -150,12 +150,15 @@ def snapshot(built: Snapshot) -> Shown:
         "null_keys": {name: e["null_keys"] for name, e in facts["edges"].items()},
         "quarantined": {name: sum(t["quarantined"].values()) for name, t in facts["tables"].items()},
         "unreadable": {name: t["unreadable"] for name, t in facts["tables"].items() if t["unreadable"]},
+        "unchanged": unchanged,
         "seconds": facts["seconds"],
     }
     total = sum(data["nodes"].values()), sum(data["edges"].values())
     end = Text(
         f"Snapshot {built.id} as of {built.as_of}: {total[0]:,} nodes, {total[1]:,} edges, {facts['seconds']:.1f} s."
     )
+    if unchanged:
+        end = Text(f"Nothing has changed since snapshot {built.id} as of {built.as_of}.")
     changes = [Text(f"schema: {change}") for change in facts["changes"]]
     unreadable = [
         Text(f"{name}.{column}: {count:,} values do not read as {built.schema.table(name).column(column).stype}: NULL")
@@ -331,23 +334,36 @@ def embedded(done: Embedded) -> Shown:
     )
 
 
-def exported(task: str, batch: BatchPredictions, rows: int, out: str) -> Shown:
-    """Show where predictions were written."""
+def exported(task: str, batch: BatchPredictions, rows: int, out: str, known: datetime) -> Shown:
+    """Show where predictions were written, and what to know of them; the graph is ``known`` up to a moment."""
+    notes = []
+    if batch.as_of > known:
+        notes.append(f"The graph ends at {known}: what happened between then and {batch.as_of} was not seen.")
+    if rows == 0:
+        who = "No entity was there yet" if not batch.keys else "The task speaks of none of those that were there"
+        notes.append(f"{who} at {batch.as_of}.")
     data = {
         "task": task,
         "model_version": batch.model.version,
         "as_of": batch.as_of.isoformat(),
         "rows": rows,
         "out": out,
+        "notes": notes,
     }
-    return Shown(data, Text(f"{rows:,} predictions of {task} as of {batch.as_of} written to {out}."))
+    said = f"{rows:,} predictions of {task} as of {batch.as_of} written to {out}."
+    return Shown(data, Text("\n".join([said, *notes])))
 
 
 def serving(project: Project, host: str, port: int) -> Shown:
     """Show where the service answers."""
-    url = f"http://{host}:{port}"
-    data = {"url": url, "tasks": list(project.config.tasks)}
-    return Shown(data, Text(f"Serving at {url} (status page at /, API at /docs). Press Ctrl-C to end."))
+    from forekey import pipeline
+
+    url, models = f"http://{host}:{port}", pipeline.registry(project)
+    untrained = [name for name in project.config.tasks if models.champion_or_none(name) is None]
+    data = {"url": url, "tasks": list(project.config.tasks), "untrained": untrained}
+    notes = [f"{name} has no model yet and cannot be asked: run `forekey train {name}`." for name in untrained]
+    said = f"Serving at {url} (status page at /, API at /docs). Press Ctrl-C to end."
+    return Shown(data, Text("\n".join([*notes, said])))
 
 
 def monitored(found: MonitorReport, advice: dict[str, Decision]) -> Shown:

@@ -77,6 +77,7 @@ class _Story:
         seconds, memory = time.perf_counter() - self._started, _peak_gigabytes()
         self.facts |= {"seconds": round(seconds, 1), "peak_gigabytes": round(memory, 2)}
         self._say(f"The whole way took {seconds:.0f} s and {memory:.1f} GB of memory at most.")
+        self._say(f"Next: `forekey serve --project {self.root}`, or `forekey explain churn 1 --project {self.root}`.")
 
     def serve(self, port: int) -> None:
         """Print three requests that work, and serve until interrupted."""
@@ -129,7 +130,7 @@ class _Story:
             batch = pipeline.predict(project, task)
             rows = batch.table()
             render.write_table(rows, out)
-            self._show(f"predict_{task}", render.exported(task, batch, len(rows), str(out)))
+            self._show(f"predict_{task}", render.exported(task, batch, len(rows), str(out), batch.as_of))
 
     def _four_weeks_later(self, project: Project) -> None:
         self._heading("Four weeks later: new rows arrive in the shop's database")
