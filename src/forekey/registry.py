@@ -114,7 +114,7 @@ class Registry:
         return self.get(task, history[-1]["version"]) if history else None
 
     def history(self, task: str) -> list[dict[str, str]]:
-        """Return the promotions of a task, oldest first: version, time, reason; "from" what it was rolled back."""
+        """Return the promotions of a task, oldest first: version, time, reason."""
         path = self._folder / task / "champion.json"
         try:
             data: list[dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
@@ -130,14 +130,14 @@ class Registry:
         """Make the champion before this one the champion again; once more, the one before that."""
         line: list[str] = []
         for entry in self.history(task):
-            if "from" in entry:
+            if line and entry["reason"].startswith(_BACK):
                 line.pop()
             elif line[-1:] != [entry["version"]]:
                 line.append(entry["version"])
         if len(line) < 2:
             raise ModelError(f"Task '{task}' has no earlier champion to go back to.")
         earlier = self.get(task, line[-2])
-        self._note(task, {"version": earlier.version, "from": line[-1], "reason": f"rolled back from {line[-1]}"})
+        self._note(task, {"version": earlier.version, "reason": _BACK + line[-1]})
         return earlier
 
     def _note(self, task: str, entry: dict[str, str]) -> None:
@@ -149,6 +149,9 @@ class Registry:
         for draft in home.glob(".draft-*"):
             if not process_alive(int(draft.name.split("-")[1])):
                 shutil.rmtree(draft, ignore_errors=True)
+
+
+_BACK = "rolled back from "
 
 
 def _named(task: str) -> str:

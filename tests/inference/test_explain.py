@@ -13,8 +13,10 @@ from forekey import pipeline
 from forekey.features import CALENDAR, LABELS, FeatureStore, HistoryFeatures, Origin, fit_history, origins
 from forekey.graph import SnapshotStore, build_snapshot, to_micros
 from forekey.inference import Explainer, Part, Predictor, Ranker, RankExplainer, explain_entity, explain_ranking
+from forekey.inference.assemble import Assembler
+from forekey.inference.explain import _one_more
 from forekey.project import Project
-from forekey.sampling import NeighborPlan
+from forekey.sampling import NeighborPlan, NeighborSampler
 from forekey.source import infer_schema
 from forekey.testing import shop_tables
 from tests.support.databases import source_of
@@ -174,6 +176,20 @@ def test_a_ranking_is_explained_in_the_order_in_which_it_is_given(trained_projec
     assert [[r["item"] for r in items] for items in told] == ranked[:, :5].astype(int).tolist()
 
 
+def test_neighbours_add_to_what_was_predicted_whatever_the_budgets(tmp_path: Path) -> None:
+    tables = shop_tables(20, 100)
+    full = build_snapshot(source_of(tables), infer_schema(source_of(tables)).schema, SnapshotStore(tmp_path))
+    plan = NeighborPlan((4, 2), overrides={"orders.customer_id->customers": (0, 0)})
+    predictor = random_predictor(full, "orders", full.as_of, plan, aggregation="transformer")
+    row, now = np.array([50], np.int32), np.array([to_micros(full.as_of)])
+    explainer = Explainer(predictor)
+    subgraph = NeighborSampler(full, _one_more(plan)).sample("orders", row, now)
+    batch = Assembler(predictor.features)(subgraph, predictor.model.config.types_at(0))
+    heard = explainer._final(explainer._heard(batch, None), None)
+    assert heard == pytest.approx(predictor.network(row, now, None, None)[0], abs=1e-5)
+    assert len(explainer.neighbors(50, int(now[0]))) > 0
+
+
 def rankings(project: Project) -> tuple[RankExplainer, Ranker, np.ndarray, np.ndarray]:
     ranker = champion_of(project, "baskets")
     assert isinstance(ranker, Ranker)
@@ -211,6 +227,15 @@ def test_the_items_explained_are_those_that_are_ranked_and_say_how_far_they_stan
         np.testing.assert_allclose(found.effects[:, :, p], whole - left, atol=1e-5)
     assert (np.diff(whole, axis=1) <= 1e-9).all()  # the best stand out most
     assert (whole[:, 0] > 0).all()
+
+
+def test_a_part_that_nothing_reads_is_not_listed(trained_project: Project) -> None:
+    explainer, ranker, rows, times = rankings(trained_project)
+    ranker.stage = replace(ranker.stage, share=0.5)
+    explainer.parts = (*explainer.parts, Part("column", "orders", "colour of the cart"))
+    found = explainer.effects(rows, times, kinds=["column"])
+    assert (found.effects[:, :, -1] == 0.0).all()  # to the bit, or rounding would be told as a reason
+    assert "colour of the cart" not in {p["column"] for p in found.overall("column")}
 
 
 def test_without_anything_no_item_stands_out(trained_project: Project) -> None:

@@ -20,13 +20,10 @@ from forekey.store import open_store
 from tests.support.databases import SHOP_SCHEMA, START, Tables, shops, source_of
 from tests.support.models import champion_of, random_predictor
 
+AGGREGATIONS = st.sampled_from(["mean", "moments", "attention", "transformer"])
 
-@given(
-    shops(),
-    st.integers(0, 22),
-    st.sampled_from([(4, 4), (5, 2), (3, 2, 1), (1,), (2, 0)]),
-    st.sampled_from(["mean", "moments", "attention", "transformer"]),
-)
+
+@given(shops(), st.integers(0, 22), st.sampled_from([(4, 4), (5, 2), (3, 2, 1), (1,), (2, 0), (0, 0)]), AGGREGATIONS)
 def test_sampling_each_entity_equals_one_pass_over_the_whole_graph(
     tables: Tables, day: int, budget: tuple[int, ...], aggregation: Aggregation
 ) -> None:
@@ -44,8 +41,34 @@ def test_sampling_each_entity_equals_one_pass_over_the_whole_graph(
             np.testing.assert_allclose(sampled, layerwise, atol=1e-4, rtol=1e-4)
 
 
-@given(st.sampled_from([{"customers<-orders.customer_id": (5, 1)}, {"orders.customer_id->customers": (0, 0)}]))
-def test_budgets_of_single_relations_count_in_both(overrides: dict[str, tuple[int, ...]]) -> None:
+@given(shops(), st.integers(0, 22), AGGREGATIONS)
+def test_a_row_alone_is_what_it_is_among_all(tables: Tables, day: int, aggregation: Aggregation) -> None:
+    moment = to_micros(START + timedelta(days=day))
+    with tempfile.TemporaryDirectory() as folder:
+        snapshot = build_snapshot(source_of(tables), SHOP_SCHEMA, SnapshotStore(Path(folder)))
+        for entity in snapshot.schema.names:
+            predictor = random_predictor(snapshot, entity, START + timedelta(days=20), aggregation=aggregation)
+            visible = int(snapshot.visible(entity, np.array([moment]))[0])
+            rows = np.arange(visible, dtype=np.int32)
+            together = predictor.predict(rows, np.full(visible, moment))[1]
+            alone = [predictor.predict(rows[i : i + 1], np.array([moment]))[1] for i in range(min(visible, 4))]
+            for i, embedding in enumerate(alone):
+                np.testing.assert_allclose(embedding[0], together[i], atol=1e-4, rtol=1e-4)
+
+
+@given(
+    st.sampled_from(
+        [
+            {"customers<-orders.customer_id": (5, 1)},
+            {"orders.customer_id->customers": (0, 0)},
+            {"order_lines.order_id->orders": (0, 0)},
+        ]
+    ),
+    AGGREGATIONS,
+)
+def test_budgets_of_single_relations_count_in_both(
+    overrides: dict[str, tuple[int, ...]], aggregation: Aggregation
+) -> None:
     from forekey.testing import shop_tables
     from tests.support.databases import source_of as open_tables
 
@@ -55,12 +78,13 @@ def test_budgets_of_single_relations_count_in_both(overrides: dict[str, tuple[in
 
         snapshot = build_snapshot(source, infer_schema(source).schema, SnapshotStore(Path(folder)))
         plan = NeighborPlan((4, 3), overrides=overrides)
-        predictor = random_predictor(snapshot, "customers", snapshot.as_of, plan)
         moment = to_micros(snapshot.as_of)
-        rows = np.arange(40, dtype=np.int32)
-        _, sampled = predictor.predict(rows, np.full(40, moment))
-        _, layerwise = predictor.predict_all(moment, Path(folder))
-        np.testing.assert_allclose(sampled, layerwise, atol=1e-4, rtol=1e-4)
+        for entity in ("customers", "order_lines"):
+            predictor = random_predictor(snapshot, entity, snapshot.as_of, plan, aggregation=aggregation)
+            rows = np.arange(snapshot.num_nodes(entity), dtype=np.int32)
+            _, sampled = predictor.predict(rows, np.full(len(rows), moment))
+            _, layerwise = predictor.predict_all(moment, Path(folder))
+            np.testing.assert_allclose(sampled, layerwise, atol=1e-4, rtol=1e-4)
 
 
 def test_a_trained_model_stored_and_online_say_the_same(trained_project: Project, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,18 @@ def test_rolling_back_twice_goes_back_twice_and_a_promotion_starts_a_new_line(tm
     registry.promote("churn", "v4", "better")
     registry.promote("churn", "v4", "again")
     assert registry.rollback("churn").version == "v1"
+
+
+def test_a_history_of_an_earlier_version_is_read_as_it_was_meant(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    for _ in range(2):
+        register(registry)
+    told = [("v1", "first"), ("v2", "better"), ("v1", "rolled back from v2")]
+    entries = [{"version": v, "reason": r, "at": "2026-01-01T00:00:00"} for v, r in told]
+    for known in (entries, entries[2:]):
+        (tmp_path / "churn" / "champion.json").write_text(json.dumps(known))
+        with pytest.raises(ModelError, match="no earlier champion"):
+            registry.rollback("churn")
 
 
 def test_what_is_not_there_cannot_be_promoted_or_rolled_back_to(tmp_path: Path) -> None:

@@ -359,7 +359,7 @@ def serving(project: Project, host: str, port: int) -> Shown:
     from forekey import pipeline
 
     url, models = f"http://{host}:{port}", pipeline.registry(project)
-    untrained = [name for name in project.config.tasks if models.champion_or_none(name) is None]
+    untrained = [name for name in project.config.tasks if name not in models.tasks()]
     data = {"url": url, "tasks": list(project.config.tasks), "untrained": untrained}
     notes = [f"{name} has no model yet and cannot be asked: run `forekey train {name}`." for name in untrained]
     said = f"Serving at {url} (status page at /, API at /docs). Press Ctrl-C to end."

@@ -8,7 +8,7 @@ approximation of it; effects do not add up, as parts tell of one another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -109,22 +109,29 @@ class Explainer:
         wanted = set(kinds)
         parts = tuple(p for p in self.parts if not wanted or p.kind in wanted)
         cut = times if seen_until is None else np.minimum(times, seen_until)
-        said, without = [], []
-        for first in range(0, max(len(rows), 1), _BATCH):
-            piece = slice(first, first + _BATCH)
-            seen = _Seen.of(self, rows[piece], times[piece], cut[piece])
-            raw = seen.raw(())
-            said.append(raw)
-            without.append(np.stack([seen.raw((part,)) for part in parts], axis=1) if parts else raw[:, None][:, :0])
-        base, others = np.concatenate(said), np.concatenate(without)
-        return self._as_effects(parts, base, others)
+        told = self.without_each(rows, times, [(), *((part,) for part in parts)], cut)
+        return self._as_effects(parts, told[:, 0], told[:, 1:])
 
     def without(
         self, rows: NDArray[np.int32], times: Micros, gone: Iterable[Part], seen_until: Micros | None = None
     ) -> NDArray[np.float64]:
         """Return the final raw outputs ``[n, outputs]`` when several parts are taken away together."""
-        cut = times if seen_until is None else np.minimum(times, seen_until)
-        return _Seen.of(self, rows, times, cut).raw(tuple(gone))
+        return self.without_each(rows, times, [tuple(gone)], seen_until)[:, 0]
+
+    def without_each(
+        self,
+        rows: NDArray[np.int32],
+        times: Micros,
+        gone: Sequence[tuple[Part, ...]],
+        seen_until: Micros | None = None,
+    ) -> NDArray[np.float64]:
+        """Return the final raw outputs without each of several choices of parts, ``[n, len(gone), outputs]``."""
+        cut, found = times if seen_until is None else np.minimum(times, seen_until), []
+        for first in range(0, max(len(rows), 1), _BATCH):
+            piece = slice(first, first + _BATCH)
+            seen = _Seen.of(self, rows[piece], times[piece], cut[piece])
+            found.append(np.stack([seen.raw(parts) for parts in gone], axis=1))
+        return np.concatenate(found)
 
     def neighbors(self, row: int, time: int) -> list[dict[str, Any]]:
         """Return the direct neighbours of one row with their effects, as far as the network hears them one by one.
@@ -294,8 +301,12 @@ class _Seen:
 
 def _one_more(plan: NeighborPlan) -> NeighborPlan:
     """Return a plan that takes one more of the seed's own neighbours."""
-    more = {name: (numbers[0] + 1, *numbers[1:]) for name, numbers in plan.overrides.items()}
-    return NeighborPlan((plan.num_neighbors[0] + 1, *plan.num_neighbors[1:]), plan.strategy, more)
+
+    def more(numbers: tuple[int, ...]) -> tuple[int, ...]:
+        return (numbers[0] + (numbers[0] > 0), *numbers[1:])
+
+    overrides = {name: more(numbers) for name, numbers in plan.overrides.items()}
+    return NeighborPlan(more(plan.num_neighbors), plan.strategy, overrides)
 
 
 def _nearer(relation: RelationBatch, nodes: dict[str, NodeBatch], hops: int, source: str) -> RelationBatch:

@@ -8,7 +8,7 @@ ranking, so what counts is how far an item stands out: its score less the mean o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,16 +82,14 @@ class RankExplainer:
         """Explain the rankings of rows at ``times [n]``; ``kinds`` limits it to parts that are table, column or hop."""
         wanted = set(kinds)
         parts = tuple(p for p in self.parts if not wanted or p.kind in wanted)
+        gone = [(), *((part,) for part in parts)]
         items = np.full((len(rows), self._ranker.top), -1, np.int32)
         effects = np.zeros((len(rows), self._ranker.top, len(parts)))
         for part, asked in self._asked(rows, times, seen_until):
-            base = self._score(asked, ())
-            items[part] = asked.pairs.best(base, self._ranker.top)[0]
-            place = _places(asked.pairs, items[part])
-            usual = asked.standing_out(base)
-            for p, gone in enumerate(parts):
-                lost = usual - asked.standing_out(self._score(asked, (gone,)))
-                effects[part, :, p] = np.where(place >= 0, lost[place], 0.0)
+            items[part], place = self._shown(asked)
+            usual, *left = (asked.standing_out(score)[place] for score in self._scores(asked, gone))
+            for p, value in enumerate(left):
+                effects[part, :, p] = np.where(place >= 0, usual - value, 0.0)
         return RankEffects(parts, items, effects)
 
     def without(self, rows: NDArray[np.int32], times: Micros, gone: Iterable[Part]) -> NDArray[np.float64]:
@@ -101,11 +99,17 @@ class RankExplainer:
         """
         out = np.full((len(rows), self._ranker.top), np.nan)
         for part, asked in self._asked(rows, times, None):
-            items = asked.pairs.best(self._score(asked, ()), self._ranker.top)[0]
-            place = _places(asked.pairs, items)
-            left = asked.standing_out(self._score(asked, tuple(gone)))
+            _, place = self._shown(asked)
+            left = asked.standing_out(next(self._scores(asked, [tuple(gone)])))
             out[part] = np.where(place >= 0, left[place], np.nan)
         return out
+
+    def _shown(self, asked: _Queries) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the items that are ranked, and their places among the candidates."""
+        pairs, stage = asked.pairs, self._ranker.stage
+        trees = stage.trees.raw(pairs.numbers)[:, 0] if stage.trees is not None else np.zeros(len(pairs.items))
+        items = pairs.best(stage.blend(pairs.towers, trees), self._ranker.top)[0]
+        return items, _places(pairs, items)
 
     def _asked(
         self, rows: NDArray[np.int32], times: Micros, seen_until: Micros | None
@@ -115,24 +119,23 @@ class RankExplainer:
             if len(pairs.items):
                 yield part, _Queries(rows[part], times[part], cut[part], pairs)
 
-    def _score(self, asked: _Queries, gone: tuple[Part, ...]) -> NDArray[np.float64]:
-        """Return the score of each candidate without some parts."""
-        pairs, stage = asked.pairs, self._ranker.stage
-        numbers = pairs.numbers
-        if gone:
-            lost = np.array([any(p.covers(o) for p in gone) for o in self._origins], bool)
-            numbers = np.where(lost, np.float32(np.nan), numbers)
-        towers = self._tower_scores(asked, gone) if gone and stage.share > 0.0 else pairs.towers
-        trees = stage.trees.raw(numbers)[:, 0] if stage.trees is not None else np.zeros(len(towers))
-        return stage.blend(towers, trees)
+    def _scores(self, asked: _Queries, gone: Sequence[tuple[Part, ...]]) -> Iterator[NDArray[np.float64]]:
+        """Score each candidate without some parts, for each of several choices of parts."""
+        stage = self._ranker.stage
+        towers = self._tower_scores(asked, gone) if stage.share > 0.0 else np.zeros((len(gone), len(asked.pairs.items)))
+        for parts, own in zip(gone, towers, strict=True):
+            lost = np.array([any(p.covers(o) for p in parts) for o in self._origins], bool)
+            numbers = np.where(lost, np.float32(np.nan), asked.pairs.numbers)
+            trees = stage.trees.raw(numbers)[:, 0] if stage.trees is not None else np.zeros(len(own))
+            yield stage.blend(own, trees)
 
-    def _tower_scores(self, asked: _Queries, gone: tuple[Part, ...]) -> NDArray[np.float64]:
+    def _tower_scores(self, asked: _Queries, gone: Sequence[tuple[Part, ...]]) -> NDArray[np.float64]:
+        """Return what the towers say of each candidate, ``[len(gone), pairs]``; each item is looked at once."""
         distinct, place = np.unique(asked.pairs.items, return_inverse=True)
         moments = np.full(len(distinct), asked.times[0]), np.full(len(distinct), asked.cut[0])
-        own = self._towers[0].without(asked.rows, asked.times, gone, asked.cut)
-        known = self._towers[1].without(distinct, moments[0], gone, moments[1])
-        said: NDArray[np.float64] = (own[asked.query] * known[place]).sum(axis=1)
-        return said
+        own = self._towers[0].without_each(asked.rows, asked.times, gone, asked.cut)
+        known = self._towers[1].without_each(distinct, moments[0], gone, moments[1])
+        return np.stack([(own[asked.query, g] * known[place, g]).sum(axis=1) for g in range(len(gone))])
 
 
 def explain_ranking(ranker: Ranker, rows: NDArray[np.int32], times: Micros) -> list[list[dict[str, Any]]]:

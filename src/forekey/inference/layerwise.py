@@ -26,7 +26,7 @@ from forekey.sampling import Relation, relations_of
 
 _CHUNK_ROWS = 8_192
 _CHUNK_TOKENS = 512  # entities whose neighbours attend to one another at a time
-_ROWS_IN_MEMORY = 1_000_000
+_BYTES_IN_MEMORY = 64 * 1024**2
 
 States = dict[str, NDArray[np.float32]]
 Rows = dict[str, NDArray[np.int32]]
@@ -214,7 +214,7 @@ class _Pass:
         return self._array(shape, f"{layer}-{self.snapshot.schema.names.index(table)}")
 
     def _array(self, shape: tuple[int, int], name: str) -> NDArray[np.float32]:
-        if shape[0] <= _ROWS_IN_MEMORY:
+        if 4 * shape[0] * shape[1] <= _BYTES_IN_MEMORY:
             return np.empty(shape, np.float32)
         place = self.folder / f"{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}.f32"
         return np.asarray(np.memmap(place, np.float32, "w+", shape=shape))

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from forekey.nn.dropout import Dropout
 from forekey.nn.encoder import AgeEncoder
+from forekey.nn.transformer import HEADS
 
 Aggregation = Literal["mean", "moments", "attention", "transformer"]
 """How neighbours become one: their mean; mean and deviation; mean and a mean weighted by learnt attention; or, in the
 last layer, attention among all of them (:class:`forekey.nn.transformer.NeighborhoodTransformer`) after means below."""
 
-_HEADS = 4
 _MOST = 10.0  # of the logarithm of an attention weight: beyond, single precision would overflow
 
 
@@ -66,7 +66,7 @@ class HeteroConv(nn.Module):
             {str(i): AgeEncoder(channels) for i, r in enumerate(relations) if r.single and r.clocked}
         )
         if aggregation == "attention":
-            self.queries = nn.Parameter(torch.randn(len(relations), _HEADS, channels) / math.sqrt(channels))
+            self.queries = nn.Parameter(torch.randn(len(relations), HEADS, channels) / math.sqrt(channels))
         self.norm = nn.LayerNorm(channels)
         self.dropout = Dropout(dropout)
 
@@ -76,7 +76,7 @@ class HeteroConv(nn.Module):
 
     def with_own_age(self, said: Tensor, told: Tensor | None) -> Tensor:
         """Add what the ages of nodes say, ``told [n, CLOCK]``, to what else they say to themselves."""
-        return said if self.own_clock is None else self.own_clock(said, told)
+        return said if told is None or self.own_clock is None else self.own_clock(said, told)
 
     def message(self, relation: str, state: Tensor) -> Tensor:
         """Return what neighbours in states ``[n, channels]`` say along a relation, ``[n, width]``."""
@@ -88,13 +88,14 @@ class HeteroConv(nn.Module):
         if self._aggregation == "moments":
             return torch.cat([state, state * state], dim=1)
         weight = (state @ self.queries[place].T).clamp(-_MOST, _MOST).exp()
-        heads = state.view(len(state), _HEADS, self._channels // _HEADS) * weight[:, :, None]
+        heads = state.view(len(state), HEADS, self._channels // HEADS) * weight[:, :, None]
         return torch.cat([state, heads.flatten(1), weight], dim=1)
 
     def with_age(self, relation: str, said: Tensor, told: Tensor | None) -> Tensor:
         """Add what the age of the one neighbour along a relation says, ``told [n, CLOCK]``, to what else it says."""
         place = str(self._place[relation])
-        return self.clocks[place](said, told) if place in self.clocks else said
+        # Ages are unknown only where there is no neighbour, and so nothing said.
+        return said if told is None or place not in self.clocks else self.clocks[place](said, told)
 
     def forward(
         self,
@@ -130,7 +131,7 @@ class HeteroConv(nn.Module):
             return mean, [(spread + 1e-4).sqrt()]
         if self._aggregation == "attention":
             weight = told[:, 2 * c :].clamp(min=1e-12)
-            heads = told[:, c : 2 * c].view(len(told), _HEADS, c // _HEADS) / weight[:, :, None]
+            heads = told[:, c : 2 * c].view(len(told), HEADS, c // HEADS) / weight[:, :, None]
             return mean, [heads.flatten(1)]
         return mean, []
 

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from forekey.errors import ModelError
 from forekey.nn.batch import GraphBatch
 from forekey.nn.conv import Aggregation, Heard, HeteroConv, mean_of_children
 from forekey.nn.dropout import Dropout
 from forekey.nn.encoder import AgeEncoder, PastEncoder, TableEncoder, clock
-from forekey.nn.transformer import NeighborhoodTransformer, slots_of
+from forekey.nn.transformer import HEADS, NeighborhoodTransformer, slots_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,10 @@ class GraphModel(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        if config.aggregation in {"attention", "transformer"} and config.channels % HEADS:
+            raise ModelError(
+                f"{config.channels} channels cannot be shared by {HEADS} heads. Take a multiple of {HEADS}."
+            )
         self.config = config
         specs = {t.name: t for t in config.tables}
         used = config.types_at(0)

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from forekey.nn.dropout import Dropout
 
-_HEADS = 4
+HEADS = 4
 _BLOCKS = 2
 
 
@@ -30,7 +30,7 @@ class NeighborhoodTransformer(nn.Module):
         self.roles = nn.Parameter(0.1 * torch.randn(len(relations), channels))
         self.ranks = nn.Parameter(0.1 * torch.randn(most, channels))
         # Weights of attention add up to 1, so it can not count.
-        self.counts = nn.Linear(len(relations), channels)
+        self.counts = nn.Linear(len(relations), channels) if relations else None
         self.blocks = nn.ModuleList(_Block(channels, dropout) for _ in range(_BLOCKS))
         self.norm = nn.LayerNorm(channels)
 
@@ -43,7 +43,7 @@ class NeighborhoodTransformer(nn.Module):
         known = state.new_zeros(len(state), len(self._places))
         for relation, degree in degrees.items():
             known[:, self._places[relation]] = torch.log1p(degree) / 4.0
-        tokens = [(state + self.counts(known))[:, None]]
+        tokens = [(state if self.counts is None else state + self.counts(known))[:, None]]
         there = [torch.ones(len(state), 1, dtype=torch.bool, device=state.device)]
         for relation, (values, slots) in neighbors.items():
             if not len(values) or not slots.shape[1]:
@@ -75,10 +75,10 @@ class _Block(nn.Module):
     def forward(self, asking: Tensor, tokens: Tensor, there: Tensor) -> Tensor:
         """``asking [n, q, channels]`` hears from ``tokens [n, t, channels]`` where ``there [n, 1, 1, t]``."""
         n, q, channels = asking.shape
-        heads = channels // _HEADS
+        heads = channels // HEADS
         told = self.before(tokens)
-        query = self.query(told if asking is tokens else self.before(asking)).view(n, q, _HEADS, heads)
-        key, value = self.key_value(told).view(n, -1, 2, _HEADS, heads).unbind(2)
+        query = self.query(told if asking is tokens else self.before(asking)).view(n, q, HEADS, heads)
+        key, value = self.key_value(told).view(n, tokens.shape[1], 2, HEADS, heads).unbind(2)
         heard = functional.scaled_dot_product_attention(
             query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=there
         )

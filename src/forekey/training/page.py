@@ -112,11 +112,13 @@ def _diagonal(most: float = 1.0) -> Series:
 def _explanation(facts: dict[str, Any]) -> str:
     """Show how much predictions change without each table, column, or everything from some hop on."""
     found: dict[str, list[dict[str, Any]]] = facts.get("explanation", {})
+    ranks = facts["task_type"] == TaskType.LINK_PREDICTION
+    what = "change of how far items shown stand out" if ranks else "change of the raw prediction"
     out = []
     for kind, title in (("table", "tables"), ("column", "columns"), ("hop", "everything from this hop on")):
         named = [(part_name(part), float(part["effect"])) for part in found.get(kind, ())][:12]
         if named:
-            out.append(bars(f"change of the raw prediction without: {title} (mean size)", named))
+            out.append(bars(f"{what} without: {title} (mean size)", named))
     return "".join(out)
 
 
