@@ -256,3 +256,10 @@ def test_a_file_that_only_ends_like_sqlite_is_refused_plainly(tmp_path: Path) ->
 def test_who_changes_the_champion_is_told_what_is_still_stored(own_project: Project) -> None:
     said = CliRunner().invoke(cli, ["models", "churn", "--promote", "v1", "--project", str(own_project.root)])
     assert "run `forekey embed churn`" in " ".join(said.output.split())
+
+
+def test_a_damaged_champion_of_one_task_does_not_keep_the_service_down(own_project: Project) -> None:
+    from forekey.cli import render
+
+    (own_project.place("models") / "spend" / "champion.json").write_text("{broken")
+    assert render.serving(own_project, "127.0.0.1", 8000).data["untrained"] == []

@@ -73,3 +73,12 @@ def test_names_cannot_break_a_page() -> None:
     assert "<i>" not in drawn
     assert "<script>" not in bars("t", [("<script>", 1.0)])
     assert "nan" not in lines(Axes("", "", ""), [Series("", [], [])])
+
+
+def test_what_counts_is_named_after_what_was_measured(trained_project: Project) -> None:
+    pages = {
+        task: (pipeline.registry(trained_project).champion(task).folder / "report.html").read_text()
+        for task in ("churn", "baskets")
+    }
+    assert "change of the raw prediction without: tables" in pages["churn"]
+    assert "change of how far items shown stand out without: tables" in pages["baskets"]
