@@ -249,7 +249,7 @@ def test_what_counts_for_rankings_stands_in_the_report_and_in_each_explanation(t
     told = version.manifest["explanation"]
     assert told["table"][0]["table"] in {"orders", "order_lines", "products"}
     assert {p["hop"] for p in told["hop"]} >= {1}
-    assert "everything from this hop on" in (version.folder / "report.html").read_text()
+    assert "this hop and beyond" in (version.folder / "report.html").read_text()
     one = pipeline.explain(trained_project, "baskets", 7)
     assert {"items", "tables", "columns", "hops"} < set(one)
     assert {t["table"] for t in one["tables"]} & {"orders", "order_lines"}

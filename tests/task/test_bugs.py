@@ -102,7 +102,7 @@ def test_a_task_may_be_named_like_a_keyword(own_project: Project) -> None:
 
 
 def test_lists_are_written_to_csv_as_json(trained_project: Project, tmp_path: Path) -> None:
-    from forekey.cli.render import write_table
+    from forekey.cli.files import write_table
 
     write_table(pipeline.predict(trained_project, "next_channel").table(), tmp_path / "x.csv")
     assert '"[0.' in (tmp_path / "x.csv").read_text()

@@ -81,4 +81,4 @@ def test_what_counts_is_named_after_what_was_measured(trained_project: Project) 
         for task in ("churn", "baskets")
     }
     assert "change of the raw prediction without: tables" in pages["churn"]
-    assert "change of how far items shown stand out without: tables" in pages["baskets"]
+    assert "change of how far items stand out without: tables" in pages["baskets"]

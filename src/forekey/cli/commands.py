@@ -134,11 +134,11 @@ def snapshot(
 def sql(task: str, out: Path | None, root: Path, as_json: bool, verbose: bool) -> None:
     """Print the label SQL and label statistics of TASK, a name or a query."""
     from forekey import pipeline
-    from forekey.cli import render
+    from forekey.cli import files, render
 
     made = pipeline.labels(_open(root), task)
     if out is not None:
-        render.write_table(made.table, out)
+        files.write_table(made.table, out)
     render.show(render.labelled(made), as_json)
 
 
@@ -209,17 +209,17 @@ def predict(
 ) -> None:
     """Export predictions for every entity that TASK speaks of."""
     from forekey import pipeline
-    from forekey.cli import render
+    from forekey.cli import files, render
 
     if (out is None) == (table is None):
         raise click.UsageError("Say where to: --out FILE or --table NAME.")
     project = _open(root)
     if out is not None:
-        render.check_target(out)
+        files.check_target(out)
     batch = pipeline.predict(project, task, as_of=as_of)
     rows = batch.table()
     if out is not None:
-        render.write_table(rows, out)
+        files.write_table(rows, out)
     if table is not None:
         pipeline.write_back(project, table, rows)
     known = pipeline.snapshots(project).current().as_of

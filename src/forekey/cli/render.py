@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -17,14 +16,11 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from forekey.errors import ForekeyError
 from forekey.pipeline import Listener
 from forekey.schema import Stype
 from forekey.task import SPLITS
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from forekey.graph import Difference, Integrity, Snapshot
     from forekey.inference import BatchPredictions
     from forekey.monitoring import MonitorReport
@@ -499,42 +495,6 @@ def explanation(told: dict[str, Any]) -> Shown:
 
 _SHOWN_PARTS = 8
 _SHOWN_REASONS = 3
-
-
-def check_target(out: Path) -> None:
-    """Refuse a file that no table can be written to, before anything is computed for it."""
-    if out.suffix not in {".parquet", ".csv"}:
-        raise ForekeyError(f"'{out}' must end in .parquet or .csv.")
-    if not out.parent.is_dir():
-        raise ForekeyError(f"The folder '{out.parent}' does not exist. Make it, or choose another.")
-
-
-def write_table(table: pa.Table, out: Path) -> None:
-    """Write a table as Parquet or CSV by the file's ending, whole or not at all."""
-    import pyarrow.csv as pacsv
-    import pyarrow.parquet as pq
-
-    check_target(out)
-    draft = out.with_name(f".{out.name}.draft")
-    try:
-        if out.suffix == ".csv":
-            pacsv.write_csv(_flat(table), draft)
-        else:
-            pq.write_table(table, draft)
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _flat(table: pa.Table) -> pa.Table:
-    """Return a table whose lists are JSON text: CSV has no lists."""
-    import pyarrow as pa
-
-    for i, field in enumerate(table.schema):
-        if pa.types.is_list(field.type):
-            texts = [None if v is None else json.dumps(v, default=str) for v in table.column(i).to_pylist()]
-            table = table.set_column(i, field.name, pa.array(texts, pa.string()))
-    return table
 
 
 def _table(*heads: str, right: Sequence[str] = ()) -> Table:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from forekey import demo as data
 from forekey import pipeline
-from forekey.cli import render
+from forekey.cli import files, render
 from forekey.errors import ProjectError
 from forekey.project import PQLTask, Project, TaskConfig
 
@@ -129,7 +129,7 @@ class _Story:
             out = self.root / f"{task}.parquet"
             batch = pipeline.predict(project, task)
             rows = batch.table()
-            render.write_table(rows, out)
+            files.write_table(rows, out)
             self._show(f"predict_{task}", render.exported(task, batch, len(rows), str(out), batch.as_of))
 
     def _four_weeks_later(self, project: Project) -> None:

@@ -3,10 +3,11 @@
 from forekey.nn.batch import GraphBatch, NodeBatch, RelationBatch
 from forekey.nn.conv import Aggregation
 from forekey.nn.encoder import clock
-from forekey.nn.model import GraphModel, ModelConfig, RelationSpec, TableSpec
+from forekey.nn.model import PARAMETERS, GraphModel, ModelConfig, RelationSpec, TableSpec
 from forekey.nn.transformer import NeighborhoodTransformer
 
 __all__ = [
+    "PARAMETERS",
     "Aggregation",
     "GraphBatch",
     "GraphModel",

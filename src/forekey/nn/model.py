@@ -16,6 +16,9 @@ from forekey.nn.dropout import Dropout
 from forekey.nn.encoder import AgeEncoder, PastEncoder, TableEncoder, clock
 from forekey.nn.transformer import HEADS, NeighborhoodTransformer, slots_of
 
+PARAMETERS = 2
+"""Raised when the parameters of a network change, so that no run goes on from those of an earlier version."""
+
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
@@ -85,9 +88,9 @@ class ModelConfig:
 class GraphModel(nn.Module):
     """A heterogeneous graph network over sampled or whole neighbourhoods.
 
-    Sampled and layer-wise inference call the same steps, :meth:`encode`, :meth:`seen`, :meth:`message`, :meth:`update`
-    and :meth:`head`, and differ only in who averages the neighbours. Before the first layer, the state of a node is
-    its encoded row, which every node of that row shares, and a clock that tells the age.
+    Sampled and layer-wise inference call the same steps, :meth:`encode`, :meth:`seen`, those of :meth:`conv`,
+    :meth:`update` and :meth:`head`, and differ only in who averages the neighbours. Before the first layer, the state
+    of a node is its encoded row, which every node of that row shares, and a clock that tells the age.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -11,7 +11,7 @@ import torch
 from forekey import __version__
 from forekey.features import WIDTH, FeatureStore
 from forekey.graph import Snapshot, from_micros
-from forekey.nn import ModelConfig, RelationSpec, TableSpec
+from forekey.nn import PARAMETERS, ModelConfig, RelationSpec, TableSpec
 from forekey.sampling import relations_of
 from forekey.task import LabelTable, Task, default_metric
 from forekey.training.config import TrainConfig
@@ -77,6 +77,7 @@ def run_id(task: Task, snapshot: Snapshot, config: TrainConfig) -> str:
         task.config.model_dump(mode="json"),
         config.to_dict(),
         __version__,
+        PARAMETERS,
         torch.__version__,
     ]
     return hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=8).hexdigest()

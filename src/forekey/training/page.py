@@ -113,9 +113,9 @@ def _explanation(facts: dict[str, Any]) -> str:
     """Show how much predictions change without each table, column, or everything from some hop on."""
     found: dict[str, list[dict[str, Any]]] = facts.get("explanation", {})
     ranks = facts["task_type"] == TaskType.LINK_PREDICTION
-    what = "change of how far items shown stand out" if ranks else "change of the raw prediction"
+    what = "change of how far items stand out" if ranks else "change of the raw prediction"
     out = []
-    for kind, title in (("table", "tables"), ("column", "columns"), ("hop", "everything from this hop on")):
+    for kind, title in (("table", "tables"), ("column", "columns"), ("hop", "this hop and beyond")):
         named = [(part_name(part), float(part["effect"])) for part in found.get(kind, ())][:12]
         if named:
             out.append(bars(f"{what} without: {title} (mean size)", named))
