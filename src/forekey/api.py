@@ -100,7 +100,7 @@ class Task:
         """Say what drives the prediction for one entity: tables, columns, hops and neighbours, the strongest first."""
         return pipeline.explain(self._project, self.name, entity_id, as_of=_moment(as_of))
 
-    def retrain(self, *, preset: str = "normal", seed: int = 0) -> Challenge:
+    def retrain(self, *, preset: str | None = None, seed: int = 0) -> Challenge:
         """Train a challenger, hold it against the champion, promote or keep."""
         return pipeline.retrain(self._project, self.name, preset=preset, seed=seed)
 

@@ -402,18 +402,22 @@ def advise(project: Project, report: MonitorReport) -> dict[str, Decision]:
 
 
 def retrain(
-    project: Project, name: str, *, preset: str = "normal", seed: int = 0, listener: Listener = SILENT
+    project: Project, name: str, *, preset: str | None = None, seed: int = 0, listener: Listener = SILENT
 ) -> Challenge:
-    """Train a challenger, hold it against the champion on the newest window, promote or keep, refresh embeddings."""
+    """Train a challenger, hold it against the champion on the newest window, promote or keep, refresh embeddings.
+
+    Without a ``preset`` the challenger is trained by the champion's settings, what a search found among them.
+    """
     from forekey.retraining import Challenge, judge
     from forekey.training import evaluate_examples, resolve_examples, train_task
 
     current, models = snapshots(project).current(), registry(project)
     task = find_task(project, current.schema, name)
     champion = models.champion(task.name)
+    config = _as_before(champion, seed) if preset is None else train_config(preset, seed)
     with _source(project) as source:
         challenger, report = train_task(
-            task, current, source, models, train_config(preset, seed), progress=listener.step, on_epoch=listener.epoch
+            task, current, source, models, config, progress=listener.step, on_epoch=listener.epoch
         )
         newest = resolve_examples(current, task, task.labels(source, current).split("test"))
     predictor = predictor_of(project, champion, task, current, newest.times)
@@ -458,6 +462,13 @@ def train_config(preset: str, seed: int) -> TrainConfig:
     if preset not in PRESETS:
         raise TaskError(f"There is no preset '{preset}'. Use one of: {', '.join(PRESETS)}.")
     return TrainConfig(preset=preset, seed=seed, **PRESETS[preset])
+
+
+def _as_before(version: ModelVersion, seed: int) -> TrainConfig:
+    """Return the settings that a version was trained by; what was searched for then is not searched for again."""
+    from forekey.training import TrainConfig
+
+    return replace(TrainConfig.from_dict(version.manifest["config"]), seed=seed, search_seconds=0.0)
 
 
 def snapshots(project: Project) -> SnapshotStore:

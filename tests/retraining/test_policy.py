@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from forekey.monitoring import ColumnDrift, MonitorReport, RealizedQuality
 from forekey.project import Project, RetrainConfig
 from forekey.retraining import judge, should_retrain
 from forekey.task import TaskType
+from forekey.training import TrainConfig
 
 
 def report(
@@ -88,3 +90,34 @@ def test_a_gain_that_is_asked_for_keeps_the_champion(own_project: Project) -> No
     assert not found.verdict.promote
     assert "a gain above 0.9 is needed" in found.verdict.reason
     assert pipeline.registry(own_project).champion("spend").version == "v1"
+
+
+def test_a_challenger_is_trained_by_what_was_found_for_the_champion(own_project: Project) -> None:
+    pipeline.train(own_project, "spend", preset="fast", search_minutes=0.05)
+    pipeline.registry(own_project).promote("spend", "v2", "searched")
+    said: list[str] = []
+    found = pipeline.retrain(own_project, "spend", seed=6, listener=pipeline.Listener(step=said.append))
+    champion, challenger = (
+        pipeline.registry(own_project).get("spend", v).manifest["config"] for v in ("v2", found.challenger)
+    )
+    assert champion["search_seconds"] == 3.0
+    assert challenger == {**champion, "seed": 6, "search_seconds": 0.0}
+    assert "looking for better settings" not in said
+
+
+def test_a_preset_that_is_asked_for_is_the_challengers(own_project: Project) -> None:
+    config = own_project.config.model_copy(update={"retrain": RetrainConfig(min_gain=0.9)})
+    found = pipeline.retrain(Project(own_project.root, config), "spend", preset="fast", seed=2)
+    manifest = pipeline.registry(own_project).get("spend", found.challenger).manifest
+    assert TrainConfig.from_dict(manifest["config"]) == pipeline.train_config("fast", 2)
+
+
+@pytest.mark.parametrize("preset", ["fast", "normal", "best"])
+def test_settings_are_read_as_they_were_written_by_this_version_or_another(preset: str) -> None:
+    config = pipeline.train_config(preset, 3)
+    written = json.loads(json.dumps(config.to_dict()))
+    assert TrainConfig.from_dict(written) == config
+    assert TrainConfig.from_dict({**written, "setting of a later version": 1}) == config
+    del written["weight_decay"], written["trees"]["patience"]
+    read = TrainConfig.from_dict(written)
+    assert (read.weight_decay, read.trees.patience) == (TrainConfig().weight_decay, TrainConfig().trees.patience)

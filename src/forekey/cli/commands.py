@@ -268,10 +268,12 @@ def monitor(root: Path, as_json: bool, verbose: bool) -> None:
 
 @cli.command()
 @click.argument("task")
-@_preset
+@click.option(
+    "--preset", type=click.Choice(["fast", "normal", "best"]), help="Settings of this preset, not the champion's."
+)
 @_seed
 @_common
-def retrain(task: str, preset: str, seed: int, root: Path, as_json: bool, verbose: bool) -> None:
+def retrain(task: str, preset: str | None, seed: int, root: Path, as_json: bool, verbose: bool) -> None:
     """Train a challenger of TASK, hold it against the champion; exit 1 if the champion stays."""
     from forekey import pipeline
     from forekey.cli import render

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from forekey.nn import Aggregation
@@ -46,6 +46,21 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return {**asdict(self), "neighbors": self.neighbors.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> TrainConfig:
+        """Read what :meth:`to_dict` wrote, in this version or another: what it does not say is as by default."""
+        trees = {k: tuple(v) if isinstance(v, list) else v for k, v in data.get("trees", {}).items()}
+        said = {**data, "trees": TreePlan(**_of(TreePlan, trees))}
+        if "neighbors" in data:
+            said["neighbors"] = NeighborPlan.from_dict(data["neighbors"])
+        return cls(**_of(cls, said))
+
+
+def _of(kind: type, data: dict[str, Any]) -> dict[str, Any]:
+    """Return the entries that a dataclass has fields for."""
+    known = {f.name for f in fields(kind)}
+    return {name: value for name, value in data.items() if name in known}
 
 
 PRESETS: dict[str, dict[str, Any]] = {

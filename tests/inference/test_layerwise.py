@@ -1,0 +1,41 @@
+"""Layer by layer, a graph may be larger than memory: states beyond a bound lie in files and are worked off in parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from forekey import pipeline
+from forekey.graph import from_micros, to_micros
+from forekey.inference import layerwise
+from forekey.nn import Aggregation
+from forekey.project import Project
+from tests.support.models import random_predictor
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "moments", "attention", "transformer"])
+@pytest.mark.parametrize("entity", ["customers", "orders"])
+def test_states_in_files_worked_off_in_parts_are_those_in_memory(
+    shop_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entity: str, aggregation: Aggregation
+) -> None:
+    snapshot = pipeline.snapshots(shop_project).current()
+    moment = to_micros(snapshot.as_of)
+    predictor = random_predictor(snapshot, entity, from_micros(moment), aggregation=aggregation)
+    in_memory = layerwise.embed_all(predictor.model, predictor.features, moment, tmp_path)
+    written = list[str]()
+
+    def mapped(path: Path, *given: object, **named: object) -> object:
+        written.append(path.name)
+        return memmap(path, *given, **named)
+
+    memmap = np.memmap
+    monkeypatch.setattr(np, "memmap", mapped)
+    monkeypatch.setattr(layerwise, "_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(layerwise, "_CHUNK_ROWS", 37)
+    monkeypatch.setattr(layerwise, "_CHUNK_TOKENS", 11)
+    in_parts = layerwise.embed_all(predictor.model, predictor.features, moment, tmp_path)
+    assert len(written) == len(set(written)) > len(snapshot.schema.names)  # one file an array, none written over
+    assert list(tmp_path.iterdir()) == []  # and nothing left behind
+    np.testing.assert_allclose(in_parts, in_memory, atol=1e-5, rtol=1e-5)
