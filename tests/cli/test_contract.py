@@ -116,6 +116,10 @@ def test_the_whole_way_by_commands(root: Path) -> None:
     late = run("predict", "spend", *at, "--out", str(root / "late.csv"), "--as-of", "2031-01-01")
     assert "what happened between then and 2031-01-01 00:00:00 was not seen" in late
     assert "Nothing has changed since snapshot" in run("snapshot", *at)
+    assert "set on_drift or on_quality_drop under retrain:" in run("monitor", *at)
+    with (root / "forekey.yaml").open("a", encoding="utf-8") as settings:
+        settings.write("\nretrain: {on_drift: 1000}\n")
+    assert "Nothing calls for retraining by the limits" in run("monitor", *at)
     assert "Ids are primary keys of 'customers', of type int64, such as 1 and 2" in run(
         "explain", "spend", "x", *at, code=2
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,8 @@ def test_guesses_are_marked_with_their_reason(project: Project) -> None:
     text = (project.root / "forekey.yaml").read_text()
     assert "order_id: orders  # guessed: named after orders.order_id; 100.0% of all rows' values found" in text
     assert "# guessed: categorical: " in text
+    assert " distinct values" in text
+    assert text.count(" distinct values") == len(re.findall(r"about [\d,]+ distinct values", text))
 
 
 def test_init_does_not_overwrite_what_people_edited(project: Project) -> None:

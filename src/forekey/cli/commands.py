@@ -263,7 +263,7 @@ def monitor(root: Path, as_json: bool, verbose: bool) -> None:
 
     project = _open(root)
     report = pipeline.monitor(project)
-    render.show(render.monitored(report, pipeline.advise(project, report)), as_json)
+    render.show(render.monitored(report, pipeline.advise(project, report), project.config.retrain), as_json)
 
 
 @cli.command()

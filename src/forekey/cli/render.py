@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from forekey.inference import BatchPredictions
     from forekey.monitoring import MonitorReport
     from forekey.pipeline import Embedded, Initialized, Labelled
-    from forekey.project import Project
+    from forekey.project import Project, RetrainConfig
     from forekey.registry import ModelVersion, Registry
     from forekey.retraining import Challenge, Decision
     from forekey.schema import TableSchema
@@ -362,8 +362,8 @@ def serving(project: Project, host: str, port: int) -> Shown:
     return Shown(data, Text("\n".join([*notes, said])))
 
 
-def monitored(found: MonitorReport, advice: dict[str, Decision]) -> Shown:
-    """Show drift, realized quality, growth and latency, and whether that calls for retraining."""
+def monitored(found: MonitorReport, advice: dict[str, Decision], limits: RetrainConfig) -> Shown:
+    """Show drift, realized quality, growth and latency, and whether that calls for retraining by the limits."""
     drift, quality, latency = _drift(found), _quality(found), _latency(found)
     parts: list[RenderableType] = [
         drift if drift.row_count else Text("Drift: no new rows since training."),
@@ -374,11 +374,16 @@ def monitored(found: MonitorReport, advice: dict[str, Decision]) -> Shown:
     ]
     for task, psi in found.prediction_drift.items():
         parts.append(Text(f"Predictions of {task} moved by a PSI of {psi:.3f} between the last two batches."))
-    for task, decision in advice.items():
-        if decision.retrain:
-            parts.append(Text(f"Retrain {task}: {'; '.join(decision.reasons)}."))
+    advised = [f"Retrain {task}: {'; '.join(d.reasons)}." for task, d in advice.items() if d.retrain]
+    parts += [Text(line) for line in advised or [_no_advice(limits)]]
     data = {**found.to_dict(), "retrain": {task: asdict(decision) for task, decision in advice.items()}}
     return Shown(data, Group(*parts))
+
+
+def _no_advice(limits: RetrainConfig) -> str:
+    if limits.on_drift is None and limits.on_quality_drop is None:
+        return "No advice on retraining: set on_drift or on_quality_drop under retrain: in forekey.yaml."
+    return "Nothing calls for retraining by the limits under retrain: in forekey.yaml."
 
 
 def _drift(found: MonitorReport) -> Table:

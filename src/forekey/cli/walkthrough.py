@@ -150,7 +150,7 @@ class _Story:
 
     def _monitored(self, project: Project) -> render.Shown:
         report = pipeline.monitor(project)
-        return render.monitored(report, pipeline.advise(project, report))
+        return render.monitored(report, pipeline.advise(project, report), project.config.retrain)
 
     def _heading(self, text: str) -> None:
         self._step += 1

@@ -357,8 +357,8 @@ def _stype_of_empty(column: ColumnInfo) -> tuple[Stype, str]:
 
 def _stype_of_integer(column: ColumnInfo, profile: ColumnProfile) -> tuple[Stype, str]:
     if _CODE_WORDS.intersection(words(column.name)[-1:]):
-        return Stype.CATEGORICAL, f"an integer named like a code; {profile.distinct:,} distinct values"
-    return Stype.NUMERICAL, f"an integer; {profile.distinct:,} distinct values"
+        return Stype.CATEGORICAL, f"an integer named like a code; about {profile.distinct:,} distinct values"
+    return Stype.NUMERICAL, f"an integer; about {profile.distinct:,} distinct values"
 
 
 _READS = 0.98
@@ -375,7 +375,7 @@ def _stype_of_text(column: ColumnInfo, profile: ColumnProfile) -> tuple[Stype, s
         listed = f"{profile.lists:.0%} of the texts are lists (a|b or a;b)"
         return Stype.MULTICATEGORICAL, f"{listed} of {profile.parts:,} different words"
     share = profile.distinct / profile.non_null
-    seen = f"{profile.distinct:,} distinct values in {profile.non_null:,}"
+    seen = f"about {profile.distinct:,} distinct values in {profile.non_null:,}"
     if profile.distinct <= 30 or (share <= 0.5 and profile.distinct <= 20_000 and profile.mean_length <= 60):
         return Stype.CATEGORICAL, seen
     return Stype.TEXT, f"{seen}, {profile.mean_length:.0f} characters on average"
