@@ -101,7 +101,10 @@ class Task:
         return pipeline.explain(self._project, self.name, entity_id, as_of=_moment(as_of))
 
     def retrain(self, *, preset: str | None = None, seed: int = 0) -> Challenge:
-        """Train a challenger, hold it against the champion, promote or keep."""
+        """Train a challenger, hold it against the champion, promote or keep.
+
+        Without a ``preset`` it is trained by the champion's settings, what a search found among them.
+        """
         return pipeline.retrain(self._project, self.name, preset=preset, seed=seed)
 
 

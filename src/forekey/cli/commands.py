@@ -41,7 +41,7 @@ def _common(function: _F) -> _F:
     return function
 
 
-_preset = click.option("--preset", type=click.Choice(["fast", "normal", "best"]), default="normal", show_default=True)
+_PRESETS = click.Choice(["fast", "normal", "best"])
 _seed = click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
 
 
@@ -144,7 +144,7 @@ def sql(task: str, out: Path | None, root: Path, as_json: bool, verbose: bool) -
 
 @cli.command()
 @click.argument("task")
-@_preset
+@click.option("--preset", type=_PRESETS, default="normal", show_default=True)
 @_seed
 @click.option(
     "--search-minutes",
@@ -268,9 +268,7 @@ def monitor(root: Path, as_json: bool, verbose: bool) -> None:
 
 @cli.command()
 @click.argument("task")
-@click.option(
-    "--preset", type=click.Choice(["fast", "normal", "best"]), help="Settings of this preset, not the champion's."
-)
+@click.option("--preset", type=_PRESETS, help="Settings of this preset, not the champion's.")
 @_seed
 @_common
 def retrain(task: str, preset: str | None, seed: int, root: Path, as_json: bool, verbose: bool) -> None:
