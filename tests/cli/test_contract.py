@@ -132,6 +132,14 @@ def test_who_is_not_predicted_for_is_told(trained_project: Project, tmp_path: Pa
     assert "The task speaks of none of those that were there at 1990-01-01 00:00:00." in said
 
 
+def test_nothing_is_advised_on_where_no_model_is(tmp_path: Path) -> None:
+    write_shop(tmp_path / "shop.duckdb", 40, 100)
+    at = ("--project", str(tmp_path))
+    run("init", str(tmp_path / "shop.duckdb"), *at)
+    run("snapshot", *at)
+    assert "retrain" not in run("monitor", *at).lower()
+
+
 def test_tables_for_people_say_what_json_says(root: Path) -> None:
     at = ("--project", str(root))
     assert "orders.customer_id->customers" in run("snapshot", *at)

@@ -375,7 +375,8 @@ def monitored(found: MonitorReport, advice: dict[str, Decision], limits: Retrain
     for task, psi in found.prediction_drift.items():
         parts.append(Text(f"Predictions of {task} moved by a PSI of {psi:.3f} between the last two batches."))
     advised = [f"Retrain {task}: {'; '.join(d.reasons)}." for task, d in advice.items() if d.retrain]
-    parts += [Text(line) for line in advised or [_no_advice(limits)]]
+    if advice:  # without models there is nothing to advise on
+        parts += [Text(line) for line in advised or [_no_advice(limits)]]
     data = {**found.to_dict(), "retrain": {task: asdict(decision) for task, decision in advice.items()}}
     return Shown(data, Group(*parts))
 
