@@ -27,6 +27,7 @@ from forekey.project import (
     PQLTask,
     Project,
     TaskConfig,
+    graph_settings,
     render_config,
     substitute,
     write_atomically,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from forekey.monitoring import MonitorReport
     from forekey.registry import ModelVersion, Registry
     from forekey.retraining import Challenge, Decision
-    from forekey.source import Inference, Source
+    from forekey.source import ConfiguredSource, Inference, Source
     from forekey.store import PredictionLog
     from forekey.task import Metrics, Task
     from forekey.training import TrainConfig, TrainReport
@@ -148,10 +149,37 @@ def _build(
             as_of=moment,
             full=full,
             settings=settings,
+            configured=graph_settings(project.config),
             gone=gone,
             progress=listener.step,
             publish=publish,
         )
+
+
+def current_graph(project: Project, listener: Listener = SILENT) -> Snapshot:
+    """Return the newest snapshot; built if there is none, updated if forekey.yaml has changed since, saying so."""
+    newest = snapshots(project).current_or_none()
+    if newest is None:
+        listener.step("building the graph: there is no snapshot yet")
+        return snapshot(project, listener=listener)
+    changed = _changed_settings(project, newest)
+    if not changed:
+        return newest
+    listener.step(f"updating the graph: {changed} in {CONFIG_NAME} since snapshot {newest.id}")
+    return snapshot(project, listener=listener)
+
+
+def _changed_settings(project: Project, built: Snapshot) -> str:
+    """Say what forekey.yaml says otherwise than when a snapshot was built; nothing if that is not so."""
+    from forekey.source import without_password
+
+    if built.manifest["source"] != without_password(project.config.source):
+        return "source has changed"
+    before, now = built.manifest.get("configured", {}), graph_settings(project.config)
+    names = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
+    tables = [f"'{n}'" for n in names if n][:4]
+    more = ", …" if len(names) > len(tables) + ("" in names) else ""
+    return f"the settings of {', '.join(tables)}{more} have changed" if tables else "as_of has changed" if names else ""
 
 
 def compare_snapshots(project: Project, before: str, after: str) -> Difference:
@@ -168,7 +196,14 @@ def check(project: Project) -> Integrity:
     The files of the newest snapshot are held against their hashes; then every row is read again, and the snapshot that
     this would give is judged. Nothing is published.
     """
-    from forekey.graph import Finding, Integrity, check_integrity, check_times
+    from forekey.graph import (
+        Finding,
+        Integrity,
+        check_integrity,
+        check_readings,
+        check_times,
+        untimed_note,
+    )
     from forekey.source import unnamed_columns
     from forekey.task import restating_columns
 
@@ -180,6 +215,7 @@ def check(project: Project) -> Integrity:
     errors, more = list(found.errors), list(found.warnings)
     with _source(project) as source:
         more += check_times(source, current.schema)
+        more += check_readings(source, project.config, current.schema)
         more += [
             Finding(f"{t}.{c}", "forekey.yaml does not name this column", "Name it under columns: to learn from it.")
             for t, c in unnamed_columns(source, project.config)
@@ -195,7 +231,8 @@ def check(project: Project) -> Integrity:
             except TaskError:
                 continue  # without labels there is nothing to restate; `forekey sql` says why there are none
             more += restating_columns(task, current, examples)
-    return Integrity(tuple(errors), tuple(more))
+    note = untimed_note(current.schema)
+    return Integrity(tuple(errors), tuple(more), (note,) if note is not None else ())
 
 
 @dataclass(frozen=True)
@@ -210,10 +247,11 @@ class Labelled:
     table: pa.Table
 
 
-def labels(project: Project, name_or_pql: str) -> Labelled:
+def labels(project: Project, name_or_pql: str, *, listener: Listener = SILENT) -> Labelled:
     """Make the label table of a task, or of a query given on the spot."""
+    _check_name(project, name_or_pql)
+    current = current_graph(project, listener)
     with _source(project) as source:
-        current = snapshots(project).current()
         task = find_task(project, current.schema, name_or_pql)
         made = task.labels(source, current)
         statement, plan = task.label_statement(current), task.plan(current)
@@ -237,9 +275,8 @@ def train(
     """
     from forekey.training import log_version, train_task
 
-    if not _is_query(name):
-        project.task(name)  # a name that is misspelt is told before anything is read
-    current = snapshots(project).current_or_none() or snapshot(project, listener=listener)
+    _check_name(project, name)
+    current = current_graph(project, listener)
     with _source(project) as source:
         task = find_task(project, current.schema, name)
         config = train_config(preset, seed)
@@ -260,12 +297,19 @@ def train(
 
 
 def evaluate(
-    project: Project, name: str, *, split: str = "test", at: datetime | None = None, version: str | None = None
+    project: Project,
+    name: str,
+    *,
+    split: str = "test",
+    at: datetime | None = None,
+    version: str | None = None,
+    listener: Listener = SILENT,
 ) -> tuple[ModelVersion, Metrics, int]:
     """Score a version (default: the champion) on a split, or on all labels at one anchor time."""
     from forekey.training import evaluate_examples, resolve_examples
 
-    current = snapshots(project).current()
+    _check_name(project, name)
+    current = current_graph(project, listener)
     with _source(project) as source:
         task = find_task(project, current.schema, name)
         models = registry(project)
@@ -297,7 +341,7 @@ def embed(project: Project, name: str, *, listener: Listener = SILENT) -> Embedd
 
     started = time.perf_counter()
     listener.step(f"embedding every entity of {name}")
-    batch = predict(project, name)
+    batch = predict(project, name, listener=listener)
     version = batch.embedding_version()
     with open_store(project) as store:
         EmbeddingStore(store).publish(version, batch.keys, batch.stored(), batch.embeddings, batch.eligible)
@@ -315,12 +359,15 @@ def embed(project: Project, name: str, *, listener: Listener = SILENT) -> Embedd
     )
 
 
-def predict(project: Project, name: str, *, as_of: datetime | None = None) -> BatchPredictions:
+def predict(
+    project: Project, name: str, *, as_of: datetime | None = None, listener: Listener = SILENT
+) -> BatchPredictions:
     """Predict every entity visible at a time (default: the snapshot's), layer by layer over the whole graph."""
     from forekey.graph import in_utc, to_micros
     from forekey.inference import predict_everyone
 
-    current = snapshots(project).current()
+    _check_name(project, name)
+    current = current_graph(project, listener)
     task = find_task(project, current.schema, name)
     model = registry(project).champion(task.name)
     moment = in_utc(as_of) if as_of is not None else current.as_of
@@ -331,12 +378,15 @@ def predict(project: Project, name: str, *, as_of: datetime | None = None) -> Ba
     return predict_everyone(predictor, model, task, population, moment, project.place("scratch"))
 
 
-def explain(project: Project, name: str, entity_id: Any, *, as_of: datetime | None = None) -> dict[str, Any]:
+def explain(
+    project: Project, name: str, entity_id: Any, *, as_of: datetime | None = None, listener: Listener = SILENT
+) -> dict[str, Any]:
     """Say what drives the champion's prediction for one entity (default: as of the newest snapshot)."""
     from forekey.graph import in_utc, to_micros
     from forekey.inference import explain_entity
 
-    current = snapshots(project).current()
+    _check_name(project, name)
+    current = current_graph(project, listener)
     task = find_task(project, current.schema, name)
     model = registry(project).champion(task.name)
     now = to_micros(in_utc(as_of) if as_of is not None else current.as_of)
@@ -375,11 +425,11 @@ def write_back(project: Project, table: str, rows: pa.Table) -> None:
         source.write_table(table, rows)
 
 
-def monitor(project: Project) -> MonitorReport:
+def monitor(project: Project, *, listener: Listener = SILENT) -> MonitorReport:
     """Look once: drift, graph statistics, freshness, latency, and the quality of predictions whose time has come."""
     from forekey.monitoring import observe
 
-    current, models = snapshots(project).current(), registry(project)
+    current, models = current_graph(project, listener), registry(project)
     tasks = {t: find_task(project, current.schema, t) for t in models.tasks() if t in project.config.tasks}
     with _source(project) as source:
         report = observe(
@@ -411,7 +461,8 @@ def retrain(
     from forekey.retraining import Challenge, judge
     from forekey.training import evaluate_examples, resolve_examples, train_task
 
-    current, models = snapshots(project).current(), registry(project)
+    _check_name(project, name)
+    current, models = current_graph(project, listener), registry(project)
     task = find_task(project, current.schema, name)
     champion = models.champion(task.name)
     config = _as_before(champion, seed) if preset is None else train_config(preset, seed)
@@ -449,6 +500,12 @@ def find_task(project: Project, schema: Schema, name_or_pql: str) -> Task:
         own = hashlib.blake2b(general.encode(), digest_size=4).hexdigest()
         return define_task(f"query-{own}", project, schema, PQLTask(query=name_or_pql))
     return define_task(name_or_pql, project, schema)
+
+
+def _check_name(project: Project, name_or_pql: str) -> None:
+    """Refuse a name that is no task's before anything is read."""
+    if not _is_query(name_or_pql):
+        project.task(name_or_pql)
 
 
 def _is_query(name_or_pql: str) -> bool:
@@ -503,10 +560,10 @@ def predictor_of(
     return load_predictor(version, current, past, project.place("encoded"))
 
 
-def _source(project: Project) -> Source:
-    from forekey.source import open_source, with_inherited_times
+def _source(project: Project) -> ConfiguredSource:
+    from forekey.source import ConfiguredSource, open_source
 
-    return with_inherited_times(open_source(project.config.source, project.root), project.config)
+    return ConfiguredSource(open_source(project.config.source, project.root), project.config)
 
 
 def _schema(project: Project, source: Source, known: set[tuple[str, str]]) -> Schema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -9,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from forekey.errors import ProjectError, UnknownTask
@@ -33,24 +34,147 @@ class ForeignKeyConfig(_Strict):
     on_orphan: OnOrphan = OnOrphan.DROP
 
 
+MomentUnit = Literal["year", "yyyymm", "yyyymmdd", "s", "ms", "us", "ns", "julian"]
+"""What the numbers of a column count: a year, a month or day written as digits, time since 1970, Julian days."""
+
+_PERIODS = {"year": "year", "yyyymm": "month", "yyyymmdd": "day"}
+
+
+class MomentConfig(_Strict):
+    """How moments are written in a column that is no timestamp: what its numbers count, or the pattern of its texts.
+
+    ``format`` is a pattern of ``strptime`` (``%m/%d/%Y``). A value may name a period, such as a year, rather than a
+    moment: ``at`` says which end of it counts.
+    """
+
+    unit: MomentUnit | None = None
+    format: str | None = None
+    at: Literal["start", "end"] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.unit is not None and self.format is not None:
+            raise ValueError("give a unit (of numbers) or a format (of texts), not both")
+        return self
+
+    @property
+    def period(self) -> str:
+        """The period that a value names: year, month or day; a moment counts as the day it is on."""
+        if self.unit is not None:
+            return _PERIODS.get(self.unit, "day")
+        pattern = self.format
+        if pattern is None or "%d" in pattern or "%j" in pattern:
+            return "day"
+        return "month" if any(code in pattern for code in ("%m", "%b", "%B")) else "year"
+
+    @property
+    def end(self) -> Literal["start", "end"]:
+        """Which end of the period counts: a year or month is known when it is over; a day counts as a DATE does."""
+        return self.at or ("start" if self.period == "day" else "end")
+
+
+class TimeConfig(MomentConfig):
+    """The time of a table's rows: a column, or the year and month (and day) in columns of their own."""
+
+    column: str | None = None
+    year_month: tuple[str, str] | None = None
+    year_month_day: tuple[str, str, str] | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        named = [n for n in ("column", "year_month", "year_month_day") if getattr(self, n) is not None]
+        if len(named) != 1:
+            raise ValueError("name one of column, year_month and year_month_day")
+        if self.column is None and (self.unit is not None or self.format is not None):
+            raise ValueError("unit and format go with column, not with year_month or year_month_day")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that tell the time."""
+        return (self.column,) if self.column is not None else self.year_month_day or self.year_month or ()
+
+    @property
+    def period(self) -> str:
+        """The period that a row's values name: year, month or day."""
+        return super().period if self.column is not None else "month" if self.year_month is not None else "day"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the column is a timestamp as it stands."""
+        return self.column is not None and self.unit is None and self.format is None and self.at is None
+
+
+class ColumnConfig(MomentConfig):
+    """What a column means to a model, and how its values are written where the database does not say.
+
+    ``decimal`` is the mark before the decimals of numbers in a text column; ``true_values`` and ``false_values`` are
+    the words of a text column of yes and no.
+    """
+
+    type: Stype
+    decimal: Literal[".", ","] | None = None
+    true_values: tuple[str, ...] | None = None
+    false_values: tuple[str, ...] | None = None
+
+    @field_validator("true_values", "false_values", mode="before")
+    @classmethod
+    def _one_word(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Self:
+        given = {
+            Stype.TIMESTAMP: ("unit", "format", "at"),
+            Stype.NUMERICAL: ("decimal",),
+            Stype.BOOLEAN: ("true_values", "false_values"),
+        }
+        for stype, names in given.items():
+            for name in names:
+                if getattr(self, name) is not None and self.type is not stype:
+                    raise ValueError(f"{name} is for columns of type {stype}, not {self.type}")
+        if (self.true_values is None) != (self.false_values is None):
+            raise ValueError("give both true_values and false_values")
+        return self
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but the type is said."""
+        return self == ColumnConfig(type=self.type)
+
+
 class TableConfig(_Strict):
     """How one table is read: keys, time, and column meanings (the rest is as the database says).
 
-    A key of several columns is a list of them, or their names joined by commas. ``time_from`` names the foreign key
-    whose parent's time the rows take, in a table that has none of its own. ``updated_at`` and ``deleted_at`` name
-    the columns that tell when a row changed or was deleted; ``lookback_days`` is how late rows may come; ``watermark``
-    is the integer primary key of a table without times, if its keys only grow and its rows do not change.
+    ``sql`` defines the table by a query over the source's own tables. A key of several columns is a list of them, or
+    their names joined by commas. ``time_from`` names the foreign key whose parent's time the rows take, in a table that
+    has none of its own. ``updated_at`` and ``deleted_at`` name the columns that tell when a row changed or was deleted;
+    ``lookback_days`` is how late rows may come; ``watermark`` is the integer primary key of a table without times, if
+    its keys only grow and its rows do not change.
     """
 
+    sql: str | None = None
     primary_key: str | None = None
-    time_column: str | None = None
+    time_column: TimeConfig | None = None
     time_from: str | None = None
     updated_at: str | None = None
     deleted_at: str | None = None
     watermark: str | None = None
     lookback_days: float = Field(default=0.0, ge=0, le=36_500)
     foreign_keys: dict[str, ForeignKeyConfig] = Field(default_factory=dict)
-    columns: dict[str, Stype] = Field(default_factory=dict)
+    columns: dict[str, ColumnConfig] = Field(default_factory=dict)
+
+    @field_validator("time_column", mode="before")
+    @classmethod
+    def _bare_time(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _bare_types(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {k: {"type": v} if isinstance(v, str) else v for k, v in value.items()}
 
     @field_validator("foreign_keys", mode="before")
     @classmethod
@@ -161,6 +285,24 @@ class Config(_Strict):
         return value
 
 
+_READING = {"sql", "primary_key", "time_column", "time_from", "deleted_at", "foreign_keys", "columns"}
+"""The settings of a table on which it depends what a graph holds of it."""
+
+
+def graph_settings(config: Config) -> dict[str, str]:
+    """Return, by table, a hash of all settings on which it depends what a graph holds; ``""`` is for all tables."""
+    return {"": str(config.as_of)} | {name: _settings_hash(config, name, ()) for name in config.tables}
+
+
+def _settings_hash(config: Config, name: str, below: tuple[str, ...]) -> str:
+    entry = config.tables[name]
+    told = entry.model_dump_json(include=_READING, exclude_defaults=True)
+    whole = entry.foreign_keys.get(entry.time_from or "")
+    if whole is not None and whole.table in config.tables and whole.table not in (*below, name):
+        told += _settings_hash(config, whole.table, (*below, name))  # its time is that of the other
+    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+
+
 @dataclass(frozen=True)
 class Project:
     """A project folder and its validated configuration."""
@@ -231,6 +373,8 @@ def _settings_like(path: tuple[int | str, ...]) -> str:
         "tables": TableConfig,
         "retrain": RetrainConfig,
         "foreign_keys": ForeignKeyConfig,
+        "time_column": TimeConfig,
+        "columns": ColumnConfig,
     }
     kinds |= {"PQLTask": PQLTask, "LabelTask": LabelTask, "entity": EntityRef}
     inside = [kinds[str(p)] for p in path[:-1] if p in kinds]
@@ -278,20 +422,37 @@ def render_config(config: Config, comments: Mapping[tuple[str, ...], str], heade
 
 def _render_table(name: str, table: TableConfig, comments: Mapping[tuple[str, ...], str]) -> CommentedMap:
     entry = CommentedMap()
-    for role in ("primary_key", "time_column", "time_from", "updated_at", "deleted_at", "watermark"):
+    for role in ("sql", "primary_key", "time_column", "time_from", "updated_at", "deleted_at", "watermark"):
         value = getattr(table, role)
         if value is not None:
-            entry[role] = value
+            entry[role] = _render_time(value) if isinstance(value, TimeConfig) else value
             _comment(entry, role, comments.get(("tables", name, role)))
     if table.lookback_days:
         entry["lookback_days"] = table.lookback_days
     parents = {c: _render_foreign_key(fk) for c, fk in table.foreign_keys.items()}
-    for part, values in (("foreign_keys", parents), ("columns", {c: str(s) for c, s in table.columns.items()})):
+    columns = {c: str(told.type) if told.is_plain else _inline(told) for c, told in table.columns.items()}
+    for part, values in (("foreign_keys", parents), ("columns", columns)):
         if values:
             entry[part] = CommentedMap(values)
             for key in values:
                 _comment(entry[part], key, comments.get(("tables", name, part, key)))
     return entry
+
+
+def _render_time(time: TimeConfig) -> Any:
+    return time.column if time.is_plain else _inline(time)
+
+
+def _inline(entry: BaseModel) -> CommentedMap:
+    """Render settings in one line, ``{column: yearID, unit: year}``, in the order in which they are declared."""
+    told = entry.model_dump(mode="json", exclude_none=True)
+    first = [n for n in ("type", "column", "year_month", "year_month_day") if n in told]
+    ordered = {n: told[n] for n in [*first, *(n for n in told if n not in first)]}
+    line = CommentedMap({n: CommentedSeq(v) if isinstance(v, list) else v for n, v in ordered.items()})
+    for part in [line, *line.values()]:
+        if isinstance(part, CommentedMap | CommentedSeq):
+            part.fa.set_flow_style()
+    return line
 
 
 def _render_foreign_key(key: ForeignKeyConfig) -> Any:

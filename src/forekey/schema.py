@@ -117,8 +117,9 @@ class TableSchema:
         if self.time_column is not None and self.column(self.time_column).dtype is not DType.TIMESTAMP:
             raise SchemaError(
                 f"The time column '{self.name}.{self.time_column}' is stored as "
-                f"{self.column(self.time_column).dtype}; a time column must be a date or a timestamp. "
-                "Remove time_column from forekey.yaml, or convert the column in a view."
+                f"{self.column(self.time_column).dtype}; a time column must be a date or a timestamp. Say in "
+                f"forekey.yaml what its values are, such as time_column: {{column: {self.time_column}, unit: year}} "
+                "(or yyyymmdd, s, ms, us) or {column: …, format: '%m/%d/%Y'}, or remove time_column."
             )
 
     @property

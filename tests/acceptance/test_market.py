@@ -10,7 +10,7 @@ import pytest
 from forekey import pipeline
 from forekey.graph import Snapshot, SnapshotStore, build_snapshot
 from forekey.project import Project
-from forekey.source import configured_schema, open_source, with_inherited_times
+from forekey.source import ConfiguredSource, configured_schema, open_source
 from forekey.testing import Market, make_market, write_market_duckdb, write_market_postgres
 from tests.support.servers import Postgres
 
@@ -103,7 +103,7 @@ def test_postgres_and_duckdb_give_the_same_graph(postgres: Postgres, market: Mar
     config = pipeline.init(url, tmp_path / "project").project.config
     built = []
     for number, place in enumerate((url, str(tmp_path / "market.duckdb"))):
-        with with_inherited_times(open_source(place, tmp_path), config) as source:
+        with ConfiguredSource(open_source(place, tmp_path), config) as source:
             schema = configured_schema(source, config)
             built.append(build_snapshot(source, schema, SnapshotStore(tmp_path / str(number))))
     one, two = built
@@ -133,7 +133,7 @@ def test_new_rows_and_columns_arrive_and_the_update_equals_a_build_from_scratch(
         cursor.execute("DELETE FROM reviews WHERE rating = 1")
         connection.commit()
     updated = pipeline.snapshot(project)
-    with with_inherited_times(open_source(url, tmp_path), project.config) as source:
+    with ConfiguredSource(open_source(url, tmp_path), project.config) as source:
         scratch = build_snapshot(source, updated.schema, SnapshotStore(tmp_path / "scratch"))
     assert updated.manifest["read"]["orders"] == "new rows"
     assert updated.manifest["read"]["events"] == "new rows"

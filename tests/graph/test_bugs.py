@@ -155,10 +155,12 @@ def test_many_small_tables_do_not_use_up_file_descriptors(tmp_path: Path) -> Non
 
 
 def test_what_the_source_says_midway_is_what_the_build_says(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    rows = "\n".join(f"{i},{i}" for i in range(60_000))
-    (tmp_path / "data" / "t.csv").write_text(f"id,x\n{rows}\nsixty,'thousand\n")
-    source = open_source(f"files:///{tmp_path / 'data'}", tmp_path)
+    with duckdb.connect(str(tmp_path / "t.duckdb")) as connection:
+        connection.execute(
+            "CREATE VIEW t AS SELECT i::INT AS id, CASE WHEN i < 60000 THEN '1' ELSE 'sixty' END::INT AS x "
+            "FROM range(60001) r(i)"
+        )
+    source = open_source(str(tmp_path / "t.duckdb"), tmp_path)
     columns = (ColumnSchema("id", DType.INTEGER, Stype.ID), ColumnSchema("x", DType.INTEGER, Stype.NUMERICAL))
     with pytest.raises((SourceError, SnapshotError)) as caught:
         build_snapshot(source, Schema((TableSchema("t", columns, "id"),)), SnapshotStore(tmp_path / "s"))

@@ -438,7 +438,8 @@ def test_sqlite_values_that_are_not_of_their_declared_type_are_null_and_counted(
         built = build_snapshot(source, schema, SnapshotStore(tmp_path / "s"))
     assert built.rows("t").column("n").to_pylist() == [1, None, None, 4]
     assert built.rows("t").column("name").to_pylist() == ["a", None, "c", "d"]
-    assert built.manifest["tables"]["t"]["unreadable"] == {"at": 1, "n": 1, "name": 1, "x": 1}
+    # A column counts in one unit: of seconds and milliseconds, one is not read.
+    assert built.manifest["tables"]["t"]["unreadable"] == {"at": 2, "n": 1, "name": 1, "x": 1}
 
 
 @pytest.mark.parametrize("scale", [1, 10**3, 10**6, 10**9])

@@ -13,7 +13,7 @@ from forekey import pipeline
 from forekey.schema import DType, Stype
 from forekey.source import ColumnInfo, infer_schema, open_source
 from forekey.source.duck import DuckDBSource
-from forekey.source.infer import guess_stype
+from forekey.source.guess_types import guess_type
 from forekey.source.names import key_name_score, names_parent, singular, time_name_score
 from forekey.source.profile import ColumnProfile
 from forekey.testing import shop_tables
@@ -103,13 +103,13 @@ def test_every_guess_says_why() -> None:
     ],
 )
 def test_column_meanings(dtype: DType, sql_type: str, profile: ColumnProfile, stype: Stype) -> None:
-    assert guess_stype(ColumnInfo("value", dtype, sql_type), profile)[0] is stype
+    assert guess_type(ColumnInfo("value", dtype, sql_type), profile)[0].type is stype
 
 
 def test_an_integer_named_like_a_code_is_a_category_and_grid_is_not() -> None:
     profile = ColumnProfile(1000, 1000, 100, 0.0)
-    assert guess_stype(ColumnInfo("statusId", DType.INTEGER, "BIGINT"), profile)[0] is Stype.CATEGORICAL
-    assert guess_stype(ColumnInfo("grid", DType.INTEGER, "BIGINT"), profile)[0] is Stype.NUMERICAL
+    assert guess_type(ColumnInfo("statusId", DType.INTEGER, "BIGINT"), profile)[0].type is Stype.CATEGORICAL
+    assert guess_type(ColumnInfo("grid", DType.INTEGER, "BIGINT"), profile)[0].type is Stype.NUMERICAL
 
 
 def test_names() -> None:
@@ -134,18 +134,18 @@ def test_an_attribute_in_time_is_not_the_moment_of_the_row() -> None:
 @pytest.mark.parametrize(
     ("name", "share", "expected"),
     [
-        ("amount", {"numbers": 1.0}, Stype.NUMERICAL),
-        ("zip code", {"numbers": 1.0}, Stype.CATEGORICAL),
-        ("phone", {"numbers": 0.99}, Stype.CATEGORICAL),
-        ("seen", {"moments": 1.0}, Stype.TIMESTAMP),
+        ("amount", {"numbers": 1.0, "plain": 1.0}, Stype.NUMERICAL),
+        ("house", {"numbers": 1.0, "plain": 1.0, "padded": 0.1}, Stype.CATEGORICAL),
+        ("zip code", {"numbers": 1.0, "plain": 1.0}, Stype.CATEGORICAL),
+        ("phone", {"numbers": 0.99, "plain": 0.99}, Stype.CATEGORICAL),
         ("note", {"numbers": 0.9}, Stype.CATEGORICAL),
     ],
 )
-def test_text_that_reads_as_numbers_or_moments_is_taken_as_such_unless_it_is_a_code(
+def test_text_that_reads_as_numbers_is_taken_as_such_unless_it_is_a_code(
     name: str, share: dict[str, float], expected: Stype
 ) -> None:
-    stype, reason = guess_stype(ColumnInfo(name, DType.TEXT, "VARCHAR"), ColumnProfile(1000, 1000, 100, 5.0, **share))
-    assert stype is expected
+    told, reason = guess_type(ColumnInfo(name, DType.TEXT, "VARCHAR"), ColumnProfile(1000, 1000, 100, 5.0, **share))
+    assert told.type is expected
     assert reason
 
 

@@ -136,7 +136,9 @@ def sql(task: str, out: Path | None, root: Path, as_json: bool, verbose: bool) -
     from forekey import pipeline
     from forekey.cli import files, render
 
-    made = pipeline.labels(_open(root), task)
+    project = _open(root)
+    with render.listening(as_json) as listener:
+        made = pipeline.labels(project, task, listener=listener)
     if out is not None:
         files.write_table(made.table, out)
     render.show(render.labelled(made), as_json)
@@ -180,7 +182,9 @@ def evaluate(
     from forekey import pipeline
     from forekey.cli import render
 
-    model, metrics, rows = pipeline.evaluate(_open(root), task, split=split, at=at, version=version)
+    project = _open(root)
+    with render.listening(as_json) as listener:
+        model, metrics, rows = pipeline.evaluate(project, task, split=split, at=at, version=version, listener=listener)
     render.show(render.evaluation(model, metrics, rows, split if at is None else at.isoformat()), as_json)
 
 
@@ -216,7 +220,8 @@ def predict(
     project = _open(root)
     if out is not None:
         files.check_target(out)
-    batch = pipeline.predict(project, task, as_of=as_of)
+    with render.listening(as_json) as listener:
+        batch = pipeline.predict(project, task, as_of=as_of, listener=listener)
     rows = batch.table()
     if out is not None:
         files.write_table(rows, out)
@@ -236,7 +241,10 @@ def explain(task: str, entity_id: str, as_of: datetime | None, root: Path, as_js
     from forekey import pipeline
     from forekey.cli import render
 
-    render.show(render.explanation(pipeline.explain(_open(root), task, entity_id, as_of=as_of)), as_json)
+    project = _open(root)
+    with render.listening(as_json) as listener:
+        told = pipeline.explain(project, task, entity_id, as_of=as_of, listener=listener)
+    render.show(render.explanation(told), as_json)
 
 
 @cli.command()
@@ -246,10 +254,13 @@ def explain(task: str, entity_id: str, as_of: datetime | None, root: Path, as_js
 @_common
 def serve(host: str, port: int, insecure: bool, root: Path, as_json: bool, verbose: bool) -> None:
     """Serve predictions, embeddings and the status page over HTTP."""
+    from forekey import pipeline
     from forekey.cli import render
     from forekey.serving import serve as run
 
     project = _open(root)
+    with render.listening(as_json) as listener:
+        pipeline.current_graph(project, listener)
     announce = render.serving(project, host, port)
     run(project, host, port, insecure=insecure, on_listening=lambda: render.show(announce, as_json))
 
@@ -262,7 +273,8 @@ def monitor(root: Path, as_json: bool, verbose: bool) -> None:
     from forekey.cli import render
 
     project = _open(root)
-    report = pipeline.monitor(project)
+    with render.listening(as_json) as listener:
+        report = pipeline.monitor(project, listener=listener)
     render.show(render.monitored(report, pipeline.advise(project, report), project.config.retrain), as_json)
 
 

@@ -84,6 +84,8 @@ def _epoch(epoch: Any) -> str:
 
 def initialized(done: Initialized) -> Shown:
     """Show a new project's schema and guesses."""
+    from forekey.graph import untimed_note
+
     schema, rows = done.inference.schema, done.inference.rows
     table = _table("table", "rows", "primary key", "time", "foreign keys", "columns", right=("rows",))
     for t in schema.tables:
@@ -112,15 +114,18 @@ def initialized(done: Initialized) -> Shown:
         "guesses": [{n: v for n, v in asdict(g).items() if n != "score"} for g in done.inference.guesses],
         "unreadable": done.inference.unreadable,
     }
+    note = untimed_note(schema)
+    notes = [Text(note)] if note is not None else []
     left_out = [Text(f"Left out: {name}. {why}", style="yellow") for name, why in done.inference.unreadable.items()]
-    return Shown(data, Group(table, *([guessed] if structure else []), *left_out, end))
+    return Shown(data, Group(table, *([guessed] if structure else []), *notes, *left_out, end))
 
 
 def _by_stype(table: TableSchema) -> str:
     """List columns under what they mean: ``numerical items, total; timestamp placed_at``."""
     groups: dict[str, list[str]] = {}
     for column in table.columns:
-        if column.name not in table.keys:
+        computed = column.name == table.time_column and column.name.endswith((" of year)", " of month)", " of day)"))
+        if column.name not in table.keys and not computed:
             groups.setdefault(str(column.stype), []).append(column.name)
     return "; ".join(f"{stype} {', '.join(names)}" for stype, names in groups.items()) or "–"
 
@@ -261,9 +266,14 @@ def integrity(found: Integrity) -> Shown:
     for level, findings in (("error", found.errors), ("warning", found.warnings)):
         for f in findings:
             table.add_row(level, f.where, f.what, f.how)
-    data = {"errors": [f.to_dict() for f in found.errors], "warnings": [f.to_dict() for f in found.warnings]}
+    data = {
+        "errors": [f.to_dict() for f in found.errors],
+        "warnings": [f.to_dict() for f in found.warnings],
+        "notes": list(found.notes),
+    }
     nothing = Text("Keys, foreign keys and times are in order.")
-    return Shown(data, table if found.errors or found.warnings else nothing)
+    notes = [Text(note) for note in found.notes]
+    return Shown(data, Group(table if found.errors or found.warnings else nothing, *notes))
 
 
 def labelled(made: Labelled) -> Shown:
@@ -305,7 +315,8 @@ def report(found: TrainReport) -> Shown:
         f"{found.task} {found.model_version} ({found.task_type}): validation {found.default_metric} {_number(val)}, "
         f"{found.seconds:.0f} s on snapshot {found.snapshot}.\n" + "\n".join((found.verdict, *found.notes, *page))
     )
-    return Shown(found.to_dict(), Group(table, end))
+    warnings = [Text(f"Warning: {w}", style="yellow") for w in found.warnings]
+    return Shown(found.to_dict(), Group(*warnings, table, end))
 
 
 def evaluation(model: ModelVersion, metrics: Metrics, rows: int, where: str) -> Shown:

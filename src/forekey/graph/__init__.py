@@ -3,8 +3,10 @@
 from forekey.graph.build import build_snapshot
 from forekey.graph.clock import MICROS_PER_DAY, Micros, from_micros, in_utc, to_micros, utc_now
 from forekey.graph.compare import Difference, compare
+from forekey.graph.doubts import check_readings
 from forekey.graph.findings import Finding
-from forekey.graph.integrity import Integrity, check_integrity, check_times
+from forekey.graph.integrity import Integrity, check_integrity, check_times, untimed_note
+from forekey.graph.leaks import leak_risks
 from forekey.graph.reading import ReadSettings
 from forekey.graph.snapshot import Snapshot, SnapshotStore
 
@@ -19,10 +21,13 @@ __all__ = [
     "SnapshotStore",
     "build_snapshot",
     "check_integrity",
+    "check_readings",
     "check_times",
     "compare",
     "from_micros",
     "in_utc",
+    "leak_risks",
     "to_micros",
+    "untimed_note",
     "utc_now",
 ]

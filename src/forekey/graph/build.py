@@ -47,6 +47,7 @@ def build_snapshot(
     as_of: datetime | None = None,
     full: bool = False,
     settings: Mapping[str, ReadSettings] | None = None,
+    configured: Mapping[str, str] | None = None,
     gone: Sequence[tuple[str, str]] = (),
     progress: Progress = lambda _: None,
     publish: bool = True,
@@ -55,7 +56,8 @@ def build_snapshot(
 
     Where there is a snapshot of the same source, only rows newer than its newest are read from tables with a time
     column; a count of the source tells whether that was all, and if not, the table is read whole. ``full`` reads
-    every table whole, whatever the counts say. ``gone`` is noted: columns (by table) that the source has no longer.
+    every table whole, whatever the counts say. ``configured`` holds a hash of each table's settings: where they have
+    changed, the table is read whole. ``gone`` is noted: columns (by table) that the source has no longer.
     Without ``publish`` nobody else sees the snapshot: it is for looking at, as a check does.
     """
     started = time.perf_counter()
@@ -68,7 +70,8 @@ def build_snapshot(
         columns = {t.name: sorted(c.name for c in t.columns) for t in there}
         types = {t.name: {c.name: c.sql_type for c in t.columns} for t in there}
         late = late_columns(history.manifest if history else None, columns)
-        build = Build(source, schema, previous, history, full, moment, settings or {}, pen, engine, late)
+        told = dict(configured or {})
+        build = Build(source, schema, previous, history, full, moment, settings or {}, pen, engine, late, told)
         drafts: dict[str, Draft] = {}
         for name in schema.names:
             progress(f"reading {name}")
@@ -77,9 +80,10 @@ def build_snapshot(
             drafts[name] = add_placeholders(build, drafts, name)
         progress("building edges")
         manifest = _assemble(build, drafts)
-        told = json.dumps(manifest["schema"], sort_keys=True).encode()
+        shape = json.dumps(manifest["schema"], sort_keys=True).encode()
         manifest |= {
-            "schema_hash": hashlib.blake2b(told, digest_size=8).hexdigest(),
+            "schema_hash": hashlib.blake2b(shape, digest_size=8).hexdigest(),
+            "configured": told,
             "source": source.url,
             "created_at": utc_now().isoformat(),
             "tool_version": __version__,

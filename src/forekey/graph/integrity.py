@@ -17,10 +17,11 @@ from forekey.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """Errors make a graph unfit to learn from; warnings are worth a look."""
+    """Errors make a graph unfit to learn from; warnings are worth a look; notes say what is so by choice."""
 
     errors: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
 
 
 _MEND = {
@@ -44,6 +45,17 @@ def check_times(source: Source, schema: Schema) -> Iterator[Finding]:
                 f"{rows:,} rows are later than now",
                 "They stay out until their time comes. Mend them if they are mistakes.",
             )
+
+
+def untimed_note(schema: Schema) -> str | None:
+    """Say which tables have no time and what that means; None if all have one."""
+    names = [t.name for t in schema.tables if t.time_column is None]
+    if not names:
+        return None
+    return (
+        f"No time: {', '.join(names)}. Their rows count as known at every moment, also before they came to be. That is "
+        "right for lists that do not change; else set time_column (a year will do), or time_from, in forekey.yaml."
+    )
 
 
 def check_integrity(snapshot: Snapshot) -> Integrity:

@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 
 from forekey.graph.findings import Finding
 from forekey.graph.snapshot import Snapshot
-from forekey.schema import ColumnSchema, Stype, TableSchema
+from forekey.schema import ColumnSchema, DType, Stype, TableSchema
+from forekey.source import names_plan, names_year
 
 _MOST = 0.9
 _SOME = 0.5
 _MIN_ROWS = 50
+_FEWEST = 0.02
+_TOGETHER = 0.99
+"""The share of rows in which two columns must be NULL alike to have been filled together."""
 _NEWEST = 0.02
 _SHIFT = 0.25  # a population stability index above which a distribution counts as another
 _MEND = "If it is filled in later, set it to ignore in forekey.yaml; if not, leave it."
@@ -32,14 +36,34 @@ def leak_risks(snapshot: Snapshot) -> Iterator[Finding]:
             continue
         if table.time_column is None:
             yield from _seen_before_their_parent(snapshot, table)
+        later = dict(_written_later(snapshot, table))
         for column in table.columns:
             where = f"{table.name}.{column.name}"
-            if column.stype is Stype.NUMERICAL:
+            if column.name in later:
+                yield Finding(where, later[column.name], _MEND)
+            elif column.stype is Stype.NUMERICAL:
                 yield from (Finding(where, what, _MEND) for what in _counts_children(snapshot, table, column))
             elif table.time_column is not None and column.name != table.time_column:
-                what = _later_than_the_row(snapshot, table, column) or _settles_with_age(snapshot, table, column)
+                what = _settles_with_age(snapshot, table, column)
                 if what is not None:
                     yield Finding(where, what, _MEND)
+
+
+def _written_later(snapshot: Snapshot, table: TableSchema) -> Iterator[tuple[str, str]]:
+    """Name columns that hold a moment, or a year, later than their row's time, and those filled where these are."""
+    told = {c.name: what for c in table.columns if (what := _later_than_the_row(snapshot, table, c)) is not None}
+    yield from told.items()
+    contents, missing = snapshot.rows(table.name), {}
+    for column in table.columns:
+        if column.name in contents.column_names and column.name not in {table.time_column, table.primary_key}:
+            missing[column.name] = contents.column(column.name).is_null().to_numpy()
+    for name, nulls in missing.items():
+        if name in told or not _FEWEST <= nulls.mean() <= 1 - _FEWEST:
+            continue
+        for other in (o for o in told if o in missing):
+            if float((missing[other] == nulls).mean()) >= _TOGETHER:
+                yield name, f"leak risk: it is filled where {other} is, which is later than its row's own time"
+                break
 
 
 def _seen_before_their_parent(snapshot: Snapshot, table: TableSchema) -> Iterator[Finding]:
@@ -72,12 +96,23 @@ def _counts_children(snapshot: Snapshot, table: TableSchema, column: ColumnSchem
 def _later_than_the_row(snapshot: Snapshot, table: TableSchema, column: ColumnSchema) -> str | None:
     """Compare a moment with that of its own row."""
     times = snapshot.times(table.name)
-    if column.stype is not Stype.TIMESTAMP or times is None:
+    if times is None or column.name == table.time_column or names_plan(column.name):
+        return None
+    is_year = column.dtype is DType.INTEGER and column.stype is Stype.NUMERICAL and names_year(column.name)
+    if column.stype is not Stype.TIMESTAMP and not is_year:
         return None
     values = snapshot.rows(table.name).column(column.name)
     there = values.is_valid().to_numpy()
     if there.sum() < _MIN_ROWS:
         return None
+    if is_year:
+        # The end of a year, as the time of a row, is the first moment of the next.
+        own = (times - 1).astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
+        years = pc.fill_null(values, 0).to_numpy()
+        if not ((years[there] >= 1500) & (years[there] <= 2200)).all():
+            return None
+        share = float((years[there] > own[there]).mean())
+        return f"leak risk: it is a year after that of its row in {share:.0%} of rows" if share >= _MOST else None
     later = pc.fill_null(values.cast(pa.int64()), 0).to_numpy()[there] > times[there]
     share = float(later.mean())
     return f"leak risk: it is later than its row's own time in {share:.0%} of rows" if share >= _MOST else None

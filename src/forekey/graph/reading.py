@@ -65,6 +65,8 @@ class Build:
     """The DuckDB that sorts (see :func:`forekey.graph.rows.sorting_engine`)."""
     late: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By table, the columns that the source got since the first snapshot: before, they were NULL."""
+    configured: Mapping[str, str] = field(default_factory=dict)
+    """By table, a hash of the settings on which it depends what is read."""
 
     @property
     def until(self) -> str:
@@ -102,6 +104,7 @@ class Build:
         if old is None or table not in old.schema.names:
             return None
         same = Staging.of(old.schema, table) == Staging.of(self.schema, table)
+        same = same and old.manifest.get("configured", {}).get(table) == self.configured.get(table)
         parents = {fk.parent for fk in self.schema.table(table).foreign_keys}
         return old if same and all(same_key(old.schema, self.schema, p) for p in parents) else None
 

@@ -15,11 +15,18 @@ from urllib.parse import unquote, urlsplit
 
 import duckdb
 import pyarrow as pa
-from sqlglot import exp
+from sqlglot import exp, parse_one
 
 from forekey.errors import SourceError, SourceUnavailable
+from forekey.project import MomentConfig
+from forekey.schema import DType
 from forekey.source.duck import DuckDBSource, first_line
-from forekey.source.protocol import ForeignKeyInfo, TableInfo, without_password
+from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo, without_password
+from forekey.source.readings import read_moment
+from forekey.source.sqlite_types import COUNTED, Kind, fits_unit, kind_of
+
+_MOST_COUNTS = 500
+"""Columns of one SELECT: SQLite has at most 2,000."""
 
 Keys = tuple[dict[str, tuple[str, ...]], dict[str, list[ForeignKeyInfo]]]
 
@@ -35,20 +42,6 @@ LEFT JOIN sqlite_master p ON p.type = 'table' AND p.name = f."table" COLLATE NOC
 WHERE m.type = 'table'
 """
 
-_MOMENT = "{c} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'"
-_LOOKED_AT = 1_000
-_ARE_MOMENTS = 0.98
-
-# In SQLite any column may hold a value of any type. These conditions hold for a value that DuckDB reads as declared.
-_SQLITE_FITS = {
-    "VARCHAR": "typeof({c}) <> 'blob'",
-    "UUID": "typeof({c}) = 'text' AND length({c}) IN (32, 36, 38)",
-    "BIGINT": "typeof({c}) = 'integer'",
-    "BOOLEAN": "typeof({c}) = 'integer'",
-    "DOUBLE": "typeof({c}) IN ('real', 'integer')",
-    "TIMESTAMP": f"typeof({{c}}) = 'text' AND {_MOMENT} AND {{c}} NOT GLOB '*[+Zz]*'",
-}
-
 _MYSQL_KEYS = """
 SELECT k.table_name, k.constraint_name, k.column_name, coalesce(k.referenced_table_name, ''),
        coalesce(k.referenced_column_name, ''), k.ordinal_position, 0
@@ -63,6 +56,7 @@ class SQLiteSource(DuckDBSource):
     _path: Path
     _unfit: frozenset[str] = frozenset()
     """Tables in which some values are not of their column's declared type."""
+    _kinds: dict[tuple[str, str], Kind]
 
     @classmethod
     def open(cls, url: str, path: Path, *, writable: bool = False) -> Self:
@@ -81,6 +75,7 @@ class SQLiteSource(DuckDBSource):
             raise SourceError(f"'{url}' cannot be opened: {first_line(error)}") from error
         source = cls(url, connection)
         source._path = path
+        source._kinds = {}
         source._make_views()
         return source
 
@@ -92,45 +87,62 @@ class SQLiteSource(DuckDBSource):
         """Lay a view over each table that casts every column to what its declaration says."""
         found: dict[str, list[tuple[str, str]]] = defaultdict(list)
         generated: set[str] = set()
+        shadows = {name for (name,) in self._ask("SELECT name FROM pragma_table_list WHERE type = 'shadow'")}
         for table, column, declared, hidden in self._ask(
             "SELECT m.name AS a, c.name AS b, c.type AS c, c.hidden AS d "
             "FROM sqlite_master m, pragma_table_xinfo(m.name) c "
-            "WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite_%' AND c.hidden <> 1 ORDER BY m.name, c.cid"
+            "WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND c.hidden <> 1 "
+            "ORDER BY m.name, c.cid"
         ):
-            found[table].append((column, declared or ""))
-            generated |= {table} if hidden else set()
+            if table not in shadows:
+                found[table].append((column, declared or ""))
+                generated |= {table} if hidden else set()
         for table, columns in found.items():
-            kinds = {column: self._kind(table, column, declared) for column, declared in columns}
-            parts = [f"{_cast(_quoted(c), kind)} AS {_quoted(c)}" for c, kind in kinds.items()]
-            rows = f"forekey_attached.{_quoted(table)}"
-            fit = self._all_fit(table, kinds)
-            if not fit or table in generated or not self._has_row_ids(table):
-                rows = self._as_text(table, kinds)
-            if not fit:
-                parts += [f"{_there(c)} <> '0' AS {_there(c)}" for c in kinds]
-                self._unfit |= {table}
             try:
-                self._connection.execute(f"CREATE VIEW {_quoted(table)} AS SELECT {', '.join(parts)} FROM {rows}")
+                self._make_view(table, self._kinds_of(table, columns), table in generated)
             except duckdb.Error as error:
                 self._failed[table] = f"Table '{table}' of '{self.url}' cannot be read: {first_line(error)}"
 
-    def _kind(self, table: str, column: str, declared: str) -> str:
-        """Return what a column holds: as declared, but for text that is moments, as SQLite has no type for these."""
-        kind, own = _sqlite_type(declared), _quoted(column)
-        if kind != "VARCHAR":
-            return kind
-        first = f"SELECT {own} AS v FROM {_quoted(table)} WHERE {own} IS NOT NULL LIMIT {_LOOKED_AT}"
-        shape = f"typeof(v) = 'text' AND length(v) BETWEEN 10 AND 35 AND {_MOMENT.format(c='v')}"
-        told = self._ask(f"SELECT count(*) AS a, coalesce(sum({shape}), 0) AS b FROM ({first})")
-        rows, moments = map(int, told[0])
-        return "TIMESTAMP" if rows and moments >= _ARE_MOMENTS * rows else kind
+    def _make_view(self, table: str, kinds: dict[str, Kind], generated: bool) -> None:
+        parts = [f"{_cast(_quoted(c), kind)} AS {_quoted(c)}" for c, kind in kinds.items()]
+        rows = f"forekey_attached.{_quoted(table)}"
+        fit = self._all_fit(table, kinds)
+        if not fit or generated or not self._has_row_ids(table):
+            rows = self._as_text(table, kinds)
+        if not fit:
+            parts += [f"{_there(c)} <> '0' AS {_there(c)}" for c in kinds]
+            self._unfit |= {table}
+        self._connection.execute(f"CREATE VIEW {_quoted(table)} AS SELECT {', '.join(parts)} FROM {rows}")
+        self._kinds |= {(table, column): kind for column, kind in kinds.items()}
+
+    def _kinds_of(self, table: str, columns: list[tuple[str, str]]) -> dict[str, Kind]:
+        """Look at every value once: what each column holds, its declared type alone does not say."""
+        counts = [
+            f"coalesce(sum({condition.format(c=_quoted(c))}), 0) AS c{i}_{name}"
+            for i, (c, _) in enumerate(columns)
+            for name, condition in COUNTED.items()
+        ]
+        answers: list[int] = []
+        for first in range(0, len(counts), _MOST_COUNTS):
+            part = ", ".join(counts[first : first + _MOST_COUNTS])
+            answers += map(int, self._ask(f"SELECT {part} FROM {_quoted(table)}")[0])
+        size = len(COUNTED)
+        return {
+            column: kind_of(declared, dict(zip(COUNTED, answers[i * size : (i + 1) * size], strict=True)))
+            for i, (column, declared) in enumerate(columns)
+        }
 
     def tables(self) -> list[TableInfo]:
         """Return the tables and views of the file with their declared keys."""
         return [
-            replace(info, columns=tuple(c for c in info.columns if not c.name.startswith(_THERE)))
-            for info in super().tables()
+            replace(i, columns=tuple(self._as_counted(i.name, c) for c in i.columns if not c.name.startswith(_THERE)))
+            for i in super().tables()
         ]
+
+    def _as_counted(self, table: str, column: ColumnInfo) -> ColumnInfo:
+        """Say in a column's type what its numbers count, if they are moments."""
+        kind = self._kinds.get((table, column.name))
+        return replace(column, sql_type=str(kind)) if kind is not None and kind.unit is not None else column
 
     def present(self, table: str, name: str) -> exp.Expression | None:
         """Tell a value that is not of its column's declared type from none."""
@@ -140,26 +152,31 @@ class SQLiteSource(DuckDBSource):
         own = f"SELECT 1 AS a FROM sqlite_master WHERE name = {_literal(table)} AND sql LIKE '%WITHOUT%ROWID%'"
         return not self._ask(own)
 
-    def _all_fit(self, table: str, kinds: dict[str, str]) -> bool:
-        """Whether every value is of its column's declared type."""
+    def _all_fit(self, table: str, kinds: dict[str, Kind]) -> bool:
+        """Whether every value is of its column's type."""
         doubtful = [
-            f"({_quoted(c)} IS NOT NULL AND NOT ({_SQLITE_FITS[k].format(c=_quoted(c))}))"
-            for c, k in kinds.items()
-            if k in _SQLITE_FITS
+            f"({_quoted(c)} IS NOT NULL AND NOT ({fits}))"
+            for c, kind in kinds.items()
+            if (fits := kind.fits(_quoted(c))) is not None
         ]
         if not doubtful:
             return True
         return not self._ask(f"SELECT 1 AS a FROM {_quoted(table)} WHERE {' OR '.join(doubtful)} LIMIT 1")
 
-    def _as_text(self, table: str, kinds: dict[str, str]) -> str:
-        """Read a table through SQLite's own SQL, every value as exact text; a number that is none as NULL."""
+    def _as_text(self, table: str, kinds: dict[str, Kind]) -> str:
+        """Read a table through SQLite's own SQL, values as exact text; what is not of its column's type as NULL."""
         parts = []
         for column, kind in kinds.items():
             own = _quoted(column)
-            text = f"printf('%!.17g', {own})" if kind == "DOUBLE" else f"CAST({own} AS TEXT)"
-            fits = f"typeof({own}) <> 'blob'" if kind != "BLOB" else f"{own} IS NOT NULL"
-            if kind in {"BIGINT", "BOOLEAN", "DOUBLE"}:
-                fits = _SQLITE_FITS[kind].format(c=own)
+            text = f"CASE WHEN typeof({own}) = 'real' THEN printf('%!.17g', {own}) ELSE CAST({own} AS TEXT) END"
+            text = f"printf('%!.17g', {own})" if kind.name == "DOUBLE" else text
+            fits = f"typeof({own}) <> 'blob'" if kind.name != "BLOB" else f"{own} IS NOT NULL"
+            if kind.name in {"BIGINT", "BOOLEAN", "DOUBLE"}:
+                fits = kind.fits(own) or fits
+            if kind.unit is not None:
+                fits = f"typeof({own}) = 'text' OR ({fits_unit(own, kind.unit)})"
+            elif kind.name == "TIMESTAMP":
+                fits = f"typeof({own}) = 'text'"
             parts.append(f"CASE WHEN {fits} THEN {text} END AS {own}, {own} IS NOT NULL AS {_there(column)}")
         statement = f"SELECT {', '.join(parts)} FROM {_quoted(table)}"
         return f"sqlite_query('forekey_attached', {_literal(statement)})"
@@ -257,20 +274,6 @@ def _collect(rows: list[tuple[Any, ...]]) -> Keys:
     return own, found
 
 
-def _sqlite_type(declared: str) -> str:
-    """Return the DuckDB type that a SQLite declaration means (https://www.sqlite.org/datatype3.html, section 3.1)."""
-    word = declared.upper()
-    rules = (
-        ("BOOL", "BOOLEAN"), ("DATE", "TIMESTAMP"), ("TIMESTAMP", "TIMESTAMP"), ("INT", "BIGINT"), ("CHAR", "VARCHAR"),
-        ("CLOB", "VARCHAR"), ("TEXT", "VARCHAR"), ("UUID", "UUID"), ("BLOB", "BLOB"), ("REAL", "DOUBLE"),
-        ("FLOA", "DOUBLE"), ("DOUB", "DOUBLE"), ("NUMERIC", "DOUBLE"), ("DECIMAL", "DOUBLE"),
-    )  # fmt: skip
-    return next((kind for part, kind in rules if part in word), "VARCHAR")
-
-
-_PER_SECOND = (("1e11", "1"), ("1e14", "1e3"), ("1e17", "1e6"), ("9e18", "1e9"))
-"""A number that stands for a moment counts seconds, milli-, micro- or nanoseconds: which, its size tells (to 5138)."""
-
 _THERE = "forekey there: "
 
 
@@ -279,14 +282,18 @@ def _there(column: str) -> str:
     return _quoted(_THERE + column)
 
 
-def _cast(column: str, kind: str) -> str:
-    """Cast a value to what its column is declared as; a moment may be text, or the time since 1970."""
-    if kind == "TIMESTAMP":
-        number = f"TRY_CAST(CAST({column} AS VARCHAR) AS DOUBLE)"
-        scales = " ".join(f"WHEN abs({number}) < {top} THEN {number} / {per}" for top, per in _PER_SECOND)
-        moment = f"to_timestamp(CASE {scales} END)::TIMESTAMP"
-        return f"coalesce(TRY_CAST(TRY_CAST({column} AS TIMESTAMPTZ) AS TIMESTAMP), {moment})"
-    return column if kind == "VARCHAR" else f"TRY_CAST({column} AS {kind})"
+def _cast(column: str, kind: Kind) -> str:
+    """Cast a value to what its column holds; a moment may be a text, or a number."""
+    if kind.name != "TIMESTAMP":
+        return column if kind.name == "VARCHAR" else f"TRY_CAST({column} AS {kind.name})"
+    text = f"TRY_CAST(TRY_CAST({column} AS TIMESTAMPTZ) AS TIMESTAMP)"
+    if kind.unit is None:
+        return text
+    number = exp.TryCast(
+        this=exp.cast(parse_one(column, into=exp.Column, dialect="duckdb"), "VARCHAR"), to=exp.DataType.build("DOUBLE")
+    )
+    told = MomentConfig.model_validate({"unit": kind.unit})
+    return f"coalesce({text}, {read_moment(number, DType.FLOAT, told, 'duckdb').sql(dialect='duckdb')})"
 
 
 def _quoted(name: str) -> str:

@@ -91,6 +91,19 @@ class DuckDBSource:
             found.append(TableInfo(name, typed, rows, primary.get(name, ()), tuple(foreign.get(name, ()))))
         return [*found, *(TableInfo(name, (), 0, unreadable=why) for name, why in self._failed.items())]
 
+    def columns(self) -> dict[str, tuple[ColumnInfo, ...]]:
+        """Return the columns of every table and view that can be read."""
+        return {t.name: t.columns for t in self.tables() if t.unreadable is None}
+
+    def describe(self, name: str, statement: exp.Query) -> tuple[ColumnInfo, ...]:
+        """Return the columns that a SELECT would give."""
+        try:
+            told = self._connection.sql(statement.sql(dialect=self.dialect))
+        except duckdb.Error as error:
+            raise SourceError(first_line(error)) from error
+        pairs = zip(told.columns, map(str, told.types), strict=True)
+        return tuple(ColumnInfo(column, dtype_of(kind), kind) for column, kind in pairs)
+
     def column(self, table: str, name: str) -> exp.Expression:
         """Read a column as it is: DuckDB hands over Arrow. What is beyond 64 bits travels as text, not rounded."""
         value = exp.column(name, quoted=True)
@@ -191,7 +204,7 @@ def first_line(error: Exception) -> str:
     if "CSV Error on Line" not in lines[0]:
         return lines[0]
     reason = next((line for line in lines[1:] if line and not line.startswith("Original Line")), "")
-    return f"{lines[0].split(': ', 1)[-1]}, {reason}".rstrip(", ")
+    return f"CSV Error on Line{lines[0].split('CSV Error on Line', 1)[1]}, {reason}".rstrip(", ")
 
 
 _TWO_TO_63 = exp.Literal.number("9223372036854775808")

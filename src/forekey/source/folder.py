@@ -13,12 +13,18 @@ import pyarrow as pa
 from sqlglot import exp
 
 from forekey.errors import SourceError
+from forekey.project import MomentConfig
+from forekey.schema import DType
 from forekey.source.duck import DuckDBSource, first_line
+from forekey.source.readings import read_moment
 
 _READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".csv.gz": "read_csv", ".tsv": "read_csv"}
 _READERS |= {".tsv.gz": "read_csv"}
 _SEPARATORS = ",;\t|"
 _LONGEST_FIELD = 1 << 30
+_LOOKED_AT = 2_000
+_ISO_COLUMNS: dict[tuple[tuple[str, int, int], ...], tuple[str, ...]] = {}
+"""What was found of files, by their paths, sizes and times: a command opens its source more than once."""
 
 
 class FolderSource(DuckDBSource):
@@ -77,14 +83,52 @@ def _make_view(connection: Any, name: str, place: Path) -> None:
     reader = readers.pop()
     files = ", ".join(exp.Literal.string(str(p)).sql(dialect="duckdb") for p in parts)
     options = ", union_by_name = true, hive_partitioning = true" if place.is_dir() else ""
+    if reader == "read_csv":
+        # What a column holds is decided by all of its values; what its dates mean, by all parts together, not here.
+        options += ", sample_size = -1, auto_type_candidates = ['BOOLEAN', 'BIGINT', 'DOUBLE', 'VARCHAR']"
     target = exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
-    connection.execute(f"CREATE VIEW {target} AS SELECT * FROM {reader}([{files}]{options})")
+    rows = f"{reader}([{files}]{options})"
+    try:
+        connection.execute(f"CREATE VIEW {target} AS SELECT * FROM {rows}")
+    except duckdb.Error:
+        uneven = [line for part in parts if reader == "read_csv" and (line := _uneven_line(part, None)) is not None]
+        if not uneven:
+            raise
+        raise SourceError(uneven[0]) from None
     if reader == "read_csv":
         width = len(connection.sql(f"SELECT * FROM {target} LIMIT 0").columns)
         for part in parts:
             if (uneven := _uneven_line(part, width)) is not None:
                 connection.execute(f"DROP VIEW {target}")
                 raise SourceError(uneven)
+        if dated := _iso_columns(connection, target, parts):
+            read = {c: read_moment(exp.column(c, quoted=True), DType.TEXT, MomentConfig(), "duckdb") for c in dated}
+            put = ", ".join(m.as_(c, quoted=True).sql(dialect="duckdb") for c, m in read.items())
+            connection.execute(f"CREATE OR REPLACE VIEW {target} AS SELECT * REPLACE ({put}) FROM {rows}")
+
+
+def _iso_columns(connection: Any, target: str, parts: Iterable[Path]) -> tuple[str, ...]:
+    """Return the text columns of a CSV table of which every value is a date or timestamp in ISO 8601.
+
+    Any other way to write a date is left to forekey.yaml: it has to be the same for all values and all parts.
+    """
+    known = tuple((str(p), (told := p.stat()).st_size, told.st_mtime_ns) for p in parts)
+    if known not in _ISO_COLUMNS:
+        shown = connection.sql(f"SELECT * FROM {target} LIMIT {_LOOKED_AT}")
+        texts = [c for c, kind in zip(shown.columns, shown.types, strict=True) if str(kind) == "VARCHAR"]
+        likely = _all_iso(connection, f"(SELECT * FROM {target} LIMIT {_LOOKED_AT})", texts)
+        _ISO_COLUMNS[known] = tuple(_all_iso(connection, target, likely))
+    return _ISO_COLUMNS[known]
+
+
+def _all_iso(connection: Any, rows: str, columns: list[str]) -> list[str]:
+    counts = []
+    for name in columns:
+        value = exp.column(name, quoted=True)
+        read = read_moment(value.copy(), DType.TEXT, MomentConfig(), "duckdb")
+        counts += [exp.Count(this=value).sql(dialect="duckdb"), exp.Count(this=read).sql(dialect="duckdb")]
+    found = connection.execute(f"SELECT {', '.join(counts)} FROM {rows}").fetchall()[0] if counts else ()
+    return [c for i, c in enumerate(columns) if found[2 * i] and found[2 * i] == found[2 * i + 1]]
 
 
 def _parts(place: Path) -> list[Path]:
@@ -106,7 +150,7 @@ def _table_name(place: Path) -> str:
     return place.name[: -len(found)] if place.is_file() and found in _READERS else place.name
 
 
-def _uneven_line(path: Path, width: int) -> str | None:
+def _uneven_line(path: Path, width: int | None) -> str | None:
     """Say which line of a CSV file has not as many fields as the first, unless it was read as it seems to be.
 
     Where rows differ in length, DuckDB may take whole lines for the values of one column, or the header for none.

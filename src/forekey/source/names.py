@@ -12,8 +12,31 @@ _TIME_WORDS = ("timestamp", "datetime", "date", "time", "at", "on", "ts", "start
 _NOT_EVENT_WORDS = (
     "birth", "birthday", "dob", "born", "end", "ended", "expiry", "expires", "expired", "expiration", "due", "updated",
     "modified", "deleted", "cancelled", "canceled", "closed", "last", "until", "maturity", "matures", "deadline",
-    "expire", "estimated", "planned", "scheduled", "promised", "next", "to",
+    "expire", "estimated", "planned", "scheduled", "promised", "next", "to", "final", "finish", "finished", "death",
+    "died", "deceased", "retired", "resolved",
 )  # fmt: skip
+_PLANNED_WORDS = frozenset({
+    "due", "expiry", "expires", "expired", "expiration", "expire", "until", "maturity", "matures", "deadline",
+    "estimated", "planned", "scheduled", "promised", "next", "to", "target", "valid",
+})  # fmt: skip
+_YEAR_WORDS = frozenset({"year", "yr", "yyyy", "yearid", "season", "jahr", "annee", "anno"})
+_MONTH_WORDS = frozenset({"month", "mon", "monthid", "monat", "mois"})
+_DAY_WORDS = frozenset({"day", "dayofmonth", "tag", "jour"})
+_NEUTRAL_WORDS = frozenset(
+    {"id", "no", "num", "number", "key", "fiscal", "calendar", "of", "the", "school", "academic"}
+)
+_CLOCK_WORDS = frozenset({
+    "ts", "timestamp", "datetime", "date", "time", "epoch", "unix", "at", "on", "when", "day", "dt", "dob", "since",
+    "birth", "birthday", "born", "jd", "julian", "ymd", "month", "start", "end", "from", "until", "seen",
+})  # fmt: skip
+_ORDINAL_WORDS = frozenset({
+    "line", "lineno", "linenumber", "seq", "sequence", "stint", "position", "index", "idx", "round", "step", "lap",
+    "row", "leg", "version", "revision", "ordinal",
+})  # fmt: skip
+_PART_WORDS = frozenset({
+    "line", "lines", "item", "items", "part", "parts", "detail", "details", "position", "positions", "entry", "entries",
+    "component", "components", "leg", "legs",
+})  # fmt: skip
 
 
 _SELF_WORDS = (
@@ -25,6 +48,50 @@ _SELF_WORDS = (
 def names_itself(column: str) -> bool:
     """Whether a column is named like a reference to another row of its own table: ``manager_id``, ``parent``."""
     return any(w in _SELF_WORDS for w in words(column))
+
+
+def names_key(column: str) -> bool:
+    """Whether a column is named like a key of any table: ``teamID``, ``zip_code``."""
+    parts = words(column)
+    return bool(parts) and parts[-1] in _KEY_WORDS
+
+
+def names_ordinal(column: str) -> bool:
+    """Whether a column is named like the number of a row among others: ``line_no``, ``stint``, ``seq``."""
+    return any(w in _ORDINAL_WORDS for w in words(column))
+
+
+def names_moment(column: str) -> bool:
+    """Whether a column is named like a moment of any kind: a birthday, a deadline, the time of an event."""
+    return any(w in _CLOCK_WORDS or w in _EVENT_WORDS or w in _NOT_EVENT_WORDS for w in words(column))
+
+
+def names_plan(column: str) -> bool:
+    """Whether a column is named like a moment that is known before it comes: ``due``, ``valid_to``."""
+    return any(w in _PLANNED_WORDS for w in words(column))
+
+
+def names_year(column: str) -> bool:
+    """Whether a column is named like a year: of a birth, a season, a model."""
+    return bool({"year", "yr"} & set(words(column)))
+
+
+def names_parts(table: str) -> bool:
+    """Whether the rows of a table are named like parts of others: ``order_lines``, ``OrderDetails``."""
+    parts = words(table)
+    return any(w in _PART_WORDS for w in parts) or any("".join(parts).endswith(w) for w in _PART_WORDS if len(w) > 4)
+
+
+def calendar_part(table: str, column: str) -> str | None:
+    """Return ``year``, ``month`` or ``day`` for a column that is named after that part of its row's date, else None.
+
+    A year of birth, or one in which something was founded, is not the row's own.
+    """
+    parts = set(words(column)) - _NEUTRAL_WORDS - set(words(table)) - {singular(table)}
+    named = {"year": _YEAR_WORDS, "month": _MONTH_WORDS, "day": _DAY_WORDS}
+    own = set(words(column)) & _NEUTRAL_WORDS.union(*named.values())
+    found = [part for part, names in named.items() if own & names]
+    return found[0] if len(found) == 1 and not parts - named[found[0]] else None
 
 
 def words(name: str) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from forekey.errors import SchemaError, SourceError
 from forekey.project import Config, TableConfig
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema, did_you_mean, key_parts
-from forekey.source.inherited import inherited_times
 from forekey.source.protocol import Source, TableInfo
+from forekey.source.times import inherited_times, time_column_name
 
 
 def configured_schema(source: Source, config: Config, known: Collection[tuple[str, str]] = ()) -> Schema:
@@ -32,8 +32,8 @@ def configured_schema(source: Source, config: Config, known: Collection[tuple[st
     for name, entry in config.tables.items():
         columns = {c.name for c in found[name].columns}
         kept = {c: s for c, s in entry.columns.items() if c in columns or (name, c) not in known}
-        time = times[name].column if name in times else entry.time_column
-        tables.append(_table(found[name], entry.model_copy(update={"columns": kept, "time_column": time})))
+        time = times[name].column if name in times else time_column_name(entry)
+        tables.append(_table(found[name], entry.model_copy(update={"columns": kept}), time))
     return Schema(tuple(tables))
 
 
@@ -49,7 +49,8 @@ def unnamed_columns(source: Source, config: Config) -> list[tuple[str, str]]:
         not in {
             *entry.columns,
             entry.primary_key,
-            entry.time_column,
+            time_column_name(entry),
+            *(entry.time_column.columns if entry.time_column is not None else ()),
             *_key_parts(entry, [c.name for c in table.columns]),
         }
         and (table.name not in times or column.name != times[table.name].column)
@@ -61,7 +62,7 @@ def _key_parts(entry: TableConfig, columns: Collection[str]) -> set[str]:
     return {part for key in keys for part in key_parts(key, columns) or ()}
 
 
-def _table(info: TableInfo, entry: TableConfig) -> TableSchema:
+def _table(info: TableInfo, entry: TableConfig, time: str | None) -> TableSchema:
     dtypes = {c.name: c.dtype for c in info.columns}
     keys = {entry.primary_key, *entry.foreign_keys} - {None}
     composite = {
@@ -69,7 +70,8 @@ def _table(info: TableInfo, entry: TableConfig) -> TableSchema:
         for k in keys
         if k is not None and k not in dtypes
     }
-    roles = (*entry.foreign_keys, entry.primary_key, entry.time_column, entry.updated_at, entry.deleted_at)
+    told = entry.time_column.columns if entry.time_column is not None else ()
+    roles = (*entry.foreign_keys, entry.primary_key, *told, entry.updated_at, entry.deleted_at)
     simple = [k for k in roles if k and k not in composite]
     for column in [*entry.columns, *simple, *(p for parts in composite.values() for p in parts)]:
         if column not in dtypes:
@@ -78,7 +80,7 @@ def _table(info: TableInfo, entry: TableConfig) -> TableSchema:
                 f"{did_you_mean(column, dtypes)}. Remove it, or check the table."
             )
     if entry.watermark is not None and (
-        entry.watermark != entry.primary_key or dtypes[entry.watermark] is not DType.INTEGER or entry.time_column
+        entry.watermark != entry.primary_key or dtypes[entry.watermark] is not DType.INTEGER or time
     ):
         raise SchemaError(
             f"watermark of '{info.name}' must name the table's integer primary key, and the table have no time_column. "
@@ -89,9 +91,15 @@ def _table(info: TableInfo, entry: TableConfig) -> TableSchema:
             f"'{info.name}' has an updated_at and no primary_key in forekey.yaml: which row changed, only a key tells. "
             "Name the key, or remove updated_at."
         )
-    stypes = dict(entry.columns)
-    if entry.time_column is not None:
-        stypes.setdefault(entry.time_column, Stype.TIMESTAMP)
+    stypes = {column: told.type for column, told in entry.columns.items()}
+    for column, stype in stypes.items():
+        if stype is Stype.TIMESTAMP and dtypes[column] in {DType.INTEGER, DType.FLOAT}:
+            raise SchemaError(
+                f"'{info.name}.{column}' is stored as {dtypes[column]}; as a timestamp, say what its numbers count: "
+                f"{column}: {{type: timestamp, unit: s}} (or ms, us, ns, yyyymmdd, year, julian) in forekey.yaml."
+            )
+    if time is not None:
+        stypes[time] = Stype.TIMESTAMP
     return TableSchema(
         name=info.name,
         columns=tuple(
@@ -101,6 +109,6 @@ def _table(info: TableInfo, entry: TableConfig) -> TableSchema:
         )
         + tuple(ColumnSchema(name, DType.TEXT, Stype.ID, parts) for name, parts in composite.items()),
         primary_key=entry.primary_key,
-        time_column=entry.time_column,
+        time_column=time,
         foreign_keys=tuple(ForeignKey(c, fk.table, fk.on_orphan) for c, fk in entry.foreign_keys.items()),
     )

@@ -31,6 +31,12 @@ WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p'
 ORDER BY c.relname, a.attnum
 """
 
+_TYPE = """
+SELECT format_type(t.oid, NULL), t.typname::text, t.typtype::text, t.typcategory::text, coalesce(item.typname::text, '')
+FROM pg_type t LEFT JOIN pg_type item ON item.oid = t.typelem AND t.typcategory = 'A'
+WHERE t.oid = {oid}
+"""
+
 _KEYS = """
 SELECT c.relname::text, k.contype::text, parent.relname::text,
        (SELECT array_agg(a.attname::text ORDER BY u.place) FROM unnest(k.conkey) WITH ORDINALITY AS u(number, place)
@@ -97,11 +103,7 @@ class PostgresSource:
 
     def tables(self) -> list[TableInfo]:
         """Return the tables and views of the current schema with their declared keys."""
-        columns: dict[str, list[ColumnInfo]] = defaultdict(list)
-        for table, column, written, kind, group, category, item in self._fetch(_COLUMNS):
-            dtype = _family(kind, group, category, written)
-            columns[table].append(ColumnInfo(column, dtype, written))
-            self._types[table, column] = (kind, item, written)
+        columns = self.columns()
         primary: dict[str, tuple[str, ...]] = {}
         foreign: dict[str, list[ForeignKeyInfo]] = defaultdict(list)
         for table, kind, parent, own, theirs in self._fetch(_KEYS):
@@ -114,10 +116,38 @@ class PostgresSource:
             try:
                 rows = self._count(name)
             except SourceError as error:
-                found.append(TableInfo(name, tuple(cols), 0, unreadable=str(error)))
+                found.append(TableInfo(name, cols, 0, unreadable=str(error)))
             else:
-                found.append(TableInfo(name, tuple(cols), rows, primary.get(name, ()), tuple(foreign[name])))
+                found.append(TableInfo(name, cols, rows, primary.get(name, ()), tuple(foreign[name])))
         return found
+
+    def columns(self) -> dict[str, tuple[ColumnInfo, ...]]:
+        """Return the columns of every table and view of the current schema."""
+        columns: dict[str, list[ColumnInfo]] = defaultdict(list)
+        for table, column, written, kind, group, category, item in self._fetch(_COLUMNS):
+            dtype = _family(kind, group, category, written)
+            columns[table].append(ColumnInfo(column, dtype, written))
+            self._types[table, column] = (kind, item, written)
+        return {name: tuple(told) for name, told in columns.items()}
+
+    def describe(self, name: str, statement: exp.Query) -> tuple[ColumnInfo, ...]:
+        """Return the columns that a SELECT would give: one row of NULLs has their types."""
+        query = statement.sql(dialect=self.dialect)
+        try:
+            names = self.query(exp.select("*").from_(statement.copy().subquery("q")).limit(0)).schema.names
+        except SourceError as error:
+            raise SourceError(str(error).split("refused a query: ", 1)[-1]) from error
+        if not names:
+            return ()
+        quoted = [exp.column(n, "q", quoted=True).sql(dialect=self.dialect) for n in names]
+        oids = ", ".join(f"pg_typeof({q})::oid" for q in quoted)
+        nothing = f"(SELECT 1) one LEFT JOIN (SELECT * FROM ({query}) z LIMIT 0) q ON true"
+        found = []
+        for column, oid in zip(names, self._fetch(f"SELECT {oids} FROM {nothing}")[0], strict=True):
+            written, kind, group, category, item = self._fetch(_TYPE.format(oid=int(oid)))[0]
+            found.append(ColumnInfo(column, _family(kind, group, category, written), written))
+            self._types[name, column] = (kind, item, written)
+        return tuple(found)
 
     def column(self, table: str, name: str) -> exp.Expression:
         """Read a column so that it arrives as what it is: numeric as double, enumerations and UUIDs as text.

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 from sqlglot import exp
 
 from forekey.errors import SourceError
+from forekey.project import MomentConfig
 from forekey.schema import DType
+from forekey.source.duck import first_line
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
+from forekey.source.readings import FALSE_VALUES, TRUE_VALUES, read_moment, read_number
 
 _SAMPLE_ROWS = 500_000
+_TEXTS = 2_000
 _LONGEST_LIST = 200
 
 
@@ -19,9 +24,11 @@ _LONGEST_LIST = 200
 class ColumnProfile:
     """Counts over (the first half million rows of) one column; ``distinct`` is approximate, off by up to a fifth.
 
-    ``moments`` and ``numbers`` are the shares of texts (of those that are there) that read as a date or timestamp, or
-    as a number; ``lists`` is the share of short texts in which a bar or semicolon separates words, ``parts`` how many
-    different words there are.
+    Of texts that are there: ``moments`` is the share that reads as a date or timestamp in ISO 8601, ``numbers`` as a
+    number with a decimal point, ``commas`` as one with a decimal comma, ``plain`` as a number without any other sign,
+    ``padded`` as digits after a leading zero, ``lists`` the share of short texts in which a bar or semicolon separates
+    words, ``parts`` how many different words there are, ``answers`` the share that is a word for yes or no, ``texts``
+    the first of them. Of numbers: ``low`` and ``high``, and the share that is ``whole``.
     """
 
     rows: int
@@ -32,6 +39,14 @@ class ColumnProfile:
     numbers: float = 0.0
     lists: float = 0.0
     parts: int = 0
+    commas: float = 0.0
+    plain: float = 0.0
+    padded: float = 0.0
+    answers: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    whole: float = 0.0
+    texts: tuple[str, ...] = ()
 
     @property
     def nulls(self) -> int:
@@ -57,39 +72,70 @@ def profile_table(source: Source, table: TableInfo) -> dict[str, ColumnProfile]:
         try:
             engine.execute("CREATE TABLE sampled AS SELECT * FROM incoming")
         except duckdb.Error as error:
-            reason = str(error).strip().splitlines()[0]
-            raise SourceError(f"Table '{table.name}' of '{source.url}' cannot be read: {reason}") from error
-        measures = [exp.Count(this=exp.Star()), *(m for i, c in enumerate(measured) for m in _measures(c, f"c{i}"))]
-        statement = exp.select(*(m.as_(f"m{i}") for i, m in enumerate(measures))).from_("sampled")
-        row = [value or 0 for value in engine.execute(statement.sql(dialect="duckdb")).fetchall()[0]]
-        profiles = {}
-        for column, measured_values in zip(measured, zip(*[iter(row[1:])] * 7, strict=True), strict=True):
-            non_null, distinct, length, moments, numbers, lists, parts = measured_values
-            profiles[column.name] = ColumnProfile(
-                int(row[0]),
-                int(non_null),
-                min(int(distinct), int(non_null)),
-                float(length),
-                float(moments),
-                float(numbers),
-                float(lists),
-                int(parts),
-            )
-    unread = ColumnProfile(int(row[0]), int(row[0]), min(2, int(row[0])), 0.0)
+            raise SourceError(f"Table '{table.name}' of '{source.url}' cannot be read: {first_line(error)}") from error
+        rows = int(engine.execute("SELECT count(*) FROM sampled").fetchall()[0][0])
+        profiles = {c.name: _profile(engine, c, f"c{i}", rows) for i, c in enumerate(measured)}
+    unread = ColumnProfile(rows, rows, min(2, rows), 0.0)
     return {c.name: profiles.get(c.name, unread) for c in table.columns}
 
 
-def _measures(column: ColumnInfo, name: str) -> list[exp.Expression]:
+def _profile(engine: Any, column: ColumnInfo, name: str, rows: int) -> ColumnProfile:
     value = exp.column(name)
-    nothing = exp.Literal.number(0)
-    length = exp.Avg(this=exp.Length(this=value)) if column.dtype is DType.TEXT else nothing
-    distinct = exp.ApproxDistinct(this=value.copy()) if column.dtype is not DType.LIST else exp.Literal.number(2)
-    parsed = [_parsed(value, kind) if column.dtype is DType.TEXT else nothing for kind in ("TIMESTAMP", "DOUBLE")]
-    lists = _lists(value) if column.dtype is DType.TEXT else [nothing, nothing]
-    return [exp.Count(this=value.copy()), distinct, length, *parsed, *lists]
+    measures: dict[str, Any] = {"non_null": exp.Count(this=value), "distinct": exp.Literal.number(2)}
+    if column.dtype is not DType.LIST:
+        measures["distinct"] = exp.ApproxDistinct(this=value.copy())
+    if column.dtype is DType.TEXT:
+        measures |= _of_texts(value)
+    elif column.dtype in {DType.INTEGER, DType.FLOAT}:
+        measures |= _of_numbers(value)
+    statement = exp.select(*(m.as_(n) for n, m in measures.items())).from_("sampled")
+    found = engine.execute(statement.sql(dialect="duckdb"))
+    row = dict(zip(measures, (v or 0 for v in found.fetchall()[0]), strict=True))
+    texts: tuple[str, ...] = ()
+    if column.dtype is DType.TEXT:
+        first = exp.select(value.copy()).from_("sampled").where(value.copy().is_(exp.null()).not_()).limit(_TEXTS)
+        texts = tuple(t for (t,) in engine.execute(first.sql(dialect="duckdb")).fetchall())
+    whole = {n: int(row.pop(n)) for n in ("non_null", "distinct")}
+    parts = int(row.pop("parts", 0))
+    length = float(row.pop("mean_length", 0.0))
+    distinct = min(whole["distinct"], whole["non_null"])
+    return ColumnProfile(
+        rows, whole["non_null"], distinct, length, parts=parts, texts=texts, **{n: float(v) for n, v in row.items()}
+    )
 
 
-def _lists(value: exp.Expression) -> list[exp.Expression]:
+def _of_texts(value: exp.Expression) -> dict[str, Any]:
+    moments = read_moment(value.copy(), DType.TEXT, MomentConfig(), "duckdb")
+    plain = exp.TryCast(this=value.copy(), to=exp.DataType.build("DOUBLE"))
+    word = exp.Lower(this=exp.Trim(this=value.copy()))
+    answers = word.isin(*(exp.Literal.string(w) for w in (*TRUE_VALUES, *FALSE_VALUES)))
+    padded = exp.RegexpLike(this=value.copy(), expression=exp.Literal.string(r"^\s*0[0-9]+\s*$"))
+    lists, parts = _lists(value)
+    return {
+        "mean_length": exp.Avg(this=exp.Length(this=value.copy())),
+        "moments": _share(value, moments.is_(exp.null()).not_()),
+        "numbers": _share(value, read_number(value.copy(), ".").is_(exp.null()).not_()),
+        "commas": _share(value, read_number(value.copy(), ",").is_(exp.null()).not_()),
+        "plain": _share(value, plain.is_(exp.null()).not_()),
+        "padded": _share(value, padded),
+        "answers": _share(value, answers),
+        "lists": lists,
+        "parts": parts,
+    }
+
+
+def _of_numbers(value: exp.Expression) -> dict[str, Any]:
+    number = exp.cast(value.copy(), "DOUBLE")
+    finite = exp.Case().when(exp.func("isfinite", number), number.copy())
+    floor = exp.func("floor", number.copy())
+    return {
+        "low": exp.Min(this=finite),
+        "high": exp.Max(this=finite.copy()),
+        "whole": _share(value, exp.EQ(this=number.copy(), expression=floor)),
+    }
+
+
+def _lists(value: exp.Expression) -> tuple[exp.Expression, exp.Expression]:
     """Write the share of texts in which bars or semicolons separate words, and the number of different words."""
     between = exp.RegexpLike(this=value.copy(), expression=exp.Literal.string(r"[^\s|;][|;]\s?[^\s|;]"))
     short = exp.Length(this=value.copy()) <= exp.Literal.number(_LONGEST_LIST)
@@ -97,10 +143,9 @@ def _lists(value: exp.Expression) -> list[exp.Expression]:
     words = exp.Anonymous(this="string_split_regex", expressions=[value.copy(), exp.Literal.string(r"\s*[|;]\s*")])
     every = exp.func("flatten", exp.func("list", exp.Case().when(listed.copy(), words)))
     distinct = exp.Anonymous(this="len", expressions=[exp.Anonymous(this="list_distinct", expressions=[every])])
-    return [exp.Avg(this=exp.cast(listed, "INT")), distinct]
+    return exp.Avg(this=exp.cast(listed, "INT")), distinct
 
 
-def _parsed(value: exp.Expression, kind: str) -> exp.Expression:
-    """Write the share of the texts that are there which read as a type."""
-    reads = exp.TryCast(this=value.copy(), to=exp.DataType.build(kind)).is_(exp.null()).not_()
-    return exp.Avg(this=exp.Case().when(value.copy().is_(exp.null()).not_(), exp.cast(reads, "INT")))
+def _share(value: exp.Expression, condition: Any) -> exp.Expression:
+    """Write the share of the values that are there for which a condition holds."""
+    return exp.Avg(this=exp.Case().when(value.copy().is_(exp.null()).not_(), exp.cast(exp.paren(condition), "INT")))

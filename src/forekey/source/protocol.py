@@ -56,6 +56,17 @@ class Source(Protocol):
         """Return all tables and views, by name, with what is declared about them."""
         ...
 
+    def columns(self) -> dict[str, tuple[ColumnInfo, ...]]:
+        """Return the columns of every table and view by name; no row is read for it."""
+        ...
+
+    def describe(self, name: str, statement: exp.Query) -> tuple[ColumnInfo, ...]:
+        """Return the columns that a SELECT would give; :class:`SourceError` if the database refuses it.
+
+        ``name`` is that by which :meth:`column` will be asked about them.
+        """
+        ...
+
     def column(self, table: str, name: str) -> exp.Expression:
         """Write, in SQL, how a column is read so that it arrives as what it is."""
         ...

@@ -32,6 +32,7 @@ def render_report(version: ModelVersion) -> str:
         ),
         question=escape(str(facts["task_config"].get("query") or json.dumps(facts["task_config"], default=str))),
         verdict=escape(report.verdict),
+        warnings="".join(f'<div class="warning">{escape(w)}</div>' for w in report.warnings),
         notes="".join(f'<p class="note">{escape(note)}</p>' for note in report.notes),
         metrics=_metrics(report, facts),
         explained=escape(_explained(report, facts)),

@@ -32,6 +32,7 @@ from forekey.training.loop import Epoch
 from forekey.training.page import render_report
 from forekey.training.report import TrainReport
 from forekey.training.search import Trial, search, searched
+from forekey.training.suspects import leaking_columns
 from forekey.training.towers import fit_towers, fit_towers_again
 
 Aging = Callable[[str, Micros], Micros]
@@ -130,6 +131,7 @@ def train_ranking(
         "history": [e.to_dict() for e in history],
         "tried": [t.to_dict() for t in tried],
         "explanation": _explanation(ranker, data, config),
+        "warnings": leaking_columns(snapshot, {t.table for f in (data.entities, data.items) for t in f.spec.tables}),
         "importance": _importance(ranker, grown.trees),
         "seconds": round(time.perf_counter() - started, 2),
     }

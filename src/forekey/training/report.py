@@ -21,6 +21,8 @@ class TrainReport:
     metrics: dict[str, Metrics]
     baselines: dict[str, dict[str, Metrics]]
     seconds: float
+    warnings: tuple[str, ...] = ()
+    """What makes the scores doubtful: a reader must see it before them."""
     notes: tuple[str, ...] = ()
     intervals: dict[str, list[float]] = field(default_factory=dict)
     """By name, from where to where the default metric on test lies in 95 of 100 resamplings of the entities."""
@@ -42,6 +44,7 @@ class TrainReport:
             facts["metrics"],
             facts["baselines"],
             facts["seconds"],
+            tuple(facts.get("warnings", ())),
             tuple(facts["notes"]),
             facts.get("intervals", {}),
             facts.get("comparison"),
@@ -91,6 +94,7 @@ class TrainReport:
             "report": self.page,
             "seconds": self.seconds,
             "verdict": self.verdict,
+            "warnings": list(self.warnings),
             "notes": list(self.notes),
         }
 

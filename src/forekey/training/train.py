@@ -35,6 +35,7 @@ from forekey.training.page import render_report
 from forekey.training.ranking import Aging, train_ranking
 from forekey.training.report import TrainReport
 from forekey.training.search import Trial, search, searched
+from forekey.training.suspects import decisive_column, leaking_columns
 from forekey.training.trees import Grown, TreeData, fit_trees, regrow
 
 Progress = Callable[[str], None]
@@ -103,7 +104,17 @@ def train_task(
     manifest["notes"] += searched(tried, config)
     manifest["importance"] = _importance(data, finished.grown.trees if finished.grown is not None else None)
     progress("asking what counts")
-    manifest["explanation"] = _explanation(data, finished, config)
+    explainer = _explainer(data, finished, config)
+    manifest["explanation"] = _explanation(data, explainer, config)
+    used = {t.table for t in data.features.spec.tables}
+    manifest["warnings"] = leaking_columns(snapshot, used) + decisive_column(
+        explainer,
+        data.splits["val"],
+        data.transform,
+        manifest["explanation"]["column"],
+        judged.metrics.get("constant", {}).get("val"),
+        data.train_std,
+    )
     manifest["seconds"] = round(time.perf_counter() - started, 2)
     plots = judged.plots()
 
@@ -310,13 +321,16 @@ def _tree_data(data: _Data, examples: Resolved) -> TreeData:
     return TreeData(examples.history, _goal(data, examples), examples.examples.weight)
 
 
-def _explanation(data: _Data, finished: _Finished, config: TrainConfig) -> dict[str, Any]:
+def _explainer(data: _Data, finished: _Finished, config: TrainConfig) -> Explainer:
+    return Explainer(Predictor(finished.model, data.features, config.neighbors, data.transform, finished.final))
+
+
+def _explanation(data: _Data, explainer: Explainer, config: TrainConfig) -> dict[str, Any]:
     """Return how much predictions change on average when tables, columns, or all beyond a hop are taken away."""
     val = data.splits["val"]
     some = np.sort(np.random.default_rng(config.seed).permutation(len(val))[:_EXPLAINED])
-    predictor = Predictor(finished.model, data.features, config.neighbors, data.transform, finished.final)
     seen = val.seen_until[some] if val.seen_until is not None else None
-    found = Explainer(predictor).effects(val.rows[some], val.times[some], seen)
+    found = explainer.effects(val.rows[some], val.times[some], seen)
     return {kind: found.overall(kind) for kind in ("table", "column", "hop")}
 
 

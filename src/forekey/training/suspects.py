@@ -1,0 +1,72 @@
+"""What makes a score doubtful before anyone believes it: columns written later, and one column that decides all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from forekey.graph import Snapshot, leak_risks
+from forekey.inference import Explainer, OutputTransform, part_name, predictions_from
+from forekey.task import Metrics, TaskType, compute_metrics, default_metric
+from forekey.training.evaluate import Resolved
+
+_ASKED = 512
+_TRIED = 3
+_MOST_OF_THE_SCORE = 0.5
+_LISTED = 8
+_NO_SKILL = {"auroc": 0.5}
+
+
+def leaking_columns(snapshot: Snapshot, tables: set[str]) -> list[str]:
+    """Warn of columns in use that seem to have been written after their rows came to be."""
+    found = [f for f in leak_risks(snapshot) if f.where.split(".")[0].split("->")[0] in tables]
+    shown = [f"{f.where}: {f.what}. {f.how}" for f in found[:_LISTED]]
+    more = [f"{len(found) - _LISTED} more columns are suspected; see `forekey check`."] if len(found) > _LISTED else []
+    return shown + more
+
+
+def decisive_column(
+    explainer: Explainer,
+    val: Resolved,
+    transform: OutputTransform,
+    strongest: list[dict[str, Any]],
+    constant: Metrics | None,
+    train_std: float | None,
+) -> list[str]:
+    """Warn of one column whose removal takes most of the score: what the model has above a constant, on validation.
+
+    ``strongest`` are the columns by their effects on predictions, ``constant`` the scores of the constant baseline.
+    """
+    metric, higher = default_metric(transform.task_type)
+    naive = (constant or {}).get(metric, _NO_SKILL.get(metric))
+    if naive is None or len(val) == 0 or transform.task_type is TaskType.LINK_PREDICTION:
+        return []
+    some = np.sort(np.random.default_rng(0).permutation(len(val))[:_ASKED])
+    chosen = val.only(some)
+    parts = [p for s in strongest[:_TRIED] for p in explainer.parts if p.kind == "column" and p.to_dict() == _place(s)]
+    told = explainer.without_each(chosen.rows, chosen.times, [(), *((p,) for p in parts)], chosen.seen_until)
+    scores = [
+        compute_metrics(
+            transform.task_type,
+            chosen.target,
+            predictions_from(told[:, i], transform),
+            classes=transform.classes,
+            train_std=train_std,
+        ).get(metric)
+        for i in range(told.shape[1])
+    ]
+    whole, sign = scores[0], 1.0 if higher else -1.0
+    if whole is None or sign * (whole - naive) <= 0:
+        return []
+    return [
+        f"{part_name(part.to_dict())} carries most of the score: without it, validation {metric} is {score:.4g}, with "
+        f"it {whole:.4g} (a constant has {naive:.4g}). Make sure that it is known at the time of prediction; if it is "
+        "not, set it to ignore in forekey.yaml."
+        for part, score in zip(parts, scores[1:], strict=True)
+        if score is not None and sign * (whole - score) > _MOST_OF_THE_SCORE * sign * (whole - naive)
+    ]
+
+
+def _place(part: dict[str, Any]) -> dict[str, Any]:
+    return {k: part[k] for k in ("table", "column") if k in part}
