@@ -32,6 +32,7 @@ from forekey.project import (
     write_atomically,
 )
 from forekey.schema import Schema
+from forekey.secrets import with_variables, without_password
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,13 +77,10 @@ class Initialized:
 def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, force: bool = False) -> Initialized:
     """Introspect a source and write forekey.yaml, with what was guessed marked by comments."""
     from forekey.source import (
-        PASSWORD_VARIABLE,
         infer_schema,
         normalize_url,
         open_source,
-        password_of,
         relbench_project,
-        without_secret,
     )
 
     path = root / CONFIG_NAME
@@ -92,15 +90,15 @@ def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, fo
     with open_source(own_url, root) as source:
         inference = infer_schema(source)
     if not inference.schema.tables:
-        where = without_secret(own_url)
+        where = without_password(own_url)
         reasons = "".join(f" {why}" for why in inference.unreadable.values())
         raise SourceError(
             f"'{where}' has no tables that can be read. Name the right database, or the right schema.{reasons}"
         )
     official, as_of = relbench_project(own_url, root)
-    kept_url = url if "${" in url else without_secret(own_url)
-    if kept_url != own_url and password_of(own_url):
-        os.environ.setdefault(PASSWORD_VARIABLE, password_of(own_url))
+    kept_url, variables = with_variables(url if "${" in url else own_url)
+    for name, value in variables.items():
+        os.environ.setdefault(name, substitute(value, "The source"))
     config = Config(source=kept_url, as_of=as_of, tables=inference.tables(), tasks={**official, **(tasks or {})})
     left_out = [f"Left out: {name}. {why}" for name, why in inference.unreadable.items()]
     header = "\n".join(["Written by `forekey init`; edit freely. Comments say what was guessed, and why.", *left_out])
@@ -253,7 +251,7 @@ def train(
     if project.config.mlflow is not None:
         listener.step("telling MLflow")
         try:
-            log_version(substitute(project.config.mlflow, "mlflow"), version, project.place("mlflow"))
+            log_version(project.config.mlflow, version, project.place("mlflow"))
         except TrackingError as error:
             report = replace(report, notes=(*report.notes, str(error)))
     return report

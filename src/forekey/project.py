@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from io import StringIO
@@ -18,6 +18,7 @@ from ruamel.yaml.error import YAMLError
 
 from forekey.errors import ProjectError, UnknownTask
 from forekey.schema import OnOrphan, Stype, did_you_mean
+from forekey.secrets import remember, substituted, without_password
 
 CONFIG_NAME = "forekey.yaml"
 
@@ -140,6 +141,17 @@ class Config(_Strict):
     mlflow: str | None = None
     """Where MLflow tracks runs: a server's URL, or a file or database URL; None for nowhere."""
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, without_password(value) if isinstance(value, str) else value
+
+    @field_validator("source", "store", "mlflow")
+    @classmethod
+    def _secrets_stay_unsaid(cls, value: str | None) -> str | None:
+        if value is not None:
+            remember(value)
+        return value
+
     @field_validator("tables", mode="before")
     @classmethod
     def _bare_tables(cls, value: Any) -> Any:
@@ -238,7 +250,10 @@ def _settings_like(path: tuple[int | str, ...]) -> str:
 
 
 def substitute(value: Any, where: str) -> Any:
-    """Put environment variables in the place of ``${NAME}`` in every text of a value."""
+    """Put environment variables in the place of ``${NAME}`` in every text of a value.
+
+    One that is the password of a URL is percent-encoded on its way.
+    """
     if isinstance(value, dict):
         return {k: substitute(v, where) for k, v in value.items()}
     if isinstance(value, list):
@@ -246,12 +261,11 @@ def substitute(value: Any, where: str) -> Any:
     if not isinstance(value, str):
         return value
 
-    def variable(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise ProjectError(f"{where} uses ${{{match[1]}}}, but that environment variable is not set.")
-        return os.environ[match[1]]
-
-    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", variable, value)
+    try:
+        return substituted(value, os.environ)
+    except KeyError as error:
+        name = error.args[0]
+        raise ProjectError(f"{where} uses ${{{name}}}, but that environment variable is not set.") from None
 
 
 def render_config(config: Config, comments: Mapping[tuple[str, ...], str], header: str) -> str:

@@ -1,6 +1,6 @@
 """Databases in: connect, introspect, infer what is not declared, read Arrow batches."""
 
-from forekey.source.connect import PASSWORD_VARIABLE, normalize_url, open_source, password_of, without_secret
+from forekey.source.connect import normalize_url, open_source
 from forekey.source.infer import Guess, Inference, infer_schema
 from forekey.source.inherited import with_inherited_times
 from forekey.source.keys import WHOLE_NUMBER, bare_uuid, key_sql, spelled
@@ -9,7 +9,6 @@ from forekey.source.protocol import ColumnInfo, Source, TableInfo
 from forekey.source.relbench import read_manifest, relbench_project, relbench_tasks
 
 __all__ = [
-    "PASSWORD_VARIABLE",
     "WHOLE_NUMBER",
     "ColumnInfo",
     "Guess",
@@ -22,12 +21,10 @@ __all__ = [
     "key_sql",
     "normalize_url",
     "open_source",
-    "password_of",
     "read_manifest",
     "relbench_project",
     "relbench_tasks",
     "spelled",
     "unnamed_columns",
     "with_inherited_times",
-    "without_secret",
 ]

@@ -18,8 +18,9 @@ import pyarrow as pa
 from sqlglot import exp
 
 from forekey.errors import SourceError, SourceUnavailable
+from forekey.secrets import decoded, looks_encoded, without_password
 from forekey.source.duck import DuckDBSource, first_line
-from forekey.source.protocol import ForeignKeyInfo, TableInfo, without_password
+from forekey.source.protocol import ForeignKeyInfo, TableInfo
 
 Keys = tuple[dict[str, tuple[str, ...]], dict[str, list[ForeignKeyInfo]]]
 
@@ -177,7 +178,14 @@ class MySQLSource(DuckDBSource):
     @classmethod
     def connect(cls, url: str, *, writable: bool = False) -> Self:
         """Connect by ``mysql://user:password@host:port/database``."""
-        parts, shown = urlsplit(url), without_password(url)
+        shown = without_password(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port or 3306
+        except ValueError as error:
+            raise SourceError(
+                f"'{shown}' names no host and port. Use mysql://user:password@host:3306/database."
+            ) from error
         database = unquote(parts.path.lstrip("/"))
         if not database:
             raise SourceError(f"'{shown}' names no database. Use mysql://user:password@host:3306/database.")
@@ -188,17 +196,18 @@ class MySQLSource(DuckDBSource):
             "DATABASE": database,
             "USER": unquote(parts.username or "root"),
         }
-        settings["PASSWORD"] = unquote(parts.password or "")
+        settings["PASSWORD"] = decoded(parts.password or "")
         secret = ", ".join(f"{name} {_literal(value)}" for name, value in settings.items() if value)
         mode = "" if writable else ", READ_ONLY"
         try:
-            connection.execute(f"CREATE SECRET forekey (TYPE mysql, PORT {parts.port or 3306}, {secret})")
+            connection.execute(f"CREATE SECRET forekey (TYPE mysql, PORT {port}, {secret})")
             connection.execute(f"ATTACH '' AS forekey_attached (TYPE mysql, SECRET forekey{mode})")
             connection.execute(f"USE forekey_attached.{_quoted(database)}")
         except duckdb.Error as error:
             reason = first_line(error)
             if "Access denied" in reason or "Unknown database" in reason or "Catalog Error" in reason:
-                raise SourceError(f"'{shown}' cannot be opened: check user, password and database.") from error
+                twice = " A variable holds the password as it is, not percent-encoded." if looks_encoded(url) else ""
+                raise SourceError(f"'{shown}' cannot be opened: check user, password and database.{twice}") from error
             raise SourceUnavailable(f"'{shown}' does not answer. Check host and port.") from error
         return cls(shown, connection)
 

@@ -14,7 +14,8 @@ from sqlglot import exp
 
 from forekey.errors import SourceError, SourceUnavailable
 from forekey.schema import DType
-from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo, without_password
+from forekey.secrets import looks_encoded, reason_without, without_password
+from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo
 
 # Tables, views, materialized views, foreign and partitioned tables that the search path shows, with their columns.
 # The base type stands for a domain; e is an enumeration, A an array.
@@ -87,10 +88,12 @@ class PostgresSource:
                 cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             connection.commit()
         except adbc_driver_manager.Error as error:
-            reason = _reason(error)
-            if any(word in reason for word in ("authentication failed", "does not exist", "no password", "invalid")):
+            found = _reason(error)
+            reason = reason_without(found, url)
+            if any(word in found for word in ("authentication failed", "does not exist", "no password", "invalid")):
+                twice = " A variable holds the password as it is, not percent-encoded." if looks_encoded(url) else ""
                 raise SourceError(
-                    f"'{shown}' cannot be opened: {reason}. Check user, password and database."
+                    f"'{shown}' cannot be opened: {reason}. Check user, password and database.{twice}"
                 ) from error
             raise SourceUnavailable(f"'{shown}' does not answer: {reason}. Check host and port.") from error
         return cls(url, connection)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -92,8 +91,3 @@ class Source(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-
-
-def without_password(url: str) -> str:
-    """Return a URL as it may be shown and kept."""
-    return re.sub(r"(?<=://)([^:@/]*):[^@/]+@", r"\1:***@", url)
