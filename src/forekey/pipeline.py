@@ -27,6 +27,8 @@ from forekey.project import (
     PQLTask,
     Project,
     TaskConfig,
+    record_export,
+    recorded_exports,
     render_config,
     substitute,
     write_atomically,
@@ -91,7 +93,7 @@ def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, fo
         inference = infer_schema(source)
     if not inference.schema.tables:
         where = without_password(own_url)
-        reasons = "".join(f" {why}" for why in inference.unreadable.values())
+        reasons = "".join(f" {why}" for why in {**inference.unreadable, **inference.exports}.values())
         raise SourceError(
             f"'{where}' has no tables that can be read. Name the right database, or the right schema.{reasons}"
         )
@@ -100,7 +102,7 @@ def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, fo
     for name, value in variables.items():
         os.environ.setdefault(name, substitute(value, "The source"))
     config = Config(source=kept_url, as_of=as_of, tables=inference.tables(), tasks={**official, **(tasks or {})})
-    left_out = [f"Left out: {name}. {why}" for name, why in inference.unreadable.items()]
+    left_out = [f"Left out: {name}. {why}" for name, why in {**inference.unreadable, **inference.exports}.items()]
     header = "\n".join(["Written by `forekey init`; edit freely. Comments say what was guessed, and why.", *left_out])
     write_atomically(path, render_config(config, inference.comments(), header))
     return Initialized(Project.open(root), kept_url, inference, tuple(config.tasks))
@@ -361,15 +363,13 @@ def write_back(project: Project, table: str, rows: pa.Table) -> None:
 
     if table in project.config.tables:
         raise ProjectError(f"'{table}' is a table that the graph is made of. Choose another name for the export.")
-    written = project.machine / "exports.json"
-    own: list[str] = json.loads(written.read_text()) if written.is_file() else []
     with open_source(project.config.source, project.root, writable=True) as source:
-        if table not in own and table in {t.name for t in source.tables()}:
+        if table not in recorded_exports(project.root) and table in {t.name for t in source.tables()}:
             raise ProjectError(
                 f"'{table}' is in the database already, and no export of this project made it. "
                 "Choose another name, or drop it yourself."
             )
-        write_atomically(written, json.dumps(sorted({*own, table})))
+        record_export(project.root, table)
         source.write_table(table, rows)
 
 

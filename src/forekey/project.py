@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -332,6 +333,19 @@ def write_atomically(path: Path, text: str) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     temporary.replace(path)
+
+
+def recorded_exports(root: Path) -> list[str]:
+    """Return the tables that the project in a folder wrote into its source."""
+    path = root / ".forekey" / "exports.json"
+    names: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return names
+
+
+def record_export(root: Path, table: str) -> None:
+    """Note a table that the project is about to write into its source."""
+    names = sorted({*recorded_exports(root), table})
+    write_atomically(root / ".forekey" / "exports.json", json.dumps(names))
 
 
 def process_alive(pid: int) -> bool:

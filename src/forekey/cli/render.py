@@ -111,8 +111,10 @@ def initialized(done: Initialized) -> Shown:
         },
         "guesses": [{n: v for n, v in asdict(g).items() if n != "score"} for g in done.inference.guesses],
         "unreadable": done.inference.unreadable,
+        "exports": list(done.inference.exports),
     }
-    left_out = [Text(f"Left out: {name}. {why}", style="yellow") for name, why in done.inference.unreadable.items()]
+    reasons = {**done.inference.unreadable, **done.inference.exports}
+    left_out = [Text(f"Left out: {name}. {why}", style="yellow") for name, why in reasons.items()]
     return Shown(data, Group(table, *([guessed] if structure else []), *left_out, end))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,7 @@ from sqlglot import exp
 from forekey.errors import SourceError, SourceUnavailable
 from forekey.secrets import decoded, looks_encoded, without_password
 from forekey.source.duck import DuckDBSource, first_line
+from forekey.source.exports import COMMENT, MARK, with_exports
 from forekey.source.protocol import ForeignKeyInfo, TableInfo
 
 Keys = tuple[dict[str, tuple[str, ...]], dict[str, list[ForeignKeyInfo]]]
@@ -62,12 +64,14 @@ class SQLiteSource(DuckDBSource):
     """A SQLite file. A value that does not fit its column's declared type reads as NULL."""
 
     _path: Path
+    _recorded: frozenset[str] = frozenset()
+    """Tables that this project wrote, by its own record."""
     _unfit: frozenset[str] = frozenset()
     """Tables in which some values are not of their column's declared type."""
 
     @classmethod
-    def open(cls, url: str, path: Path, *, writable: bool = False) -> Self:
-        """Open a file, read-only unless ``writable``."""
+    def open(cls, url: str, path: Path, *, writable: bool = False, recorded: Collection[str] = ()) -> Self:
+        """Open a file, read-only unless ``writable``; ``recorded`` are tables that the project wrote."""
         if not path.is_file():
             raise SourceError(f"'{url}' cannot be opened: there is no file '{path}'. Check the path.")
         connection = duckdb.connect()
@@ -82,6 +86,7 @@ class SQLiteSource(DuckDBSource):
             raise SourceError(f"'{url}' cannot be opened: {first_line(error)}") from error
         source = cls(url, connection)
         source._path = path
+        source._recorded = frozenset(recorded)
         source._make_views()
         return source
 
@@ -128,10 +133,11 @@ class SQLiteSource(DuckDBSource):
 
     def tables(self) -> list[TableInfo]:
         """Return the tables and views of the file with their declared keys."""
-        return [
+        found = [
             replace(info, columns=tuple(c for c in info.columns if not c.name.startswith(_THERE)))
             for info in super().tables()
         ]
+        return with_exports(found, self._recorded)
 
     def present(self, table: str, name: str) -> exp.Expression | None:
         """Tell a value that is not of its column's declared type from none."""
@@ -214,6 +220,17 @@ class MySQLSource(DuckDBSource):
     def write_table(self, name: str, rows: pa.Table) -> None:
         """Create or replace a table."""
         replace_table(self, _quoted(name), name, rows)
+        own = exp.to_identifier(name, quoted=True).sql(dialect="mysql")
+        marking = f"ALTER TABLE {own} COMMENT = '{COMMENT}'"
+        self._connection.execute(f"CALL mysql_execute('forekey_attached', {_literal(marking)})")
+
+    def _exports(self, tables: Sequence[TableInfo]) -> list[str]:
+        own = (
+            "SELECT table_name FROM information_schema.tables "
+            f"WHERE table_schema = database() AND table_comment LIKE '{MARK}%'"
+        )
+        rows = self._fetch(f"SELECT * FROM mysql_query('forekey_attached', {_literal(own)})")
+        return [name for (name,) in rows]
 
     def _declared_keys(self) -> Keys:
         rows = self._fetch(f"SELECT * FROM mysql_query('forekey_attached', {_literal(_MYSQL_KEYS)})")

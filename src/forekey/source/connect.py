@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from forekey.errors import SourceError
+from forekey.project import recorded_exports
 from forekey.secrets import encoded, remember, without_password
 from forekey.source.duck import DuckDBSource
 from forekey.source.folder import FolderSource
@@ -42,7 +43,7 @@ def open_source(url: str, root: Path, *, writable: bool = False) -> Source:
     if scheme == "sqlite":
         from forekey.source.attached import SQLiteSource
 
-        return SQLiteSource.open(url, place, writable=writable)
+        return SQLiteSource.open(url, place, writable=writable, recorded=recorded_exports(root))
     return (RelBenchSource if scheme == "relbench" else FolderSource).open(url, place)
 
 

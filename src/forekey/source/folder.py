@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +14,8 @@ from sqlglot import exp
 
 from forekey.errors import SourceError
 from forekey.source.duck import DuckDBSource, first_line
+from forekey.source.exports import is_marked
+from forekey.source.protocol import TableInfo
 
 _READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".csv.gz": "read_csv", ".tsv": "read_csv"}
 _READERS |= {".tsv.gz": "read_csv"}
@@ -23,6 +25,8 @@ _LONGEST_FIELD = 1 << 30
 
 class FolderSource(DuckDBSource):
     """Files as views of an in-memory DuckDB; nothing is copied."""
+
+    _exported: Sequence[str] = ()
 
     @classmethod
     def open(cls, url: str, path: Path, *, writable: bool = False) -> Self:
@@ -40,7 +44,11 @@ class FolderSource(DuckDBSource):
         connection, failed = connect_views(places)
         source = cls(url, connection)
         source._failed |= failed
+        source._exported = [_table_name(p) for p in places if all(map(is_marked, parts := _parts(p))) and parts]
         return source
+
+    def _exports(self, tables: Sequence[TableInfo]) -> list[str]:
+        return [t.name for t in tables if t.name in self._exported]
 
     def write_table(self, name: str, rows: pa.Table) -> None:
         """Refuse: a folder of files is read-only."""

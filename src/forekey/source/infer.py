@@ -53,6 +53,8 @@ class Inference:
     """Per table without a time of its own: the foreign key whose parent's time it takes."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Tables that are there and cannot be read, and why: they take no part."""
+    exports: dict[str, str] = field(default_factory=dict)
+    """Tables that Forekey wrote itself, which are no data, and what to do if they are."""
 
     def tables(self) -> dict[str, TableConfig]:
         """Return the schema as it is written to forekey.yaml."""
@@ -88,7 +90,8 @@ class Inference:
 def infer_schema(source: Source) -> Inference:
     """Introspect a source and complete what it does not declare."""
     there = source.tables()
-    tables = [t for t in there if t.unreadable is None]
+    tables = [t for t in there if t.unreadable is None and not t.export]
+    exports = {t.name: "Forekey wrote it; name it under tables: to read it." for t in there if t.export}
     unreadable = {t.name: t.unreadable for t in there if t.unreadable is not None}
     profiles = {t.name: profile_table(source, t) for t in tables}
     guesses: list[Guess] = []
@@ -110,7 +113,7 @@ def infer_schema(source: Source) -> Inference:
         schemas.append(TableSchema(table.name, tuple(stypes), primary[table.name], time, foreign))
     schema = Schema(tuple(schemas))
     inherited = dict(_inherited_times(schema, guesses))
-    return Inference(schema, tuple(guesses), {t.name: t.rows for t in tables}, inherited, unreadable)
+    return Inference(schema, tuple(guesses), {t.name: t.rows for t in tables}, inherited, unreadable, exports)
 
 
 def _inherited_times(schema: Schema, guesses: list[Guess]) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from sqlglot import exp
 from forekey.errors import SourceError, SourceUnavailable
 from forekey.schema import DType
 from forekey.secrets import looks_encoded, reason_without, without_password
+from forekey.source.exports import COMMENT, MARK, with_exports
 from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo
 
 # Tables, views, materialized views, foreign and partitioned tables that the search path shows, with their columns.
@@ -44,6 +45,11 @@ LEFT JOIN pg_class parent ON parent.oid = k.confrelid
 WHERE c.relnamespace = current_schema()::regnamespace AND k.contype IN ('p', 'f') AND k.conparentid = 0
       AND (parent.oid IS NULL OR parent.relnamespace = c.relnamespace)
 ORDER BY c.relname, k.conname
+"""
+
+_EXPORTS = f"""
+SELECT c.relname::text FROM pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace AND obj_description(c.oid, 'pg_class') LIKE '{MARK}%'
 """
 
 _FAMILIES = {
@@ -120,7 +126,8 @@ class PostgresSource:
                 found.append(TableInfo(name, tuple(cols), 0, unreadable=str(error)))
             else:
                 found.append(TableInfo(name, tuple(cols), rows, primary.get(name, ()), tuple(foreign[name])))
-        return found
+        marked = {name for (name,) in self._fetch(_EXPORTS)}
+        return with_exports(found, marked)
 
     def column(self, table: str, name: str) -> exp.Expression:
         """Read a column so that it arrives as what it is: numeric as double, enumerations and UUIDs as text.
@@ -179,6 +186,8 @@ class PostgresSource:
         try:
             with self._connection.cursor() as cursor:
                 cursor.adbc_ingest(name, rows, mode="replace")
+                own = exp.to_identifier(name, quoted=True).sql(dialect=self.dialect)
+                cursor.execute(f"COMMENT ON TABLE {own} IS '{COMMENT}'")
             self._connection.commit()
         except adbc_driver_manager.Error as error:
             self._connection.rollback()

@@ -43,6 +43,8 @@ class TableInfo:
     time_column: str | None = None
     unreadable: str | None = None
     """Why no row of it can be read, if none can."""
+    export: bool = False
+    """Whether Forekey wrote it: it is no data, unless forekey.yaml names it."""
 
 
 class Source(Protocol):
