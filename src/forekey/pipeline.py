@@ -200,10 +200,14 @@ def check(project: Project) -> Integrity:
 
 @dataclass(frozen=True)
 class Labelled:
-    """The labels of a task: its type and why, the SQL, anchors, statistics, and the table itself."""
+    """The labels of a task: its type and why, the SQL, anchors, statistics, and the table itself.
+
+    ``shown`` is the SQL without what it repeats for each anchor time.
+    """
 
     task: Task
     sql: str | None
+    shown: str | None
     anchors: dict[str, list[str]]
     statistics: dict[str, dict[str, Any]]
     dropped: dict[str, int]
@@ -212,14 +216,17 @@ class Labelled:
 
 def labels(project: Project, name_or_pql: str) -> Labelled:
     """Make the label table of a task, or of a query given on the spot."""
+    from forekey.query import shortened
+
     with _source(project) as source:
         current = snapshots(project).current()
         task = find_task(project, current.schema, name_or_pql)
         made = task.labels(source, current)
         statement, plan = task.label_statement(current), task.plan(current)
         sql = source.sql(statement) if statement is not None else None
+        shown = source.sql(shortened(statement)) if statement is not None else None
     anchors = {s: [a.isoformat() for a in getattr(plan, s)] for s in ("train", "val", "test")} if plan else {}
-    return Labelled(task, sql, anchors, made.statistics(), made.dropped, made.table)
+    return Labelled(task, sql, shown, anchors, made.statistics(), made.dropped, made.table)
 
 
 def train(
