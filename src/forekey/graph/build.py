@@ -85,7 +85,7 @@ def build_snapshot(
             "tool_version": __version__,
             "parent": history.id if history else None,
             "changes": [
-                *schema_changes(history.schema, schema, *unnamed(late, schema)),
+                *schema_changes(history.schema, schema, *unnamed(history.manifest["columns"], columns, schema)),
                 *retyped(history.schema, schema, history.manifest["types"], types),
             ]
             if history
