@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from forekey import pipeline
 from forekey.errors import TaskError
 from forekey.project import Project as _Project
+from forekey.secrets import without_password
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +35,7 @@ class Project:
         self._project = project
 
     def __repr__(self) -> str:
-        return f"Project({str(self._project.root)!r}, source={self._project.config.source!r})"
+        return f"Project({str(self._project.root)!r}, source={without_password(self._project.config.source)!r})"
 
     @property
     def root(self) -> Path:

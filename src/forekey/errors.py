@@ -1,7 +1,7 @@
 """Every error that a user can cause, as one tree.
 
-Each message is one line that says what is wrong, where, and what to do. Only the command line and the HTTP
-handler catch :class:`ForekeyError` as a whole; the exit code and the HTTP status stand with the class.
+Each message is one line that says what is wrong, where, and what to do; none shows a secret. Only the command line and
+the HTTP handler catch :class:`ForekeyError` as a whole; the exit code and the HTTP status stand with the class.
 
     ForekeyError                 exit 2, HTTP 400
     ├── ProjectError             a folder that is not a project, or a forekey.yaml that is not valid
@@ -23,12 +23,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from forekey.secrets import without_secrets
+
 
 class ForekeyError(Exception):
     """The root of the tree: an error that the user can do something about."""
 
     exit_code: ClassVar[int] = 2
     http_status: ClassVar[int] = 400
+
+    def __init__(self, *message: object) -> None:
+        super().__init__(*(without_secrets(part) if isinstance(part, str) else part for part in message))
 
 
 class ProjectError(ForekeyError):

@@ -28,11 +28,14 @@ from forekey.project import (
     Project,
     TaskConfig,
     graph_settings,
+    record_export,
+    recorded_exports,
     render_config,
     substitute,
     write_atomically,
 )
 from forekey.schema import Schema
+from forekey.secrets import with_variables, without_password
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,13 +80,10 @@ class Initialized:
 def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, force: bool = False) -> Initialized:
     """Introspect a source and write forekey.yaml, with what was guessed marked by comments."""
     from forekey.source import (
-        PASSWORD_VARIABLE,
         infer_schema,
         normalize_url,
         open_source,
-        password_of,
         relbench_project,
-        without_secret,
     )
 
     path = root / CONFIG_NAME
@@ -93,17 +93,17 @@ def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, fo
     with open_source(own_url, root) as source:
         inference = infer_schema(source)
     if not inference.schema.tables:
-        where = without_secret(own_url)
-        reasons = "".join(f" {why}" for why in inference.unreadable.values())
+        where = without_password(own_url)
+        reasons = "".join(f" {why}" for why in {**inference.unreadable, **inference.exports}.values())
         raise SourceError(
             f"'{where}' has no tables that can be read. Name the right database, or the right schema.{reasons}"
         )
     official, as_of = relbench_project(own_url, root)
-    kept_url = url if "${" in url else without_secret(own_url)
-    if kept_url != own_url and password_of(own_url):
-        os.environ.setdefault(PASSWORD_VARIABLE, password_of(own_url))
+    kept_url, variables = with_variables(url if "${" in url else own_url)
+    for name, value in variables.items():
+        os.environ.setdefault(name, substitute(value, "The source"))
     config = Config(source=kept_url, as_of=as_of, tables=inference.tables(), tasks={**official, **(tasks or {})})
-    left_out = [f"Left out: {name}. {why}" for name, why in inference.unreadable.items()]
+    left_out = [f"Left out: {name}. {why}" for name, why in {**inference.unreadable, **inference.exports}.items()]
     header = "\n".join(["Written by `forekey init`; edit freely. Comments say what was guessed, and why.", *left_out])
     write_atomically(path, render_config(config, inference.comments(), header))
     return Initialized(Project.open(root), kept_url, inference, tuple(config.tasks))
@@ -171,7 +171,7 @@ def current_graph(project: Project, listener: Listener = SILENT) -> Snapshot:
 
 def _changed_settings(project: Project, built: Snapshot) -> str:
     """Say what forekey.yaml says otherwise than when a snapshot was built; nothing if that is not so."""
-    from forekey.source import without_password
+    from forekey.secrets import without_password
 
     if built.manifest["source"] != without_password(project.config.source):
         return "source has changed"
@@ -237,10 +237,14 @@ def check(project: Project) -> Integrity:
 
 @dataclass(frozen=True)
 class Labelled:
-    """The labels of a task: its type and why, the SQL, anchors, statistics, and the table itself."""
+    """The labels of a task: its type and why, the SQL, anchors, statistics, and the table itself.
+
+    ``shown`` is the SQL without what it repeats for each anchor time.
+    """
 
     task: Task
     sql: str | None
+    shown: str | None
     anchors: dict[str, list[str]]
     statistics: dict[str, dict[str, Any]]
     dropped: dict[str, int]
@@ -249,6 +253,8 @@ class Labelled:
 
 def labels(project: Project, name_or_pql: str, *, listener: Listener = SILENT) -> Labelled:
     """Make the label table of a task, or of a query given on the spot."""
+    from forekey.query import shortened
+
     _check_name(project, name_or_pql)
     current = current_graph(project, listener)
     with _source(project) as source:
@@ -256,8 +262,9 @@ def labels(project: Project, name_or_pql: str, *, listener: Listener = SILENT) -
         made = task.labels(source, current)
         statement, plan = task.label_statement(current), task.plan(current)
         sql = source.sql(statement) if statement is not None else None
+        shown = source.sql(shortened(statement)) if statement is not None else None
     anchors = {s: [a.isoformat() for a in getattr(plan, s)] for s in ("train", "val", "test")} if plan else {}
-    return Labelled(task, sql, anchors, made.statistics(), made.dropped, made.table)
+    return Labelled(task, sql, shown, anchors, made.statistics(), made.dropped, made.table)
 
 
 def train(
@@ -290,7 +297,7 @@ def train(
     if project.config.mlflow is not None:
         listener.step("telling MLflow")
         try:
-            log_version(substitute(project.config.mlflow, "mlflow"), version, project.place("mlflow"))
+            log_version(project.config.mlflow, version, project.place("mlflow"))
         except TrackingError as error:
             report = replace(report, notes=(*report.notes, str(error)))
     return report
@@ -413,15 +420,13 @@ def write_back(project: Project, table: str, rows: pa.Table) -> None:
 
     if table in project.config.tables:
         raise ProjectError(f"'{table}' is a table that the graph is made of. Choose another name for the export.")
-    written = project.machine / "exports.json"
-    own: list[str] = json.loads(written.read_text()) if written.is_file() else []
     with open_source(project.config.source, project.root, writable=True) as source:
-        if table not in own and table in {t.name for t in source.tables()}:
+        if table not in recorded_exports(project.root) and table in {t.name for t in source.tables()}:
             raise ProjectError(
                 f"'{table}' is in the database already, and no export of this project made it. "
                 "Choose another name, or drop it yourself."
             )
-        write_atomically(written, json.dumps(sorted({*own, table})))
+        record_export(project.root, table)
         source.write_table(table, rows)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from io import StringIO
@@ -19,6 +20,7 @@ from ruamel.yaml.error import YAMLError
 
 from forekey.errors import ProjectError, UnknownTask
 from forekey.schema import OnOrphan, Stype, did_you_mean
+from forekey.secrets import remember, substituted, without_password
 
 CONFIG_NAME = "forekey.yaml"
 
@@ -264,6 +266,17 @@ class Config(_Strict):
     mlflow: str | None = None
     """Where MLflow tracks runs: a server's URL, or a file or database URL; None for nowhere."""
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, without_password(value) if isinstance(value, str) else value
+
+    @field_validator("source", "store", "mlflow")
+    @classmethod
+    def _secrets_stay_unsaid(cls, value: str | None) -> str | None:
+        if value is not None:
+            remember(value)
+        return value
+
     @field_validator("tables", mode="before")
     @classmethod
     def _bare_tables(cls, value: Any) -> Any:
@@ -382,7 +395,10 @@ def _settings_like(path: tuple[int | str, ...]) -> str:
 
 
 def substitute(value: Any, where: str) -> Any:
-    """Put environment variables in the place of ``${NAME}`` in every text of a value."""
+    """Put environment variables in the place of ``${NAME}`` in every text of a value.
+
+    One that is the password of a URL is percent-encoded on its way.
+    """
     if isinstance(value, dict):
         return {k: substitute(v, where) for k, v in value.items()}
     if isinstance(value, list):
@@ -390,12 +406,11 @@ def substitute(value: Any, where: str) -> Any:
     if not isinstance(value, str):
         return value
 
-    def variable(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise ProjectError(f"{where} uses ${{{match[1]}}}, but that environment variable is not set.")
-        return os.environ[match[1]]
-
-    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", variable, value)
+    try:
+        return substituted(value, os.environ)
+    except KeyError as error:
+        name = error.args[0]
+        raise ProjectError(f"{where} uses ${{{name}}}, but that environment variable is not set.") from None
 
 
 def render_config(config: Config, comments: Mapping[tuple[str, ...], str], header: str) -> str:
@@ -479,6 +494,19 @@ def write_atomically(path: Path, text: str) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     temporary.replace(path)
+
+
+def recorded_exports(root: Path) -> list[str]:
+    """Return the tables that the project in a folder wrote into its source."""
+    path = root / ".forekey" / "exports.json"
+    names: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return names
+
+
+def record_export(root: Path, table: str) -> None:
+    """Note a table that the project is about to write into its source."""
+    names = sorted({*recorded_exports(root), table})
+    write_atomically(root / ".forekey" / "exports.json", json.dumps(names))
 
 
 def process_alive(pid: int) -> bool:

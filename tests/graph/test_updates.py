@@ -257,6 +257,35 @@ def test_what_the_source_got_and_nobody_named_is_told(project: Project) -> None:
     ]
 
 
+def test_what_nobody_named_is_told_when_it_first_appears_and_not_again(project: Project) -> None:
+    with_extras = {**shop(), "extras": pa.table({"id": [1]})}
+    project.build(with_extras)
+    more = dict(with_extras)
+    more["customers"] = more["customers"].append_column("vip", pa.array([True, False]))
+    told = "customers: column 'vip' added in the source; forekey.yaml does not name it"
+    assert project.build(more).manifest["changes"] == [told]
+    assert project.build(more).manifest["changes"] == []
+    more["extras"] = pa.table({"id": [1], "colour": ["red"]})
+    assert project.build(more).manifest["changes"] == [], "a table that is not named may grow as it likes"
+    more["orders"] = more["orders"].slice(1)
+    assert project.build(more, full=True).manifest["changes"] == []
+    more["orders"] = more["orders"].append_column("colour", pa.array(["red"] * len(more["orders"])))
+    assert [c for c in project.build(more).manifest["changes"] if "vip" in c] == []
+
+
+def test_columns_that_a_new_table_had_from_the_start_are_not_told_once_it_is_named(project: Project) -> None:
+    named = Schema(tuple(t for t in SHOP_SCHEMA.tables if t.name != "lines"))
+    without = {name: rows for name, rows in shop().items() if name != "lines"}
+    project.build(without, named)
+    tables = shop(lines=3)
+    tables["lines"] = tables["lines"].append_column("unnamed", pa.array(["x"] * len(tables["lines"])))
+    assert project.build(tables, named).manifest["changes"] == [
+        "table 'lines' added in the source; forekey.yaml does not name it"
+    ]
+    assert project.build(tables).manifest["changes"] == ["table 'lines' added"]
+    assert project.build(tables).manifest["changes"] == []
+
+
 def test_a_changed_key_makes_all_who_refer_to_it_be_read_whole(project: Project) -> None:
     tables = shop()
     tables["customers"] = tables["customers"].append_column("number", pa.array([9, 1]))

@@ -109,6 +109,77 @@ def test_an_error_points_at_what_is_wrong(text: str, reason: str, caret_under: s
     assert line[caret.index("^") :].startswith(caret_under)
 
 
+NAMES = [
+    ("SUM(batting.2B, 0, 30)", "batting.2B", "do not begin with a letter need backquotes: batting.`2B`."),
+    ("SUM(batting.2B + 1, 0, 30)", "batting.2B", "batting.`2B`."),
+    ("SUM(2batting.HR, 0, 30)", "2batting.HR", "`2batting`.HR."),
+    ("SUM(batting.home runs, 0, 30)", "batting.home runs", "names with blanks need backquotes: batting.`home runs`."),
+    ("SUM(my table.2B VIA x, 0, 30)", "my table.2B", "`my table`.`2B`."),
+    ("SUM(batting.home-runs, 0, 30)", "batting.home-runs", "names with hyphens need backquotes: batting.`home-runs`."),
+    ("SUM(batting.größe, 0, 30)", "batting.größe", "names with 'ö' need backquotes: batting.`größe`."),
+    ("SUM(表.x, 0, 30)", "表.x", "`表`.x."),
+    ("SUM(batting.a.b, 0, 30)", "batting.a.b", "names with dots need backquotes: batting.`a.b`."),
+    ("SUM(batting.$x, 0, 30)", "batting.$x", "batting.`$x`."),
+    ('SUM("batting"."2B", 0, 30)', '"batting"."2B"', "backquotes, not in quotation marks or brackets: batting.`2B`."),
+    ("SUM([batting].x, 0, 30)", "[batting].x", "batting.x."),
+    ("COUNT(batting.* VIA 2nd, 0, 30)", "2nd", "`2nd`."),
+    ("COUNT(batting.* WHERE batting.2B > 3, 0, 30)", "batting.2B", "batting.`2B`."),
+    ("batting.2B > 3", "batting.2B", "batting.`2B`."),
+]
+
+
+@pytest.mark.parametrize(("target", "name", "says"), NAMES)
+def test_a_name_that_needs_backquotes_is_pointed_at_with_the_right_spelling(target: str, name: str, says: str) -> None:
+    with pytest.raises(PQLError) as caught:
+        parse(f"PREDICT {target} FOR EACH people.id")
+    assert f"'{name}' is not understood here" in str(caught.value)
+    assert str(caught.value).endswith(says)
+    line, caret = caught.value.with_caret().split("\n")[-2:]
+    assert line[caret.index("^") :].startswith(name)
+
+
+def test_a_key_of_the_entity_that_needs_backquotes_is_pointed_at() -> None:
+    with pytest.raises(PQLError, match=r"people\.`player-id`"):
+        parse("PREDICT COUNT(a.*, 0, 3) FOR EACH people.player-id")
+
+
+@pytest.mark.parametrize(
+    "query", ["PREDICT COUNT(a.*, 0, 3) FOR EACH p.id WHER p.x = 1", "PREDICT p.a FOR EACH p.id x"]
+)
+def test_a_word_too_many_is_no_name_with_blanks(query: str) -> None:
+    with pytest.raises(PQLError, match=r"expected ASSUMING, IN, WHERE, = or the end"):
+        parse(query)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        *(("day", "days"), ("dayz", "days"), ("Day", "days"), ("Days", "days"), ("YEAR", "years"), ("yr", "years")),
+        *(("month", "months"), ("hrs", "hours"), ("second", "seconds"), ("d", "days"), ("mins", "minutes")),
+    ],
+)
+def test_a_misspelt_unit_is_named_with_the_right_one(written: str, meant: str) -> None:
+    with pytest.raises(PQLError) as caught:
+        parse(f"PREDICT COUNT(a.*, 0, 3, {written}) FOR EACH a.b")
+    assert f"'{written}' is not a unit (did you mean '{meant}'?)" in str(caught.value)
+    assert "seconds, minutes, hours, days, weeks, months or years" in str(caught.value)
+    line, caret = caught.value.with_caret().split("\n")[-2:]
+    assert line[caret.index("^") :].startswith(written)
+
+
+@pytest.mark.parametrize("written", ["fortnights", "5", ")"])
+def test_what_is_no_unit_gets_the_list_of_them(written: str) -> None:
+    with pytest.raises(PQLError, match="is not a unit: expected seconds, minutes, hours, days, weeks, months or years"):
+        parse(f"PREDICT COUNT(a.*, 0, 3, {written}) FOR EACH a.b")
+
+
+@pytest.mark.parametrize("unit", ["years", "YEARS"])
+def test_years_are_a_unit(unit: str) -> None:
+    target = parse(f"PREDICT COUNT(a.*, 0, 2, {unit}) FOR EACH a.b").target
+    assert isinstance(target, Aggregation)
+    assert target.window == Window(0, 2, Unit.YEARS)
+
+
 def test_an_unfinished_query_says_so() -> None:
     with pytest.raises(PQLError, match="ends too early"):
         parse("PREDICT COUNT(a.*, 0, 3, days) FOR EACH")

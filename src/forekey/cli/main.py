@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
+from types import TracebackType
 
 import click
 
 from forekey.cli.commands import cli
 from forekey.errors import ForekeyError, PQLError
+from forekey.secrets import without_secrets
 
 
 def main() -> None:
@@ -29,9 +32,13 @@ def main() -> None:
         code = 0
     except Exception as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:
+            sys.excepthook = _print_traceback
             raise
-        click.echo(
-            f"forekey: unexpected {type(error).__name__}: {error}. Run again with -v for the traceback.", err=True
-        )
+        said = without_secrets(f"forekey: unexpected {type(error).__name__}: {error}.")
+        click.echo(f"{said} Run again with -v for the traceback.", err=True)
         code = 2
     sys.exit(code or 0)
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    click.echo(without_secrets("".join(traceback.format_exception(kind, error, trace))), err=True)

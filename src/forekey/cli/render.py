@@ -113,10 +113,12 @@ def initialized(done: Initialized) -> Shown:
         },
         "guesses": [{n: v for n, v in asdict(g).items() if n != "score"} for g in done.inference.guesses],
         "unreadable": done.inference.unreadable,
+        "exports": list(done.inference.exports),
     }
     note = untimed_note(schema)
     notes = [Text(note)] if note is not None else []
-    left_out = [Text(f"Left out: {name}. {why}", style="yellow") for name, why in done.inference.unreadable.items()]
+    reasons = {**done.inference.unreadable, **done.inference.exports}
+    left_out = [Text(f"Left out: {name}. {why}", style="yellow") for name, why in reasons.items()]
     return Shown(data, Group(table, *([guessed] if structure else []), *notes, *left_out, end))
 
 
@@ -276,8 +278,8 @@ def integrity(found: Integrity) -> Shown:
     return Shown(data, Group(table if found.errors or found.warnings else nothing, *notes))
 
 
-def labelled(made: Labelled) -> Shown:
-    """Show a task's SQL, label statistics and a few labelled rows."""
+def labelled(made: Labelled, *, full: bool = False) -> Shown:
+    """Show a task's SQL (``full``: for all anchor times), label statistics and a few labelled rows."""
     table = _table("split", "rows", "anchors", "label", right=("rows", "anchors"))
     for split in SPLITS:
         s = made.statistics[split]
@@ -288,8 +290,11 @@ def labelled(made: Labelled) -> Shown:
         sample.add_row(*(Text(str(row[c])) for c in ("entity", "time", "target", "split")))
     dropped = ", ".join(f"{n:,} {reason}" for reason, n in made.dropped.items() if n) or "none"
     parts: list[RenderableType] = [Text(f"{made.task.task_type}: {made.task.reason}")]
-    if made.sql is not None:
-        parts.append(Syntax(made.sql, "sql", background_color="default", word_wrap=True))
+    statement = made.sql if full else made.shown
+    if statement is not None:
+        parts.append(Syntax(statement, "sql", background_color="default", word_wrap=True))
+        if statement != made.sql:
+            parts.append(Text("The statement has more anchor times than are shown: --full shows it whole."))
     data = {
         "task_type": str(made.task.task_type),
         "reason": made.task.reason,

@@ -66,7 +66,7 @@ def build_snapshot(
         history = _history(store, source, full)
         moment = _as_of(source, schema, as_of, None if full else history)
         previous = history if history is not None and history.manifest["as_of"] <= moment else None
-        there = source.tables()
+        there = [t for t in source.tables() if not t.export or t.name in schema.names]
         columns = {t.name: sorted(c.name for c in t.columns) for t in there}
         types = {t.name: {c.name: c.sql_type for c in t.columns} for t in there}
         late = late_columns(history.manifest if history else None, columns)
@@ -89,7 +89,7 @@ def build_snapshot(
             "tool_version": __version__,
             "parent": history.id if history else None,
             "changes": [
-                *schema_changes(history.schema, schema, *unnamed(late, schema)),
+                *schema_changes(history.schema, schema, *unnamed(history.manifest["columns"], columns, schema)),
                 *retyped(history.schema, schema, history.manifest["types"], types),
             ]
             if history

@@ -21,11 +21,17 @@ def late_columns(before: Mapping[str, Any] | None, columns: Mapping[str, Sequenc
     return found
 
 
-def unnamed(late: Mapping[str, frozenset[str]], schema: Schema) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return the tables and the columns that the source got and the schema does not have."""
+def unnamed(
+    before: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]], schema: Schema
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the tables and the columns that the source got since the last snapshot and the schema does not have.
+
+    ``before`` and ``now`` are the columns of all tables of the source. Of a table that is new, or had no columns that
+    could be read, only the table is named.
+    """
     have = {t.name: {c.name for c in t.columns} for t in schema.tables}
-    columns = [(t, c) for t, names in late.items() if t in have for c in names - have[t]]
-    return sorted(set(late) - set(have)), sorted(columns)
+    columns = [(t, c) for t in have if before.get(t) for c in set(now.get(t, ())) - set(before[t]) - have[t]]
+    return sorted(t for t, names in now.items() if names and t not in have and not before.get(t)), sorted(columns)
 
 
 def schema_changes(

@@ -5,6 +5,7 @@ from forekey.query.bound import BoundColumn, BoundQuery, TaskType
 from forekey.query.calendar import shift
 from forekey.query.parser import parse
 from forekey.query.printer import to_pql
+from forekey.query.shortened import shortened
 from forekey.query.sql import dropped_sql, label_sql, population_sql
 from forekey.query.tree import Query, Unit, Window, aggregations
 
@@ -22,5 +23,6 @@ __all__ = [
     "parse",
     "population_sql",
     "shift",
+    "shortened",
     "to_pql",
 ]

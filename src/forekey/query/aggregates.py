@@ -8,6 +8,7 @@ are too many anchor times for columns.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,7 @@ from forekey.query.tree import Aggregation, Aggregator, Condition, Operand
 from forekey.schema import ColumnSchema, DType, EdgeType
 from forekey.source import key_sql, spelled
 
+SCAN = "forekey_scan_"
 _MOST_COLUMNS = 100
 """Folds in one scan; beyond, each row is joined to the few anchor times that it counts for."""
 
@@ -39,6 +41,12 @@ class Scan:
         return f"value_{self.aggregations.index(aggregation)}_{number}"
 
 
+def anchor_number(column: str) -> int | None:
+    """Return the number of the anchor time whose fold a column of a scan holds; None if it holds none."""
+    found = re.fullmatch(r"value_\d+_(\d+)", column)
+    return int(found[1]) if found is not None else None
+
+
 def scans_of(bound: BoundQuery, anchors: Sequence[datetime]) -> tuple[Scan, ...]:
     """Put together the aggregations that share a scan."""
     groups: dict[tuple[str, tuple[EdgeType, ...], Condition | None], list[BoundAggregation]] = {}
@@ -48,7 +56,7 @@ def scans_of(bound: BoundQuery, anchors: Sequence[datetime]) -> tuple[Scan, ...]
     most = max(1, _MOST_COLUMNS // max(1, len(anchors)))
     parts = [g[i : i + most] for g in groups.values() for i in range(0, len(g), most)]
     fitting = parts if len(anchors) <= _MOST_COLUMNS else []
-    return tuple(Scan(f"forekey_scan_{i}", tuple(part)) for i, part in enumerate(fitting))
+    return tuple(Scan(f"{SCAN}{i}", tuple(part)) for i, part in enumerate(fitting))
 
 
 def scan(bound: BoundQuery, found: Scan, anchors: Sequence[datetime]) -> exp.Select:

@@ -13,6 +13,7 @@ from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedEOF, 
 from lark.exceptions import VisitError
 
 from forekey.errors import PQLError
+from forekey.query.hints import UNITS, hint_at
 from forekey.query.tree import (
     Aggregation,
     Aggregator,
@@ -74,11 +75,14 @@ def _parser() -> Lark:
 def _refuse(text: str, error: UnexpectedInput) -> NoReturn:
     # Lark's three kinds of error each have a name of their own for what could have stood there.
     allowed = (getattr(error, name, None) for name in ("accepts", "expected", "allowed"))
-    expected = _readable(set(next(filter(None, allowed), ())))
+    tokens = set(next(filter(None, allowed), ()))
+    expected = _readable(tokens)
     hint = f"expected {expected}" if expected else "this cannot stand here"
     if isinstance(error, UnexpectedEOF) or (isinstance(error, UnexpectedToken) and error.token.type == "$END"):
         raise PQLError(f"The query ends too early: {hint}.", text, len(text)) from None
     position = error.pos_in_stream if error.pos_in_stream is not None else 0
+    if (meant := hint_at(text, position, tokens)) is not None:
+        raise PQLError(f"{meant[0]}.", text, meant[1]) from None
     if isinstance(error, UnexpectedCharacters):
         word = text[position:].split()[0] if text[position:].split() else ""
     else:
@@ -94,7 +98,7 @@ _TOKEN_WORDS = {
     "STRING": "'text'",
     "DATE": "a date",
     "NAME": "a name",
-    "UNIT": "a unit such as days",
+    "UNIT": f"a unit ({UNITS})",
     "MINUS_INF": "-INF",
     "LPAR": "'('",
     "RPAR": "')'",

@@ -33,7 +33,7 @@ class Aggregator(StrEnum):
 
 
 class Unit(StrEnum):
-    """Units of a window; months are calendar months."""
+    """Units of a window; months and years are those of the calendar."""
 
     SECONDS = "seconds"
     MINUTES = "minutes"
@@ -41,6 +41,7 @@ class Unit(StrEnum):
     DAYS = "days"
     WEEKS = "weeks"
     MONTHS = "months"
+    YEARS = "years"
 
 
 class Operator(StrEnum):

@@ -9,6 +9,8 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from forekey.secrets import without_password
+
 if TYPE_CHECKING:
     from forekey.serving.state import ServingState
 
@@ -20,7 +22,7 @@ def render_page(state: ServingState) -> str:
     monitored = _monitored(state)
     facts = f"Snapshot {snapshot.id} as of {snapshot.as_of}" if snapshot else "No snapshot yet"
     return template.substitute(
-        source=escape(_without_secrets(state.project.config.source)),
+        source=escape(without_password(state.project.config.source)),
         snapshot=escape(facts),
         tasks=_tasks(state),
         graph=_graph(snapshot.manifest) if snapshot else "",
@@ -105,8 +107,3 @@ def _monitored(state: ServingState) -> dict[str, Any]:
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
     return report
-
-
-def _without_secrets(url: str) -> str:
-    scheme, mark, rest = url.partition("://")
-    return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else url

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import socket
 from collections.abc import Callable
 
 from forekey.errors import ServeError
 from forekey.project import Project
+from forekey.secrets import without_secrets
 from forekey.store import open_store
 
 KEYS_VARIABLE = "FOREKEY_API_KEYS"
@@ -44,10 +46,23 @@ def serve(
     try:
         with open_store(project) as store:
             config = uvicorn.Config(create_app(project, store, keys), log_level="warning", access_log=False)
+            for handler in logging.getLogger("uvicorn").handlers:
+                handler.setFormatter(_Masked())
             on_listening()
             uvicorn.Server(config).run(sockets=[listener])
     finally:
         listener.close()
+
+
+class _Masked(logging.Formatter):
+    """Lines of the service's log, tracebacks too, without secrets."""
+
+    def __init__(self) -> None:
+        super().__init__("%(levelname)s:     %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one entry."""
+        return without_secrets(super().format(record))
 
 
 def listen(host: str, port: int) -> socket.socket:

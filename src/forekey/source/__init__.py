@@ -1,19 +1,18 @@
 """Databases in: connect, introspect, infer what is not declared, read Arrow batches."""
 
 from forekey.source.configured import ConfiguredSource
-from forekey.source.connect import PASSWORD_VARIABLE, normalize_url, open_source, password_of, without_secret
+from forekey.source.connect import normalize_url, open_source
 from forekey.source.dates import exchanged as exchanged_format
 from forekey.source.guesses import Guess
 from forekey.source.infer import Inference, infer_schema
 from forekey.source.keys import WHOLE_NUMBER, bare_uuid, key_sql, spelled
 from forekey.source.names import names_plan, names_year
 from forekey.source.overlay import configured_schema, unnamed_columns
-from forekey.source.protocol import ColumnInfo, Source, TableInfo, without_password
+from forekey.source.protocol import ColumnInfo, Source, TableInfo
 from forekey.source.readings import read_moment, read_number
 from forekey.source.relbench import read_manifest, relbench_project, relbench_tasks
 
 __all__ = [
-    "PASSWORD_VARIABLE",
     "WHOLE_NUMBER",
     "ColumnInfo",
     "ConfiguredSource",
@@ -30,7 +29,6 @@ __all__ = [
     "names_year",
     "normalize_url",
     "open_source",
-    "password_of",
     "read_manifest",
     "read_moment",
     "read_number",
@@ -38,6 +36,4 @@ __all__ = [
     "relbench_tasks",
     "spelled",
     "unnamed_columns",
-    "without_password",
-    "without_secret",
 ]

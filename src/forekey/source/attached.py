@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -20,8 +21,10 @@ from sqlglot import exp, parse_one
 from forekey.errors import SourceError, SourceUnavailable
 from forekey.project import MomentConfig
 from forekey.schema import DType
+from forekey.secrets import decoded, looks_encoded, without_password
 from forekey.source.duck import DuckDBSource, first_line
-from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo, without_password
+from forekey.source.exports import COMMENT, MARK, with_exports
+from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo
 from forekey.source.readings import read_moment
 from forekey.source.sqlite_types import COUNTED, Kind, fits_unit, kind_of
 
@@ -54,13 +57,15 @@ class SQLiteSource(DuckDBSource):
     """A SQLite file. A value that does not fit its column's declared type reads as NULL."""
 
     _path: Path
+    _recorded: frozenset[str] = frozenset()
+    """Tables that this project wrote, by its own record."""
     _unfit: frozenset[str] = frozenset()
     """Tables in which some values are not of their column's declared type."""
     _kinds: dict[tuple[str, str], Kind]
 
     @classmethod
-    def open(cls, url: str, path: Path, *, writable: bool = False) -> Self:
-        """Open a file, read-only unless ``writable``."""
+    def open(cls, url: str, path: Path, *, writable: bool = False, recorded: Collection[str] = ()) -> Self:
+        """Open a file, read-only unless ``writable``; ``recorded`` are tables that the project wrote."""
         if not path.is_file():
             raise SourceError(f"'{url}' cannot be opened: there is no file '{path}'. Check the path.")
         connection = duckdb.connect()
@@ -76,6 +81,7 @@ class SQLiteSource(DuckDBSource):
         source = cls(url, connection)
         source._path = path
         source._kinds = {}
+        source._recorded = frozenset(recorded)
         source._make_views()
         return source
 
@@ -134,10 +140,11 @@ class SQLiteSource(DuckDBSource):
 
     def tables(self) -> list[TableInfo]:
         """Return the tables and views of the file with their declared keys."""
-        return [
+        found = [
             replace(i, columns=tuple(self._as_counted(i.name, c) for c in i.columns if not c.name.startswith(_THERE)))
             for i in super().tables()
         ]
+        return with_exports(found, self._recorded)
 
     def _as_counted(self, table: str, column: ColumnInfo) -> ColumnInfo:
         """Say in a column's type what its numbers count, if they are moments."""
@@ -194,7 +201,14 @@ class MySQLSource(DuckDBSource):
     @classmethod
     def connect(cls, url: str, *, writable: bool = False) -> Self:
         """Connect by ``mysql://user:password@host:port/database``."""
-        parts, shown = urlsplit(url), without_password(url)
+        shown = without_password(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port or 3306
+        except ValueError as error:
+            raise SourceError(
+                f"'{shown}' names no host and port. Use mysql://user:password@host:3306/database."
+            ) from error
         database = unquote(parts.path.lstrip("/"))
         if not database:
             raise SourceError(f"'{shown}' names no database. Use mysql://user:password@host:3306/database.")
@@ -205,23 +219,35 @@ class MySQLSource(DuckDBSource):
             "DATABASE": database,
             "USER": unquote(parts.username or "root"),
         }
-        settings["PASSWORD"] = unquote(parts.password or "")
+        settings["PASSWORD"] = decoded(parts.password or "")
         secret = ", ".join(f"{name} {_literal(value)}" for name, value in settings.items() if value)
         mode = "" if writable else ", READ_ONLY"
         try:
-            connection.execute(f"CREATE SECRET forekey (TYPE mysql, PORT {parts.port or 3306}, {secret})")
+            connection.execute(f"CREATE SECRET forekey (TYPE mysql, PORT {port}, {secret})")
             connection.execute(f"ATTACH '' AS forekey_attached (TYPE mysql, SECRET forekey{mode})")
             connection.execute(f"USE forekey_attached.{_quoted(database)}")
         except duckdb.Error as error:
             reason = first_line(error)
             if "Access denied" in reason or "Unknown database" in reason or "Catalog Error" in reason:
-                raise SourceError(f"'{shown}' cannot be opened: check user, password and database.") from error
+                twice = " A variable holds the password as it is, not percent-encoded." if looks_encoded(url) else ""
+                raise SourceError(f"'{shown}' cannot be opened: check user, password and database.{twice}") from error
             raise SourceUnavailable(f"'{shown}' does not answer. Check host and port.") from error
         return cls(shown, connection)
 
     def write_table(self, name: str, rows: pa.Table) -> None:
         """Create or replace a table."""
         replace_table(self, _quoted(name), name, rows)
+        own = exp.to_identifier(name, quoted=True).sql(dialect="mysql")
+        marking = f"ALTER TABLE {own} COMMENT = '{COMMENT}'"
+        self._connection.execute(f"CALL mysql_execute('forekey_attached', {_literal(marking)})")
+
+    def _exports(self, tables: Sequence[TableInfo]) -> list[str]:
+        own = (
+            "SELECT table_name FROM information_schema.tables "
+            f"WHERE table_schema = database() AND table_comment LIKE '{MARK}%'"
+        )
+        rows = self._fetch(f"SELECT * FROM mysql_query('forekey_attached', {_literal(own)})")
+        return [name for (name,) in rows]
 
     def _declared_keys(self) -> Keys:
         rows = self._fetch(f"SELECT * FROM mysql_query('forekey_attached', {_literal(_MYSQL_KEYS)})")

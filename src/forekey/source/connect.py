@@ -12,14 +12,15 @@ files:///exports                 a folder of Parquet or CSV files, one table eac
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from urllib.parse import unquote
 
 from forekey.errors import SourceError
+from forekey.project import recorded_exports
+from forekey.secrets import encoded, remember, without_password
 from forekey.source.duck import DuckDBSource
 from forekey.source.folder import FolderSource
-from forekey.source.protocol import Source, without_password
+from forekey.source.protocol import Source
 from forekey.source.relbench import RelBenchSource, is_relbench
 
 _SERVERS = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
@@ -28,14 +29,13 @@ _SUFFIXES = {
     **dict.fromkeys((".duckdb", ".ddb"), "duckdb"),
     **dict.fromkeys((".sqlite", ".sqlite3", ".db3"), "sqlite"),
 }
-PASSWORD_VARIABLE = "FOREKEY_PASSWORD"
-"""Where a project looks for the password of its source, unless forekey.yaml names another variable."""
 
 
 def open_source(url: str, root: Path, *, writable: bool = False) -> Source:
     """Connect to ``url``; relative paths start at ``root``. :class:`SourceError` says what cannot be opened."""
+    remember(url)
     if (server := _server(url)) is not None:
-        return _open_server(server, url, writable)
+        return _open_server(server, encoded(url), writable)
     scheme, path = _split(url)
     place = Path(path) if Path(path).is_absolute() else root / path
     if scheme == "duckdb":
@@ -43,7 +43,7 @@ def open_source(url: str, root: Path, *, writable: bool = False) -> Source:
     if scheme == "sqlite":
         from forekey.source.attached import SQLiteSource
 
-        return SQLiteSource.open(url, place, writable=writable)
+        return SQLiteSource.open(url, place, writable=writable, recorded=recorded_exports(root))
     return (RelBenchSource if scheme == "relbench" else FolderSource).open(url, place)
 
 
@@ -57,20 +57,9 @@ def normalize_url(url: str, cwd: Path, root: Path) -> str:
     scheme, path = _split(url)
     place = (Path(path) if Path(path).is_absolute() else cwd / path).resolve()
     if not place.exists():
-        raise SourceError(f"'{url}' cannot be opened: there is no '{place}'. Check the path.")
+        raise SourceError(f"'{without_password(url)}' cannot be opened: there is no '{place}'. Check the path.")
     inside = place.is_relative_to(root.resolve()) and place != root.resolve()
     return f"{scheme}:///{place.relative_to(root.resolve()) if inside else place}"
-
-
-def without_secret(url: str) -> str:
-    """Return a URL as it is written to forekey.yaml: a password becomes ``${FOREKEY_PASSWORD}``."""
-    return re.sub(r"(?<=://)([^:@/]*):[^@/]+@", rf"\1:${{{PASSWORD_VARIABLE}}}@", url)
-
-
-def password_of(url: str) -> str:
-    """Return the password in a URL, or nothing."""
-    found = re.search(r"://[^:@/]*:([^@/]*)@", url)
-    return found[1] if found else ""
 
 
 def _server(url: str) -> str | None:
@@ -106,8 +95,8 @@ def _split(url: str) -> tuple[str, str]:
     if path.suffix == ".db":
         return ("sqlite" if _is_sqlite(path) else "duckdb"), url
     raise SourceError(
-        f"'{url}' is neither a folder nor a .duckdb or .sqlite file. Use postgresql://, mysql://, duckdb:///FILE, "
-        "sqlite:///FILE, files:///FOLDER or relbench:///FOLDER."
+        f"'{without_password(url)}' is neither a folder nor a .duckdb or .sqlite file. Use postgresql://, mysql://, "
+        "duckdb:///FILE, sqlite:///FILE, files:///FOLDER or relbench:///FOLDER."
     )
 
 

@@ -15,6 +15,7 @@ from sqlglot import exp
 
 from forekey.errors import SourceError, SourceUnavailable
 from forekey.schema import DType
+from forekey.source.exports import COMMENT, MARK, with_exports
 from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo
 
 _INTEGERS = {
@@ -89,7 +90,8 @@ class DuckDBSource:
                 continue
             typed = tuple(replace(c, dtype=DType.FLOAT) if c.name in exact else c for c in cols)
             found.append(TableInfo(name, typed, rows, primary.get(name, ()), tuple(foreign.get(name, ()))))
-        return [*found, *(TableInfo(name, (), 0, unreadable=why) for name, why in self._failed.items())]
+        found += [TableInfo(name, (), 0, unreadable=why) for name, why in self._failed.items()]
+        return with_exports(found, self._exports(found))
 
     def columns(self) -> dict[str, tuple[ColumnInfo, ...]]:
         """Return the columns of every table and view that can be read."""
@@ -132,6 +134,11 @@ class DuckDBSource:
                 foreign[table].append(ForeignKeyInfo(tuple(own), parent, tuple(theirs)))
         return primary, foreign
 
+    def _exports(self, tables: Sequence[TableInfo]) -> list[str]:
+        """Name the tables that Forekey wrote."""
+        own = f"database_name = current_database() AND starts_with(comment, '{MARK}')"
+        return [name for (name,) in self._fetch(f"SELECT table_name FROM duckdb_tables() WHERE {own}")]
+
     def sql(self, statement: exp.Expression) -> str:
         """Return the text of a SELECT."""
         return statement.sql(dialect=self.dialect, pretty=True)
@@ -148,8 +155,12 @@ class DuckDBSource:
         target = exp.to_identifier(name, quoted=True).sql(dialect=self.dialect)
         self._connection.register("forekey_rows", rows)
         try:
+            self._connection.execute("BEGIN")
             self._connection.execute(f"CREATE OR REPLACE TABLE {target} AS SELECT * FROM forekey_rows")
+            self._connection.execute(f"COMMENT ON TABLE {target} IS '{COMMENT}'")
+            self._connection.execute("COMMIT")
         except duckdb.Error as error:
+            self._connection.execute("ROLLBACK")
             raise SourceError(f"Table '{name}' cannot be written to '{self.url}': {first_line(error)}") from error
         finally:
             self._connection.unregister("forekey_rows")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +16,8 @@ from forekey.errors import SourceError
 from forekey.project import MomentConfig
 from forekey.schema import DType
 from forekey.source.duck import DuckDBSource, first_line
+from forekey.source.exports import is_marked
+from forekey.source.protocol import TableInfo
 from forekey.source.readings import read_moment
 
 _READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".csv.gz": "read_csv", ".tsv": "read_csv"}
@@ -29,6 +31,8 @@ _ISO_COLUMNS: dict[tuple[tuple[str, int, int], ...], tuple[str, ...]] = {}
 
 class FolderSource(DuckDBSource):
     """Files as views of an in-memory DuckDB; nothing is copied."""
+
+    _exported: Sequence[str] = ()
 
     @classmethod
     def open(cls, url: str, path: Path, *, writable: bool = False) -> Self:
@@ -46,7 +50,11 @@ class FolderSource(DuckDBSource):
         connection, failed = connect_views(places)
         source = cls(url, connection)
         source._failed |= failed
+        source._exported = [_table_name(p) for p in places if all(map(is_marked, parts := _parts(p))) and parts]
         return source
+
+    def _exports(self, tables: Sequence[TableInfo]) -> list[str]:
+        return [t.name for t in tables if t.name in self._exported]
 
     def write_table(self, name: str, rows: pa.Table) -> None:
         """Refuse: a folder of files is read-only."""
@@ -91,10 +99,10 @@ def _make_view(connection: Any, name: str, place: Path) -> None:
     try:
         connection.execute(f"CREATE VIEW {target} AS SELECT * FROM {rows}")
     except duckdb.Error:
-        uneven = [line for part in parts if reader == "read_csv" and (line := _uneven_line(part, None)) is not None]
-        if not uneven:
+        wrong = [line for part in parts if reader == "read_csv" and (line := _uneven_line(part, None)) is not None]
+        if not wrong:
             raise
-        raise SourceError(uneven[0]) from None
+        raise SourceError(wrong[0]) from None
     if reader == "read_csv":
         width = len(connection.sql(f"SELECT * FROM {target} LIMIT 0").columns)
         for part in parts:

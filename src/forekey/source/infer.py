@@ -37,6 +37,8 @@ class Inference:
     configured: dict[str, TableConfig]
     unreadable: dict[str, str] = field(default_factory=dict)
     """Tables that are there and cannot be read, and why: they take no part."""
+    exports: dict[str, str] = field(default_factory=dict)
+    """Tables that Forekey wrote itself, which are no data, and what to do if they are."""
 
     def tables(self) -> dict[str, TableConfig]:
         """Return the schema as it is written to forekey.yaml."""
@@ -69,9 +71,10 @@ def infer_schema(source: Source) -> Inference:
     """Introspect a source and complete what it does not declare."""
     there = source.tables()
     unreadable = {t.name: t.unreadable for t in there if t.unreadable is not None}
+    exports = {t.name: "Forekey wrote it; name it under tables: to read it." for t in there if t.export}
     infos: dict[str, TableInfo] = {}
     profiles: dict[str, dict[str, ColumnProfile]] = {}
-    for table in (t for t in there if t.unreadable is None):
+    for table in (t for t in there if t.unreadable is None and not t.export):
         try:
             profiles[table.name] = profile_table(source, table)
         except SourceError as error:
@@ -91,7 +94,7 @@ def infer_schema(source: Source) -> Inference:
         tables[name] = tables[name].model_copy(update={"time_from": column})
     config = Config(source=source.url, tables=tables)
     schema = configured_schema(ConfiguredSource(source, config, tuple(infos.values())), config)
-    return Inference(schema, tuple(guesses), {n: t.rows for n, t in infos.items()}, tables, unreadable)
+    return Inference(schema, tuple(guesses), {n: t.rows for n, t in infos.items()}, tables, unreadable, exports)
 
 
 def _table(

@@ -14,7 +14,9 @@ from sqlglot import exp
 
 from forekey.errors import SourceError, SourceUnavailable
 from forekey.schema import DType
-from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo, without_password
+from forekey.secrets import looks_encoded, reason_without, without_password
+from forekey.source.exports import COMMENT, MARK, with_exports
+from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo
 
 # Tables, views, materialized views, foreign and partitioned tables that the search path shows, with their columns.
 # The base type stands for a domain; e is an enumeration, A an array.
@@ -49,6 +51,11 @@ LEFT JOIN pg_class parent ON parent.oid = k.confrelid
 WHERE c.relnamespace = current_schema()::regnamespace AND k.contype IN ('p', 'f') AND k.conparentid = 0
       AND (parent.oid IS NULL OR parent.relnamespace = c.relnamespace)
 ORDER BY c.relname, k.conname
+"""
+
+_EXPORTS = f"""
+SELECT c.relname::text FROM pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace AND obj_description(c.oid, 'pg_class') LIKE '{MARK}%'
 """
 
 _FAMILIES = {
@@ -93,10 +100,12 @@ class PostgresSource:
                 cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             connection.commit()
         except adbc_driver_manager.Error as error:
-            reason = _reason(error)
-            if any(word in reason for word in ("authentication failed", "does not exist", "no password", "invalid")):
+            found = _reason(error)
+            reason = reason_without(found, url)
+            if any(word in found for word in ("authentication failed", "does not exist", "no password", "invalid")):
+                twice = " A variable holds the password as it is, not percent-encoded." if looks_encoded(url) else ""
                 raise SourceError(
-                    f"'{shown}' cannot be opened: {reason}. Check user, password and database."
+                    f"'{shown}' cannot be opened: {reason}. Check user, password and database.{twice}"
                 ) from error
             raise SourceUnavailable(f"'{shown}' does not answer: {reason}. Check host and port.") from error
         return cls(url, connection)
@@ -119,7 +128,8 @@ class PostgresSource:
                 found.append(TableInfo(name, cols, 0, unreadable=str(error)))
             else:
                 found.append(TableInfo(name, cols, rows, primary.get(name, ()), tuple(foreign[name])))
-        return found
+        marked = {name for (name,) in self._fetch(_EXPORTS)}
+        return with_exports(found, marked)
 
     def columns(self) -> dict[str, tuple[ColumnInfo, ...]]:
         """Return the columns of every table and view of the current schema."""
@@ -206,6 +216,8 @@ class PostgresSource:
         try:
             with self._connection.cursor() as cursor:
                 cursor.adbc_ingest(name, rows, mode="replace")
+                own = exp.to_identifier(name, quoted=True).sql(dialect=self.dialect)
+                cursor.execute(f"COMMENT ON TABLE {own} IS '{COMMENT}'")
             self._connection.commit()
         except adbc_driver_manager.Error as error:
             self._connection.rollback()

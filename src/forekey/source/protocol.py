@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -44,6 +43,8 @@ class TableInfo:
     time_column: str | None = None
     unreadable: str | None = None
     """Why no row of it can be read, if none can."""
+    export: bool = False
+    """Whether Forekey wrote it: it is no data, unless forekey.yaml names it."""
 
 
 class Source(Protocol):
@@ -103,8 +104,3 @@ class Source(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-
-
-def without_password(url: str) -> str:
-    """Return a URL as it may be shown and kept."""
-    return re.sub(r"(?<=://)([^:@/]*):[^@/]+@", r"\1:***@", url)

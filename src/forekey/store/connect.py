@@ -6,6 +6,7 @@ import hashlib
 
 from forekey.errors import ProjectError
 from forekey.project import Project
+from forekey.secrets import without_password
 from forekey.store.protocol import KeyValueStore
 
 
@@ -22,4 +23,4 @@ def open_store(project: Project) -> KeyValueStore:
         # Projects may share a server, so each keeps its keys under a name of its own.
         own = hashlib.blake2b(str(project.root.resolve()).encode(), digest_size=6).hexdigest()
         return RedisStore(url, f"forekey/{own}/".encode())
-    raise ProjectError(f"store: '{url}' is not known. Use lmdb, or redis://HOST:PORT/DB.")
+    raise ProjectError(f"store: '{without_password(url)}' is not known. Use lmdb, or redis://HOST:PORT/DB.")

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from forekey.errors import StoreError
+from forekey.secrets import encoded, reason_without, remember, without_password
 
 _BATCH = 5_000
 
@@ -20,8 +21,13 @@ class RedisStore:
             import redis
         except ImportError as error:
             raise StoreError("A Redis store needs the redis extra: pip install 'forekey[redis]'.") from error
-        self._url, self._namespace, self._errors = url, namespace, redis.RedisError
-        self._client: Any = redis.Redis.from_url(url)
+        remember(url)
+        self._url, self._namespace, self._errors = without_password(url), namespace, redis.RedisError
+        try:
+            self._client: Any = redis.Redis.from_url(encoded(url))
+        except ValueError as error:
+            reason = reason_without(str(error), url)
+            raise StoreError(f"store: '{self._url}' is not a URL that Redis understands: {reason}.") from error
         self._call(self._client.ping)
 
     def get(self, key: bytes) -> bytes | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from forekey.errors import TrackingError
 from forekey.registry import ModelVersion
+from forekey.secrets import encoded, reason_without, remember, without_password
 
 _LONGEST = 500
 
@@ -33,8 +34,9 @@ def log_version(uri: str, version: ModelVersion, artifacts: Path) -> str:
 
 def _log(mlflow: Any, uri: str, name: str, version: ModelVersion, artifacts: Path) -> str:
     facts = version.manifest
+    remember(uri)
     try:
-        mlflow.set_tracking_uri(uri)
+        mlflow.set_tracking_uri(encoded(uri))
         if uri.startswith("sqlite:") and mlflow.get_experiment_by_name(name) is None:
             mlflow.create_experiment(name, artifact_location=artifacts.resolve().as_uri())
         mlflow.set_experiment(name)
@@ -48,9 +50,10 @@ def _log(mlflow: Any, uri: str, name: str, version: ModelVersion, artifacts: Pat
             mlflow.log_artifact(str(version.folder / "report.html"))
             return str(run.info.run_id)
     except (mlflow.exceptions.MlflowException, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = reason_without((str(error).strip() or type(error).__name__).splitlines()[0], uri)
         raise TrackingError(
-            f"MLflow at '{uri}' did not take the run: {reason}. The version is registered all the same."
+            f"MLflow at '{without_password(uri)}' did not take the run: {reason}. "
+            "The version is registered all the same."
         ) from error
 
 
