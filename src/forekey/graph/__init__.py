@@ -5,6 +5,7 @@ from forekey.graph.clock import MICROS_PER_DAY, Micros, from_micros, in_utc, to_
 from forekey.graph.compare import Difference, compare
 from forekey.graph.findings import Finding
 from forekey.graph.integrity import Integrity, check_integrity, check_times
+from forekey.graph.keys import Spelling
 from forekey.graph.reading import ReadSettings
 from forekey.graph.snapshot import Snapshot, SnapshotStore
 
@@ -17,6 +18,7 @@ __all__ = [
     "ReadSettings",
     "Snapshot",
     "SnapshotStore",
+    "Spelling",
     "build_snapshot",
     "check_integrity",
     "check_times",

@@ -3,7 +3,7 @@
 from forekey.source.connect import PASSWORD_VARIABLE, normalize_url, open_source, password_of, without_secret
 from forekey.source.infer import Guess, Inference, infer_schema
 from forekey.source.inherited import with_inherited_times
-from forekey.source.keys import WHOLE_NUMBER, bare_uuid, key_sql, spelled
+from forekey.source.keys import WHOLE_NUMBER, bare_uuid, is_written, key_sql, spelled, why_no_key, written
 from forekey.source.overlay import configured_schema, unnamed_columns
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
 from forekey.source.relbench import read_manifest, relbench_project, relbench_tasks
@@ -19,6 +19,7 @@ __all__ = [
     "bare_uuid",
     "configured_schema",
     "infer_schema",
+    "is_written",
     "key_sql",
     "normalize_url",
     "open_source",
@@ -28,6 +29,8 @@ __all__ = [
     "relbench_tasks",
     "spelled",
     "unnamed_columns",
+    "why_no_key",
     "with_inherited_times",
     "without_secret",
+    "written",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -18,8 +19,9 @@ import pyarrow as pa
 from sqlglot import exp
 
 from forekey.errors import SourceError, SourceUnavailable
+from forekey.schema import Case, DType
 from forekey.source.duck import DuckDBSource, first_line
-from forekey.source.protocol import ForeignKeyInfo, TableInfo, without_password
+from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo, without_password
 
 Keys = tuple[dict[str, tuple[str, ...]], dict[str, list[ForeignKeyInfo]]]
 
@@ -54,6 +56,11 @@ SELECT k.table_name, k.constraint_name, k.column_name, coalesce(k.referenced_tab
        coalesce(k.referenced_column_name, ''), k.ordinal_position, 0
 FROM information_schema.key_column_usage k
 WHERE k.table_schema = database() AND (k.constraint_name = 'PRIMARY' OR k.referenced_table_name IS NOT NULL)
+"""
+
+_MYSQL_CASES = """
+SELECT c.table_name, c.column_name FROM information_schema.columns c
+WHERE c.table_schema = database() AND c.collation_name LIKE '%\\_ci'
 """
 
 
@@ -106,6 +113,8 @@ class SQLiteSource(DuckDBSource):
             fit = self._all_fit(table, kinds)
             if not fit or table in generated or not self._has_row_ids(table):
                 rows = self._as_text(table, kinds)
+                blobs = {c: f"from_hex({_quoted(c)}) AS {_quoted(c)}" for c, kind in kinds.items() if kind == "BLOB"}
+                parts = [blobs.get(c, part) for c, part in zip(kinds, parts, strict=True)]
             if not fit:
                 parts += [f"{_there(c)} <> '0' AS {_there(c)}" for c in kinds]
                 self._unfit |= {table}
@@ -136,6 +145,20 @@ class SQLiteSource(DuckDBSource):
         """Tell a value that is not of its column's declared type from none."""
         return exp.column(_THERE + name, quoted=True) if table in self._unfit else None
 
+    def _cases(self, columns: Mapping[str, Sequence[ColumnInfo]]) -> dict[tuple[str, str], Case]:
+        """Return the columns that are declared COLLATE NOCASE: SQLite tells by how it compares."""
+        found: dict[tuple[str, str], Case] = {}
+        if not self._ask("SELECT 1 AS a FROM sqlite_master WHERE sql LIKE '%collate%' LIMIT 1"):
+            return found
+        texts = [(t, c.name) for t, every in columns.items() for c in every if c.dtype is DType.TEXT]
+        for table, name in texts:
+            if name.startswith(_THERE):
+                continue
+            tried = f"SELECT {_quoted(name)} FROM {_quoted(table)} WHERE 0 UNION SELECT 'a' UNION SELECT 'A'"
+            if self._ask(f"SELECT count(*) AS a FROM ({tried})") == [("1",)]:
+                found[table, name] = Case.ASCII
+        return found
+
     def _has_row_ids(self, table: str) -> bool:
         own = f"SELECT 1 AS a FROM sqlite_master WHERE name = {_literal(table)} AND sql LIKE '%WITHOUT%ROWID%'"
         return not self._ask(own)
@@ -157,6 +180,7 @@ class SQLiteSource(DuckDBSource):
         for column, kind in kinds.items():
             own = _quoted(column)
             text = f"printf('%!.17g', {own})" if kind == "DOUBLE" else f"CAST({own} AS TEXT)"
+            text = f"hex({own})" if kind == "BLOB" else text
             fits = f"typeof({own}) <> 'blob'" if kind != "BLOB" else f"{own} IS NOT NULL"
             if kind in {"BIGINT", "BOOLEAN", "DOUBLE"}:
                 fits = _SQLITE_FITS[kind].format(c=own)
@@ -205,6 +229,11 @@ class MySQLSource(DuckDBSource):
     def write_table(self, name: str, rows: pa.Table) -> None:
         """Create or replace a table."""
         replace_table(self, _quoted(name), name, rows)
+
+    def _cases(self, columns: Mapping[str, Sequence[ColumnInfo]]) -> dict[tuple[str, str], Case]:
+        """Return the columns whose collation is one of those that end with ``_ci``, as by default."""
+        rows = self._fetch(f"SELECT * FROM mysql_query('forekey_attached', {_literal(_MYSQL_CASES)})")
+        return {(table, column): Case.LETTERS for table, column in rows if table in columns}
 
     def _declared_keys(self) -> Keys:
         rows = self._fetch(f"SELECT * FROM mysql_query('forekey_attached', {_literal(_MYSQL_KEYS)})")

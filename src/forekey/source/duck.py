@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from forekey.errors import SourceError, SourceUnavailable
-from forekey.schema import DType
+from forekey.schema import Case, DType
 from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo
 
 _INTEGERS = {
@@ -79,6 +79,8 @@ class DuckDBSource:
             "ORDER BY table_name, column_index"
         ):
             columns[table].append(ColumnInfo(column, dtype_of(sql_type), sql_type))
+        for (table, column), case in self._cases(columns).items():
+            columns[table] = [replace(c, case=case) if c.name == column else c for c in columns[table]]
         primary, foreign = self._declared_keys()
         found = []
         for name, cols in columns.items():
@@ -105,6 +107,24 @@ class DuckDBSource:
         values = [*values, exp.Literal.number(0)]
         whole = exp.Mod(this=exp.Anonymous(this="hash", expressions=values), expression=exp.Literal.number(1 << 48))
         return exp.cast(whole, "BIGINT")
+
+    def _cases(self, columns: Mapping[str, Sequence[ColumnInfo]]) -> dict[tuple[str, str], Case]:
+        """Return the columns that are compared without case.
+
+        DuckDB says of a column's collation no more than the statement that made its table, so a comparison is tried.
+        """
+        collated = self._fetch(
+            "SELECT table_name FROM duckdb_tables() WHERE schema_name = current_schema() "
+            "AND database_name = current_database() AND sql ILIKE '%collate%'"
+        )
+        found = {}
+        for table in (t for (t,) in collated if t in columns):
+            for name in (c.name for c in columns[table] if c.dtype is DType.TEXT):
+                own, rows = (exp.to_identifier(n, quoted=True).sql(dialect="duckdb") for n in (name, table))
+                tried = f"SELECT {own} AS x FROM {rows} WHERE false UNION ALL SELECT 'a'"
+                if self._fetch(f"SELECT x FROM ({tried}) WHERE x = 'A'"):
+                    found[table, name] = Case.LETTERS
+        return found
 
     def _declared_keys(self) -> tuple[dict[str, tuple[str, ...]], dict[str, list[ForeignKeyInfo]]]:
         primary: dict[str, tuple[str, ...]] = {}

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from forekey.project import ForeignKeyConfig, TableConfig
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema, key_parts
-from forekey.source.keys import key_sql
+from forekey.source.keys import key_sql, why_no_key
 from forekey.source.names import key_name_score, names_itself, names_parent, singular, time_name_score, words
 from forekey.source.profile import ColumnProfile, profile_table
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
@@ -101,12 +101,18 @@ def infer_schema(source: Source) -> Inference:
         time = _time_column(source, table, profiles[table.name], primary[table.name], guesses)
         keys = {fk.column for fk in foreign} | {primary[table.name]}
         stypes = [
-            ColumnSchema(c.name, c.dtype, _stype(table.name, c, profiles[table.name][c.name], c.name in keys, guesses))
+            ColumnSchema(
+                c.name,
+                c.dtype,
+                _stype(table.name, c, profiles[table.name][c.name], c.name in keys, guesses),
+                case=c.case,
+            )
             for c in table.columns
         ]
         present = {c.name for c in table.columns}
         several = [k for k in sorted(k for k in keys if k) if k not in present]
-        stypes += [ColumnSchema.composite(key_parts(k, present) or ()) for k in several]
+        typed = {c.name: c for c in stypes}
+        stypes += [ColumnSchema.composite(key_parts(k, present) or (), typed) for k in several]
         schemas.append(TableSchema(table.name, tuple(stypes), primary[table.name], time, foreign))
     schema = Schema(tuple(schemas))
     inherited = dict(_inherited_times(schema, guesses))
@@ -131,6 +137,9 @@ def _primary_key(
     source: Source, table: TableInfo, profile: dict[str, ColumnProfile], names: Iterable[str], guesses: list[Guess]
 ) -> str | None:
     dtypes = {c.name: c.dtype for c in table.columns}
+    if (why := _unusable(table, table.primary_key)) is not None:
+        guesses.append(Guess(table.name, ", ".join(table.primary_key), "not_used", f"the declared primary key: {why}"))
+        return None
     if len(table.primary_key) == 1 and dtypes[table.primary_key[0]] is not DType.TIMESTAMP:
         return table.primary_key[0]
     if len(table.primary_key) == 1:
@@ -202,7 +211,9 @@ def _declared(
         key = primary.get(fk.parent) or ""
         parts = key_parts(key, columns.get(fk.parent, ())) or ()
         names, target = ", ".join(fk.columns), f"{fk.parent} ({', '.join(fk.parent_columns)})"
-        if set(parts) != set(own):
+        if (no_key := _unusable(table, fk.columns)) is not None:
+            guesses.append(Guess(table.name, names, "not_used", f"the declared foreign key {names}: {no_key}"))
+        elif set(parts) != set(own):
             why = f"it refers to {target}, whose primary key is {key or 'not known'}"
             guesses.append(Guess(table.name, names, "not_used", f"the declared foreign key {names}: {why}"))
         elif (ordered := ", ".join(own[p] for p in parts)) in found:
@@ -211,6 +222,12 @@ def _declared(
         else:
             found[ordered] = fk.parent
     return found
+
+
+def _unusable(table: TableInfo, columns: Iterable[str]) -> str | None:
+    """Return why columns that are declared as a key cannot be one; None if they can."""
+    kinds = {c.name: (c.dtype, c.sql_type) for c in table.columns}
+    return next((why for c in columns if (why := why_no_key(*kinds[c])) is not None), None)
 
 
 def _may_be_key(column: ColumnInfo) -> bool:
@@ -409,7 +426,7 @@ def _containment(
     value = source.column(table.name, column.name)
     values = exp.select(value.as_("value")).from_(_table(table.name)).where(value.copy().is_(exp.null()).not_())
     values = values.distinct().limit(sample) if sample is not None else values
-    target = ColumnSchema(key.name, key.dtype, Stype.ID)
+    target = ColumnSchema(key.name, key.dtype, Stype.ID, case=key.case)
     # A number may travel as text, so as not to be rounded.
     as_text = isinstance(value, exp.Cast) and value.to.is_type("text")
     own = key_sql(ColumnSchema("value", DType.TEXT if as_text else column.dtype, Stype.ID), None, target)

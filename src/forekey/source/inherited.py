@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from forekey.errors import SchemaError
 from forekey.project import Config
-from forekey.schema import ColumnSchema, DType, Stype, did_you_mean
+from forekey.schema import ColumnSchema, DType, Stype, did_you_mean, key_parts
 from forekey.source.keys import key_sql
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
 
@@ -160,11 +160,14 @@ class TimedSource:
         return self._as_column(table, found.via)
 
     def _as_column(self, table: str, name: str) -> ColumnSchema:
-        dtypes = self._dtypes.get(table, {})
-        if name in dtypes:
-            return ColumnSchema(name, dtypes[name], Stype.ID)
-        return ColumnSchema.composite([part.strip() for part in name.split(",")])
+        known = self._columns.get(table, {})
+        if name in known:
+            return known[name]
+        return ColumnSchema.composite(key_parts(name, known) or [part.strip() for part in name.split(",")], known)
 
     @cached_property
-    def _dtypes(self) -> dict[str, dict[str, DType]]:
-        return {t.name: {c.name: c.dtype for c in t.columns} for t in self._source.tables()}
+    def _columns(self) -> dict[str, dict[str, ColumnSchema]]:
+        return {
+            t.name: {c.name: ColumnSchema(c.name, c.dtype, Stype.ID, case=c.case) for c in t.columns}
+            for t in self._source.tables()
+        }

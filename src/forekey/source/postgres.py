@@ -13,20 +13,25 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from forekey.errors import SourceError, SourceUnavailable
-from forekey.schema import DType
+from forekey.schema import Case, DType
 from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo, without_password
 
 # Tables, views, materialized views, foreign and partitioned tables that the search path shows, with their columns.
 # The base type stands for a domain; e is an enumeration, A an array.
 _COLUMNS = """
 SELECT c.relname::text, a.attname::text, format_type(t.oid, a.atttypmod), t.typname::text, t.typtype::text,
-       t.typcategory::text, coalesce(item.typname::text, '')
+       t.typcategory::text, coalesce(item.typname::text, ''),
+       CASE WHEN NOT col.collisdeterministic THEN quote_ident(home.nspname) || '.' || quote_ident(col.collname)
+       ELSE '' END
 FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema()
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type declared ON declared.oid = a.atttypid
 JOIN pg_type t ON t.oid = CASE WHEN declared.typtype = 'd' THEN declared.typbasetype ELSE declared.oid END
 LEFT JOIN pg_type item ON item.oid = t.typelem AND t.typcategory = 'A'
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+LEFT JOIN pg_collation col ON col.oid = a.attcollation
+LEFT JOIN pg_namespace home ON home.oid = col.collnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
       AND NOT c.relispartition
 ORDER BY c.relname, a.attnum
 """
@@ -39,8 +44,9 @@ SELECT c.relname::text, k.contype::text, parent.relname::text,
         JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number)
 FROM pg_constraint k
 JOIN pg_class c ON c.oid = k.conrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema()
 LEFT JOIN pg_class parent ON parent.oid = k.confrelid
-WHERE c.relnamespace = current_schema()::regnamespace AND k.contype IN ('p', 'f') AND k.conparentid = 0
+WHERE k.contype IN ('p', 'f') AND k.conparentid = 0
       AND (parent.oid IS NULL OR parent.relnamespace = c.relnamespace)
 ORDER BY c.relname, k.conname
 """
@@ -98,9 +104,13 @@ class PostgresSource:
     def tables(self) -> list[TableInfo]:
         """Return the tables and views of the current schema with their declared keys."""
         columns: dict[str, list[ColumnInfo]] = defaultdict(list)
-        for table, column, written, kind, group, category, item in self._fetch(_COLUMNS):
+        cases: dict[str, Case] = {"": Case.KEPT}
+        for table, column, written, kind, group, category, item, collation in self._fetch(_COLUMNS):
             dtype = _family(kind, group, category, written)
-            columns[table].append(ColumnInfo(column, dtype, written))
+            compared = "citext" if kind == "citext" else collation
+            if compared not in cases:
+                cases[compared] = self._case(compared)
+            columns[table].append(ColumnInfo(column, dtype, written, cases[compared]))
             self._types[table, column] = (kind, item, written)
         primary: dict[str, tuple[str, ...]] = {}
         foreign: dict[str, list[ForeignKeyInfo]] = defaultdict(list)
@@ -150,7 +160,7 @@ class PostgresSource:
 
     def sql(self, statement: exp.Expression) -> str:
         """Return the text of a SELECT."""
-        return statement.sql(dialect=self.dialect, pretty=True)
+        return _own_words(statement).sql(dialect=self.dialect, pretty=True)
 
     def query(self, statement: exp.Expression, batch_rows: int = 65_536) -> pa.RecordBatchReader:
         """Run one SELECT and stream its rows."""
@@ -159,7 +169,7 @@ class PostgresSource:
         cursor = self._connection.cursor()
         cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(batch_rows * 64)})
         try:
-            cursor.execute(statement.sql(dialect=self.dialect))
+            cursor.execute(_own_words(statement).sql(dialect=self.dialect))
             reader = cursor.fetch_record_batch()
         except adbc_driver_manager.Error as error:
             cursor.close()
@@ -202,9 +212,33 @@ class PostgresSource:
             rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
 
+    def _case(self, collation: str) -> Case:
+        """Return how citext, or a collation under which different texts may be equal, compares letters.
+
+        citext folds case as the database's own locale does: C, for one, knows ASCII alone.
+        """
+        if collation == "citext":
+            folds = "lower(U&'\\00dc') = U&'\\00fc' COLLATE \"C\""
+            utf8 = self._fetch("SELECT current_setting('server_encoding')")[0][0] == "UTF8"
+            return Case.LETTERS if utf8 and self._fetch(f"SELECT {folds}")[0][0] else Case.ASCII
+        return Case.LETTERS if self._fetch(f"SELECT 'a' = 'A' COLLATE {collation}")[0][0] else Case.KEPT
+
     def _count(self, name: str) -> int:
         table = exp.Table(this=exp.to_identifier(name, quoted=True))
         return int(self.query(exp.select(exp.Count(this=exp.Star())).from_(table)).read_all().column(0)[0].as_py())
+
+
+def _own_words(statement: exp.Expression) -> exp.Expression:
+    """Write bytes in hexadecimal as Postgres does."""
+    if statement.find(exp.LowerHex) is None:
+        return statement
+
+    def encoded(node: exp.Expression) -> exp.Expression:
+        if not isinstance(node, exp.LowerHex):
+            return node
+        return exp.Anonymous(this="encode", expressions=[node.this, exp.Literal.string("hex")])
+
+    return statement.transform(encoded)
 
 
 def _family(kind: str, group: str, category: str, written: str) -> DType:

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 import pyarrow as pa
 from sqlglot import exp
 
-from forekey.schema import DType
+from forekey.schema import Case, DType
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class ColumnInfo:
     name: str
     dtype: DType
     sql_type: str
+    case: Case = Case.KEPT
+    """Which letters the database takes for the same when it compares the column."""
 
 
 @dataclass(frozen=True, slots=True)

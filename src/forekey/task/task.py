@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from forekey.errors import SchemaError, TaskError
-from forekey.graph import Micros, Snapshot, from_micros, to_micros
+from forekey.graph import Micros, Snapshot, Spelling, from_micros, to_micros
 from forekey.project import LabelTask, Project, TaskConfig
 from forekey.query import (
     BoundQuery,
@@ -308,7 +308,8 @@ class Task:
 
     def _typed_labels(self, table: pa.Table, names: dict[str, str]) -> pa.Table:
         """Return entity, time, target and split in the types of label tables; ``ValueError`` says what is off."""
-        integer = self.entity.column(self.entity.primary_key or "").dtype is DType.INTEGER
+        key = self.entity.column(self.entity.primary_key or "")
+        entity = table.column(names["entity"])
         time, target = table.column(names["time"]), table.column(names["target"])
         if not pa.types.is_temporal(time.type):
             raise ValueError(f"'{names['time']}' is {time.type}, not a time")
@@ -318,7 +319,9 @@ class Task:
         if binary and not set(pc.unique(target.drop_null()).to_pylist()) <= {0.0, 1.0}:
             raise ValueError(f"'{names['target']}' must hold 0 and 1")
         out = {
-            "entity": table.column(names["entity"]).cast(pa.int64() if integer else pa.string()),
+            "entity": entity.cast(pa.int64())
+            if key.dtype is DType.INTEGER
+            else pa.chunked_array([Spelling.of(key).many(entity).cast(pa.string())]),
             "time": utc_micros(time),
             "target": target,
         }
