@@ -66,6 +66,7 @@ def _score(
     task: Task, source: Source, snapshot: Snapshot, batch: LoggedBatch, anchor: datetime, version: ModelVersion
 ) -> RealizedQuality | None:
     examples = task.labels_at(source, snapshot, [anchor])
+    source.release()
     entity = task.entity.name  # labels and predictions may spell one key differently
     wanted, logged = (snapshot.numbers_of(entity, k) for k in (examples.keys, batch.rows.column("entity")))
     found = pc.index_in(pa.array(wanted), value_set=pa.array(logged))

@@ -17,7 +17,7 @@ from forekey.inference import AnyPredictor, chosen_classes, explain_entity, load
 from forekey.project import Project
 from forekey.registry import ModelVersion, Registry
 from forekey.schema import DType, TableSchema, did_you_mean
-from forekey.source import Source, open_source, with_inherited_times
+from forekey.source import Source, source_on_demand, with_inherited_times
 from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, Record
 from forekey.task import Task, TaskType, define_task
 
@@ -217,7 +217,10 @@ class ServingState:
 
     def _source(self) -> Source:
         config = self.project.config
-        return with_inherited_times(open_source(config.source, self.project.root), config)
+        source = source_on_demand(
+            config.source, self.project.root, timeout_seconds=config.statement_timeout_seconds
+        )
+        return with_inherited_times(source, config)
 
     def _matrix(self, version: EmbeddingVersion) -> tuple[list[str], NDArray[np.float32]]:
         """Return all keys and unit vectors of a version, read once."""

@@ -1,6 +1,13 @@
 """Databases in: connect, introspect, infer what is not declared, read Arrow batches."""
 
-from forekey.source.connect import PASSWORD_VARIABLE, normalize_url, open_source, password_of, without_secret
+from forekey.source.connect import (
+    PASSWORD_VARIABLE,
+    normalize_url,
+    open_source,
+    password_of,
+    source_on_demand,
+    without_secret,
+)
 from forekey.source.infer import Guess, Inference, infer_schema
 from forekey.source.inherited import with_inherited_times
 from forekey.source.keys import WHOLE_NUMBER, bare_uuid, is_written, key_sql, spelled, why_no_key, written
@@ -27,6 +34,7 @@ __all__ = [
     "read_manifest",
     "relbench_project",
     "relbench_tasks",
+    "source_on_demand",
     "spelled",
     "unnamed_columns",
     "why_no_key",

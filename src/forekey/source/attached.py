@@ -198,6 +198,8 @@ class SQLiteSource(DuckDBSource):
 class MySQLSource(DuckDBSource):
     """A database of a MySQL or MariaDB server."""
 
+    _writable: bool
+
     @classmethod
     def connect(cls, url: str, *, writable: bool = False) -> Self:
         """Connect by ``mysql://user:password@host:port/database``."""
@@ -219,12 +221,36 @@ class MySQLSource(DuckDBSource):
             connection.execute(f"CREATE SECRET forekey (TYPE mysql, PORT {parts.port or 3306}, {secret})")
             connection.execute(f"ATTACH '' AS forekey_attached (TYPE mysql, SECRET forekey{mode})")
             connection.execute(f"USE forekey_attached.{_quoted(database)}")
+            if not writable:
+                connection.execute("BEGIN")  # what is read now is of one moment (REPEATABLE READ), until it is closed
         except duckdb.Error as error:
             reason = first_line(error)
             if "Access denied" in reason or "Unknown database" in reason or "Catalog Error" in reason:
                 raise SourceError(f"'{shown}' cannot be opened: check user, password and database.") from error
             raise SourceUnavailable(f"'{shown}' does not answer. Check host and port.") from error
-        return cls(shown, connection)
+        source = cls(shown, connection)
+        source._writable = writable
+        return source
+
+    def query(self, statement: exp.Expression, batch_rows: int = 65_536) -> pa.RecordBatchReader:
+        """Stream the rows of one SELECT; one that fails ends what is read as of one moment."""
+        try:
+            return super().query(statement, batch_rows)
+        except SourceError:
+            self._begin_again()
+            raise
+
+    def _measure(self, name: str, wide: Sequence[ColumnInfo]) -> tuple[int, set[str]]:
+        try:
+            return super()._measure(name, wide)
+        except SourceError:
+            self._begin_again()
+            raise
+
+    def _begin_again(self) -> None:
+        if not self._writable:
+            self._connection.execute("ROLLBACK")
+            self._connection.execute("BEGIN")
 
     def write_table(self, name: str, rows: pa.Table) -> None:
         """Create or replace a table."""

@@ -50,8 +50,8 @@ class DuckDBSource:
         self._connection = connection
         self._failed: dict[str, str] = {}
         """Tables that cannot be read at all, and why."""
-        self._exact: set[tuple[str, str]] = set()
-        """Columns of whole numbers of which some are beyond 64 bits."""
+        self._exact: set[tuple[str, str]] | None = None
+        """Columns of whole numbers of which some are beyond 64 bits; None before the tables were looked at."""
         connection.execute("SET TimeZone = 'UTC'")
 
     @classmethod
@@ -82,6 +82,7 @@ class DuckDBSource:
         for (table, column), case in self._cases(columns).items():
             columns[table] = [replace(c, case=case) if c.name == column else c for c in columns[table]]
         primary, foreign = self._declared_keys()
+        self._exact = self._exact or set()
         found = []
         for name, cols in columns.items():
             try:
@@ -95,8 +96,10 @@ class DuckDBSource:
 
     def column(self, table: str, name: str) -> exp.Expression:
         """Read a column as it is: DuckDB hands over Arrow. What is beyond 64 bits travels as text, not rounded."""
+        if self._exact is None:
+            self.tables()
         value = exp.column(name, quoted=True)
-        return exp.cast(value, "TEXT") if (table, name) in self._exact else value
+        return exp.cast(value, "TEXT") if (table, name) in (self._exact or ()) else value
 
     def present(self, table: str, name: str) -> exp.Expression | None:
         """Say that every value arrives."""
@@ -161,6 +164,9 @@ class DuckDBSource:
         finally:
             self._connection.unregister("forekey_rows")
 
+    def release(self) -> None:
+        """Hold on: a file is let go by closing it, which whoever opened it does."""
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -187,7 +193,7 @@ class DuckDBSource:
         except duckdb.Error as error:
             raise SourceError(f"Table '{name}' of '{self.url}' cannot be read: {first_line(error)}") from error
         exact = {c.name for c, more in zip(wide, row[1:], strict=True) if more}
-        self._exact |= {(name, column) for column in exact}
+        self._exact = (self._exact or set()) | {(name, column) for column in exact}
         return int(row[0]), exact
 
 

@@ -67,8 +67,17 @@ class TimedSource:
     """A :class:`~forekey.source.Source` some of whose tables have one column more."""
 
     def __init__(self, source: Source, inherited: Mapping[str, Inherited], config: Config) -> None:
-        self.url, self.dialect = source.url, source.dialect
         self._source, self._inherited, self._config = source, inherited, config
+
+    @property
+    def url(self) -> str:
+        """The source's URL."""
+        return self._source.url
+
+    @property
+    def dialect(self) -> str:
+        """The dialect of its SQL."""
+        return self._source.dialect
 
     def tables(self) -> list[TableInfo]:
         """Return all tables and views; times that come from a parent are columns like others."""
@@ -102,6 +111,10 @@ class TimedSource:
     def write_table(self, name: str, rows: pa.Table) -> None:
         """Create or replace a table."""
         self._source.write_table(name, rows)
+
+    def release(self) -> None:
+        """Hold no connection until the next question."""
+        self._source.release()
 
     def close(self) -> None:
         """Let the database go."""

@@ -62,6 +62,9 @@ _FAMILIES = {
     "vector": DType.LIST,
 }
 _EXACT_DIGITS = 15
+_TIMEOUT_SECONDS = 3600.0
+_IDLE_SECONDS = 1800
+"""A client that stands still this long within a transaction is dropped by the server: it hangs, or is gone."""
 _LISTS_AS_THEY_ARE = {"int2", "int4", "int8", "float4", "float8", "text", "varchar", "bpchar", "bool"}
 
 
@@ -80,8 +83,12 @@ class PostgresSource:
         self._types: dict[tuple[str, str], tuple[str, str, str]] = {}
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Connect by a URL that libpq understands; PGPASSWORD and ~/.pgpass work as they do for psql."""
+    def open(cls, url: str, *, writable: bool = False, timeout_seconds: float | None = None) -> Self:
+        """Connect by a URL that libpq understands; PGPASSWORD and ~/.pgpass work as they do for psql.
+
+        The session is called ``forekey`` (unless the URL has another ``application_name``), cannot write unless it is
+        ``writable``, and ends a statement after ``timeout_seconds``.
+        """
         import adbc_driver_manager
         import adbc_driver_postgresql.dbapi as adbc
 
@@ -90,7 +97,8 @@ class PostgresSource:
             connection = adbc.connect(url)
             with connection.cursor() as cursor:
                 cursor.execute("SET TIME ZONE 'UTC'")
-                cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                for statement in _settings(cursor, writable, timeout_seconds):
+                    cursor.execute(statement)
             connection.commit()
         except adbc_driver_manager.Error as error:
             reason = _reason(error)
@@ -191,6 +199,13 @@ class PostgresSource:
             self._connection.rollback()
             raise SourceError(f"Table '{name}' cannot be written to '{self.url}': {_reason(error)}") from error
 
+    def release(self) -> None:
+        """End the transaction."""
+        for cursor in self._open:
+            cursor.close()
+        self._open.clear()
+        self._connection.rollback()
+
     def close(self) -> None:
         """Close the connection."""
         for cursor in self._open:
@@ -226,6 +241,22 @@ class PostgresSource:
     def _count(self, name: str) -> int:
         table = exp.Table(this=exp.to_identifier(name, quoted=True))
         return int(self.query(exp.select(exp.Count(this=exp.Star())).from_(table)).read_all().column(0)[0].as_py())
+
+
+def _settings(cursor: Any, writable: bool, timeout_seconds: float | None) -> Iterator[str]:
+    """Return the statements that make a session a guest who does no harm; what URL, role or database say, stays."""
+    asked = ("application_name", "statement_timeout", "idle_in_transaction_session_timeout")
+    cursor.execute(f"SELECT {', '.join(f'current_setting({name!r})' for name in asked)}")
+    name, timeout, idle = cursor.fetchone()
+    mode = "READ WRITE" if writable else "READ ONLY"
+    yield f"SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ, {mode}"
+    if not name:
+        yield "SET application_name = 'forekey'"
+    if timeout_seconds is not None or timeout == "0":
+        seconds = _TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds
+        yield f"SET statement_timeout = {round(seconds * 1000)}"
+    if idle == "0":
+        yield f"SET idle_in_transaction_session_timeout = {_IDLE_SECONDS * 1000}"
 
 
 def _own_words(statement: exp.Expression) -> exp.Expression:

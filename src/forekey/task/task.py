@@ -194,6 +194,7 @@ class Task:
         anchors = [from_micros(t) for t in np.unique(examples.times)]
         earlier = {shift(a, -window.end, window.unit): a for a in anchors}
         past = self.labels_at(source, snapshot, sorted(earlier), filtered=False)
+        source.release()
         moved = np.array([to_micros(earlier[from_micros(t)]) for t in past.times], np.int64)
         return _place_of(examples, past.keys, moved), past.target
 
@@ -205,6 +206,7 @@ class Task:
             return np.full(len(examples), -1), examples.target[:0]
         length = to_micros(horizon) - to_micros(datetime(2000, 1, 1))
         table = self._read_labels(source).table
+        source.release()
         keys, times, target = (
             table.column("entity"),
             micros_of(table.column("time")),
