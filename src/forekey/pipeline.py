@@ -228,6 +228,7 @@ def check(project: Project) -> Integrity:
                 continue
             try:
                 examples = task.labels(source, current).split("train")
+                source.release()
             except TaskError:
                 continue  # without labels there is nothing to restate; `forekey sql` says why there are none
             more += restating_columns(task, current, examples)
@@ -475,7 +476,8 @@ def retrain(
         challenger, report = train_task(
             task, current, source, models, config, progress=listener.step, on_epoch=listener.epoch
         )
-        newest = resolve_examples(current, task, task.labels(source, current).split("test"))
+        examples = task.labels(source, current).split("test")
+    newest = resolve_examples(current, task, examples)
     predictor = predictor_of(project, champion, task, current, newest.times)
     scores = evaluate_examples(predictor, task, newest, challenger.manifest["train_std"])
     verdict = judge(task.task_type, scores, report.metrics["test"], project.config.retrain.min_gain)
@@ -566,9 +568,11 @@ def predictor_of(
 
 
 def _source(project: Project) -> ConfiguredSource:
-    from forekey.source import ConfiguredSource, open_source
+    from forekey.source import ConfiguredSource, source_on_demand
 
-    return ConfiguredSource(open_source(project.config.source, project.root), project.config)
+    config = project.config
+    source = source_on_demand(config.source, project.root, timeout_seconds=config.statement_timeout_seconds)
+    return ConfiguredSource(source, config)
 
 
 def _schema(project: Project, source: Source, known: set[tuple[str, str]]) -> Schema:

@@ -263,6 +263,8 @@ class Config(_Strict):
     retrain: RetrainConfig = RetrainConfig()
     texts: Literal["hashed", "embedded"] = "hashed"
     """How models read texts: by hashed words, or by what they mean (``pip install 'forekey[text]'``)."""
+    statement_timeout_seconds: float | None = Field(default=None, gt=0, le=2_000_000)
+    """How long one statement may take at a Postgres source; None for the server's setting, an hour if it has none."""
     mlflow: str | None = None
     """Where MLflow tracks runs: a server's URL, or a file or database URL; None for nowhere."""
 

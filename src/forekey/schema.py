@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
@@ -39,6 +39,17 @@ class DType(StrEnum):
     OTHER = "other"
 
 
+class Case(StrEnum):
+    """Which letters a database takes for the same when it compares a column's texts."""
+
+    KEPT = "kept"
+    """None: 'a' and 'A' differ."""
+    ASCII = "ascii"
+    """Those from a to z in either case (SQLite's NOCASE)."""
+    LETTERS = "letters"
+    """All letters in either case, by Unicode's simple lower case (citext, MySQL's ``*_ci``, DuckDB's NOCASE)."""
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnSchema:
     """One column: its name, storage family and meaning."""
@@ -48,11 +59,22 @@ class ColumnSchema:
     stype: Stype
     parts: tuple[str, ...] = ()
     """For a composite key: the columns whose values, as text and joined by commas, it holds."""
+    case: Case = Case.KEPT
+    """How the database compares the column's texts: as a key, it is compared like that here too."""
+    members: tuple[ColumnSchema, ...] = ()
+    """For a composite key: those columns themselves. A snapshot of an earlier version does not have them."""
 
     @classmethod
-    def composite(cls, parts: Sequence[str]) -> ColumnSchema:
-        """Make the column that stands for a key of several columns."""
-        return cls(", ".join(parts), DType.TEXT, Stype.ID, tuple(parts))
+    def composite(cls, parts: Sequence[str], columns: Mapping[str, ColumnSchema] | None = None) -> ColumnSchema:
+        """Make the column that stands for a key of several columns, of which ``columns`` has those that are known."""
+        known = tuple(columns[p] for p in parts if p in columns) if columns is not None else ()
+        members = known if len(known) == len(parts) else ()
+        return cls(", ".join(parts), DType.TEXT, Stype.ID, tuple(parts), members=members)
+
+    @property
+    def of_parts(self) -> tuple[ColumnSchema, ...]:
+        """The columns of a composite key; where they are not known, as if they were text."""
+        return self.members or tuple(ColumnSchema(p, DType.TEXT, Stype.ID) for p in self.parts)
 
 
 def key_parts(name: str, columns: Collection[str]) -> tuple[str, ...] | None:
@@ -192,7 +214,7 @@ class Schema:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; :meth:`from_dict` reads it back to an equal schema."""
-        return {"tables": [asdict(t) for t in self.tables]}
+        return {"tables": [_table_to_dict(t) for t in self.tables]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Schema:
@@ -200,13 +222,35 @@ class Schema:
         return cls(tuple(_table_from_dict(t) for t in data["tables"]))
 
 
+def _table_to_dict(table: TableSchema) -> dict[str, Any]:
+    return {**asdict(table), "columns": [_column_to_dict(c) for c in table.columns]}
+
+
+def _column_to_dict(column: ColumnSchema) -> dict[str, Any]:
+    """Return a column as JSON; what most columns do not have is left out, as earlier versions wrote it."""
+    told: dict[str, Any] = {"name": column.name, "dtype": column.dtype, "stype": column.stype, "parts": column.parts}
+    if column.case is not Case.KEPT:
+        told["case"] = column.case
+    if column.members:
+        told["members"] = [_column_to_dict(m) for m in column.members]
+    return told
+
+
+def _column_from_dict(data: dict[str, Any]) -> ColumnSchema:
+    return ColumnSchema(
+        data["name"],
+        DType(data["dtype"]),
+        Stype(data["stype"]),
+        tuple(data.get("parts", ())),
+        Case(data.get("case", Case.KEPT)),
+        tuple(_column_from_dict(m) for m in data.get("members", ())),
+    )
+
+
 def _table_from_dict(data: dict[str, Any]) -> TableSchema:
     return TableSchema(
         name=data["name"],
-        columns=tuple(
-            ColumnSchema(c["name"], DType(c["dtype"]), Stype(c["stype"]), tuple(c.get("parts", ())))
-            for c in data["columns"]
-        ),
+        columns=tuple(_column_from_dict(c) for c in data["columns"]),
         primary_key=data["primary_key"],
         time_column=data["time_column"],
         foreign_keys=tuple(

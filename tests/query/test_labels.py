@@ -134,7 +134,7 @@ def test_postgres_agrees_with_the_plain_reading(
 
 @pytest.fixture(scope="module")
 def postgres_tables(postgres: Postgres) -> Iterator[PostgresSource]:
-    with PostgresSource.open(postgres.database()) as opened:
+    with PostgresSource.open(postgres.database(), writable=True) as opened:
         yield opened
 
 

@@ -6,6 +6,7 @@ from forekey.graph.compare import Difference, compare
 from forekey.graph.doubts import check_readings
 from forekey.graph.findings import Finding
 from forekey.graph.integrity import Integrity, check_integrity, check_times, untimed_note
+from forekey.graph.keys import Spelling
 from forekey.graph.leaks import leak_risks
 from forekey.graph.reading import ReadSettings
 from forekey.graph.snapshot import Snapshot, SnapshotStore
@@ -19,6 +20,7 @@ __all__ = [
     "ReadSettings",
     "Snapshot",
     "SnapshotStore",
+    "Spelling",
     "build_snapshot",
     "check_integrity",
     "check_readings",

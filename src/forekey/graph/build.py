@@ -76,6 +76,7 @@ def build_snapshot(
         for name in schema.names:
             progress(f"reading {name}")
             drafts[name] = read_table(build, name)
+        source.release()  # all was read as of one moment; what follows is computed
         for name in schema.names:
             drafts[name] = add_placeholders(build, drafts, name)
         progress("building edges")

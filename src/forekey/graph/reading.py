@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from forekey.errors import SnapshotError
 from forekey.graph.clock import MICROS_PER_DAY
 from forekey.graph.draft import ROW_BLOCK, Draft, Kept, RowWriter, Written, read_rows
-from forekey.graph.keys import KeyForm, KeyIndex, key_form, key_numbers
+from forekey.graph.keys import KeyForm, KeyIndex, key_form, key_numbers, spelling_of
 from forekey.graph.pool import Writer
 from forekey.graph.rows import Intake, Period, Staging, in_order, open_source, sql_moment
 from forekey.graph.snapshot import Snapshot
@@ -132,7 +132,9 @@ def same_key(old: Schema, new: Schema, table: str) -> bool:
     if table not in old.names or table not in new.names:
         return False
     key = old.table(table).primary_key
-    return key is not None and key == new.table(table).primary_key and key_form(old, table) == key_form(new, table)
+    if key is None or key != new.table(table).primary_key:
+        return False
+    return key_form(old, table) == key_form(new, table) and spelling_of(old, table) == spelling_of(new, table)
 
 
 def moved_rows(build: Build, old: Snapshot, draft: Draft, name: str) -> NDArray[np.int32] | None:
@@ -145,7 +147,8 @@ def moved_rows(build: Build, old: Snapshot, draft: Draft, name: str) -> NDArray[
         moved[draft.kept :] = draft.index.find(old.index(name).numbers(count)[draft.kept :])
     elif table.primary_key is not None and table.primary_key == old.schema.table(name).primary_key:
         # The key's type changed: the rows are found again by how it is written.
-        numbers = key_numbers(old.keys(name), key_form(build.schema, name))
+        keys = spelling_of(build.schema, name).many(old.keys(name))
+        numbers = key_numbers(keys, key_form(build.schema, name))
         moved[draft.kept :] = draft.index.find(numbers[draft.kept :])
     return None if np.array_equal(moved, np.arange(count)) else moved
 

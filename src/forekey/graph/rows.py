@@ -11,7 +11,7 @@ in the source (see :mod:`forekey.graph.survey`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,9 +28,9 @@ from sqlglot import exp
 
 from forekey.errors import ForekeyError
 from forekey.graph.clock import from_micros, to_micros
-from forekey.graph.keys import KeyForm, key_form, key_numbers
+from forekey.graph.keys import KeyForm, Spelling, as_text, key_form, key_numbers, spelling_of
 from forekey.schema import ColumnSchema, DType, OnOrphan, Schema, Stype, TableSchema
-from forekey.source import WHOLE_NUMBER, Source
+from forekey.source import WHOLE_NUMBER, Source, is_written, written
 
 _BATCH = 1 << 17
 _SORT_MEMORY = 160 << 20
@@ -39,6 +39,7 @@ _WIDE_MEMORY = 1 << 30
 """The same for rows with long values, which DuckDB moves in larger pieces."""
 _WIDE = {Stype.TEXT, Stype.EMBEDDING, Stype.MULTICATEGORICAL}
 _HASH = "forekey: hash of the row"
+_WRITTEN = "forekey: key in "
 _NATURAL = {
     "DOUBLE": (DType.INTEGER, DType.FLOAT, DType.BOOLEAN),
     "BOOLEAN": (DType.BOOLEAN, DType.INTEGER, DType.FLOAT),
@@ -97,6 +98,8 @@ class Staging:
     table: TableSchema
     own_form: KeyForm | None
     forms: dict[str, KeyForm] = field(default_factory=dict)
+    spellings: dict[str, Spelling] = field(default_factory=dict)
+    """Per key, in which spelling it is numbered: that of the key it refers to decides."""
     named: frozenset[str] = frozenset()
     """Foreign keys whose contents are kept too: placeholders are named after them."""
 
@@ -107,7 +110,8 @@ class Staging:
         own = key_form(schema, name) if table.primary_key is not None else None
         forms = {fk.column: key_form(schema, fk.parent) for fk in table.foreign_keys}
         created = (fk.column for fk in table.foreign_keys if fk.on_orphan is OnOrphan.CREATE)
-        return cls(table, own, forms, frozenset(c for c in created if forms[c] is not KeyForm.INTEGER))
+        spellings = {fk.column: spelling_of(schema, fk.parent) for fk in table.foreign_keys}
+        return cls(table, own, forms, spellings, frozenset(c for c in created if forms[c] is not KeyForm.INTEGER))
 
     @property
     def kept(self) -> list[ColumnSchema]:
@@ -134,6 +138,12 @@ class Staging:
         leading = {self.table.time_column, self.table.primary_key}
         contents = [self.c(c.name) for c in self.kept if c.name not in leading]
         return [*contents, *(self.f(c) for c in self.forms)]
+
+    @property
+    def keys(self) -> list[ColumnSchema]:
+        """Columns that hold keys: those of composite keys too."""
+        every = [self.table.column(n) for n in sorted(self.table.keys)]
+        return list({m.name: m for c in every for m in (c.of_parts or (c,))}.values())
 
     def c(self, column: str) -> str:
         """Name a column's contents. The number tells apart names that differ in case alone: to DuckDB they are one."""
@@ -168,6 +178,7 @@ def open_source(source: Source, staging: Staging, period: Period, intake: Intake
     used = [c for c in table.columns if c in staging.kept or c.name in staging.forms]
     names = list(dict.fromkeys(part for c in used for part in c.parts or (c.name,)))
     columns = [source.column(table.name, n).as_(n, quoted=True) for n in names]
+    columns += written_keys(staging.keys)
     for column in staging.kept:
         there = source.present(table.name, column.name) if not column.parts else None
         if there is not None and column.name not in table.keys | {table.time_column}:
@@ -303,9 +314,10 @@ def _stage(batch: pa.RecordBatch, staging: Staging) -> pa.RecordBatch:
     if not columns:
         columns[staging.c(_NOTHING)] = pa.nulls(len(batch), pa.bool_())
     if table.primary_key is not None and staging.own_form is not None:
-        columns["p"] = _numbered(key_values(batch, table.column(table.primary_key)), staging.own_form)
+        own = table.column(table.primary_key)
+        columns["p"] = _numbered(key_values(batch, own, Spelling.of(own)), staging.own_form)
     for name, form in staging.forms.items():
-        columns[staging.f(name)] = _numbered(key_values(batch, table.column(name)), form)
+        columns[staging.f(name)] = _numbered(key_values(batch, table.column(name), staging.spellings[name]), form)
     for column in staging.kept:
         flag = staging.u(column.name)
         if flag in batch.schema.names:
@@ -317,18 +329,36 @@ def _stage(batch: pa.RecordBatch, staging: Staging) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns)
 
 
-def key_values(batch: pa.RecordBatch, column: ColumnSchema) -> pa.Array:
-    """Return a column as the source sent it; a composite key: its parts as text, with commas, NULL where one is."""
+def written_keys(columns: Iterable[ColumnSchema]) -> list[Any]:
+    """Write the keys that are compared as the text which the database writes of them, beside what they hold."""
+    return [
+        written(exp.column(c.name, quoted=True), c.dtype).as_(_WRITTEN + c.name, quoted=True)
+        for c in columns
+        if is_written(c.dtype)
+    ]
+
+
+def key_values(batch: pa.RecordBatch, column: ColumnSchema, spelling: Spelling | None = None) -> pa.Array:
+    """Return a key as the source sent it; a composite key: its parts as text, with commas, NULL where one is.
+
+    With ``spelling``, all spellings of one key are one text.
+    """
     if not column.parts:
-        return batch.column(column.name)
-    parts = [_escaped(_spelled(batch.column(p))) for p in column.parts]
-    return pc.binary_join_element_wise(*parts, ",", null_handling="emit_null")
+        values = _key_part(batch, column.name)
+        return values if spelling is None else spelling.many(values)
+    parts = [_spelled(as_text(_key_part(batch, p))) for p in column.parts]
+    if spelling is not None and len(spelling.parts) == len(parts):
+        parts = [s.part(p) for s, p in zip(spelling.parts, parts, strict=True)]
+    return pc.binary_join_element_wise(*map(_escaped, parts), ",", null_handling="emit_null")
 
 
-def _spelled(values: pa.Array) -> pa.Array:
+def _key_part(batch: pa.RecordBatch, name: str) -> pa.Array:
+    return batch.column(_WRITTEN + name if _WRITTEN + name in batch.schema.names else name)
+
+
+def _spelled(texts: pa.Array) -> pa.Array:
     """Write parts of keys so that equal ones are equal texts: 1.0 is 1, padding is none; key_sql does the same."""
-    texts = pc.utf8_trim_whitespace(values.cast(pa.string()))
-    return pc.replace_substring_regex(texts, WHOLE_NUMBER, r"\1")
+    return pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), WHOLE_NUMBER, r"\1")
 
 
 def _escaped(texts: pa.Array) -> pa.Array:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from forekey.errors import SnapshotError
 from forekey.graph.clock import Micros, from_micros
 from forekey.graph.draft import ROW_BLOCK, RowBlock
-from forekey.graph.keys import KeyIndex, key_form, key_numbers, lookup_numbers
+from forekey.graph.keys import KeyIndex, key_form, key_numbers, lookup_numbers, spelling_of
 from forekey.graph.pool import ArrayRef, FileRef, Pool
 from forekey.graph.versions import Versions
 from forekey.project import write_atomically
@@ -152,13 +152,19 @@ class Snapshot:
 
     def lookup(self, table: str, keys: Sequence[Any]) -> NDArray[np.int32]:
         """Return the row of each primary key, ``[len(keys)] int32``; -1 where no row has it."""
-        numbers, possible = lookup_numbers(keys, key_form(self.schema, table))
+        spelling = spelling_of(self.schema, table)
+        spelt = keys if spelling.is_plain else [spelling.one(k) if k is not None else None for k in keys]
+        numbers, possible = lookup_numbers(spelt, key_form(self.schema, table))
         return np.where(possible, self.index(table).find(numbers), np.int32(-1)).astype(np.int32)
 
     def lookup_keys(self, table: str, keys: pa.ChunkedArray) -> NDArray[np.int32]:
         """Return the row of each primary key of an Arrow column, -1 where there is none."""
-        found = self.index(table).find(key_numbers(keys, key_form(self.schema, table)))
+        found = self.index(table).find(self.numbers_of(table, keys))
         return np.where(pc.is_valid(keys).to_numpy(), found, np.int32(-1)).astype(np.int32)
+
+    def numbers_of(self, table: str, keys: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
+        """Return the number of each key of a table, however it is spelled; that of a NULL means nothing."""
+        return key_numbers(spelling_of(self.schema, table).many(keys), key_form(self.schema, table))
 
     def index(self, table: str) -> KeyIndex:
         """Return the rows of a table by their key's number (see :mod:`forekey.graph.keys`)."""

@@ -17,7 +17,18 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from forekey.graph.clock import to_micros
-from forekey.graph.rows import alive, key_values, quoted, row_hash, sql_moment, time_of, timestamp, total
+from forekey.graph.keys import Spelling
+from forekey.graph.rows import (
+    alive,
+    key_values,
+    quoted,
+    row_hash,
+    sql_moment,
+    time_of,
+    timestamp,
+    total,
+    written_keys,
+)
 from forekey.schema import TableSchema
 from forekey.source import Source
 
@@ -127,9 +138,10 @@ def read_deleted_keys(source: Source, table: TableSchema, deleted_at: str, after
     key = table.column(table.primary_key or "")
     names = key.parts or (key.name,)
     moment = exp.cast(exp.column(deleted_at, quoted=True), "TIMESTAMP")
-    statement = exp.select(*(source.column(table.name, n).as_(n, quoted=True) for n in names)).from_(quoted(table.name))
+    columns = [source.column(table.name, n).as_(n, quoted=True) for n in names]
+    statement = exp.select(*columns, *written_keys(key.of_parts or (key,))).from_(quoted(table.name))
     statement = statement.where(moment > timestamp(after), moment.copy() <= timestamp(until))
-    batches = [key_values(b, key) for b in source.query(statement)]
+    batches = [key_values(b, key, Spelling.of(key)) for b in source.query(statement)]
     return pa.chunked_array(batches) if batches else pa.chunked_array([[]], pa.string())
 
 

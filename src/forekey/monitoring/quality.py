@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -45,6 +47,13 @@ def realized_quality(
     return found
 
 
+def _numbered(snapshot: Snapshot, task: Task, items: Sequence[Any]) -> list[Any]:
+    """Return the numbers of items of a ranking, whichever way their keys are spelled."""
+    if task.items is None or len(items) == 0:
+        return list(items)
+    return snapshot.numbers_of(task.items.name, pa.array(items)).tolist()  # type: ignore[no-any-return]
+
+
 def _padded(lists: list[list[Any]], top: int) -> NDArray[Any]:
     """Return rankings as text, ``[n, top] object``, None where they end early."""
     out = np.full((len(lists), top), None, object)
@@ -57,7 +66,10 @@ def _score(
     task: Task, source: Source, snapshot: Snapshot, batch: LoggedBatch, anchor: datetime, version: ModelVersion
 ) -> RealizedQuality | None:
     examples = task.labels_at(source, snapshot, [anchor])
-    found = pc.index_in(examples.keys, value_set=batch.rows.column("entity").combine_chunks())
+    source.release()
+    entity = task.entity.name  # labels and predictions may spell one key differently
+    wanted, logged = (snapshot.numbers_of(entity, k) for k in (examples.keys, batch.rows.column("entity")))
+    found = pc.index_in(pa.array(wanted), value_set=pa.array(logged))
     known = np.asarray(pc.is_valid(found))
     if not known.any():
         return None
@@ -68,12 +80,13 @@ def _score(
     elif task.task_type is TaskType.FORECASTING:
         predicted = np.stack(rows.column("prediction").to_pylist())
     elif task.task_type is TaskType.LINK_PREDICTION:
-        predicted = _padded(rows.column("prediction").to_pylist(), int(version.manifest["top"]))
+        said = [_numbered(snapshot, task, items) for items in rows.column("prediction").to_pylist()]
+        predicted = _padded(said, int(version.manifest["top"]))
     else:
         predicted = rows.column("prediction").to_numpy()
     target = examples.target[known]
     if task.task_type is TaskType.LINK_PREDICTION:
-        target[:] = [tuple(str(item) for item in items) for items in target]
+        target[:] = [tuple(map(str, _numbered(snapshot, task, items))) for items in target]
     metrics = compute_metrics(
         task.task_type, target, predicted, classes=classes, train_std=version.manifest["train_std"]
     )

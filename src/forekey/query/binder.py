@@ -5,6 +5,7 @@ All errors of meaning are raised here, before any data is read.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -338,6 +339,8 @@ class _Binder:
             DType.FLOAT: isinstance(value, int | float) and not isinstance(value, bool),
             DType.TEXT: isinstance(value, str),
             DType.UUID: isinstance(value, str),
+            DType.BYTES: isinstance(value, str) and _is_hexadecimal(value),
+            DType.OTHER: isinstance(value, str),
             DType.BOOLEAN: isinstance(value, bool) or value in (0, 1),
             DType.TIMESTAMP: isinstance(value, datetime) or (isinstance(value, str) and _is_date(value)),
         }
@@ -379,6 +382,10 @@ def _is_uuid(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_hexadecimal(text: str) -> bool:
+    return re.fullmatch(r"\s*(\\x|0x)?[0-9a-fA-F{}-]*\s*", text) is not None
 
 
 def _is_date(text: str) -> bool:

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from sqlglot import exp
 
+from forekey.graph import Spelling
 from forekey.query.tree import And, Comparison, Condition, Constant, Not, Operand, Operator, Or
-from forekey.schema import DType
+from forekey.schema import Case, ColumnSchema, DType
 from forekey.source import bare_uuid
 
 
@@ -62,7 +63,9 @@ def _comparable(operand: exp.Expression, dtype: DType, values: tuple[Constant, .
             return moment(operand)
         case DType.UUID:
             return bare_uuid(operand)
-        case DType.TEXT:
+        case DType.BYTES:
+            return exp.LowerHex(this=operand)
+        case DType.TEXT | DType.OTHER:
             return exp.cast(operand, "TEXT")  # enumerations are texts, and CHAR(n) is not padded
         case DType.FLOAT if isinstance(operand, exp.Column) and not all(map(_is_single, values)):
             # 0.1 in single precision is not 0.1 in double: both are what they are written as.
@@ -109,6 +112,8 @@ def literal(value: Constant, dtype: DType) -> exp.Expression:
             return timestamp(told.astimezone(UTC).replace(tzinfo=None) if told.tzinfo is not None else told)
         case str() if dtype is DType.UUID:
             return exp.Literal.string(UUID(value).hex)
+        case str() if dtype is DType.BYTES:
+            return exp.Literal.string(str(Spelling(DType.BYTES, Case.ASCII).one(value)))
         case int() | float() if dtype is DType.BOOLEAN:
             return exp.Boolean(this=bool(value))
         case int() | float():
@@ -119,9 +124,12 @@ def literal(value: Constant, dtype: DType) -> exp.Expression:
             return exp.Literal.string(value)
 
 
-def key_literal(value: Constant, dtype: DType) -> exp.Expression:
-    """Write the key of an entity as :func:`forekey.source.key_sql` writes keys: without blanks at its ends."""
-    return literal(value.strip() if isinstance(value, str) else value, dtype)
+def key_literal(value: Constant, key: ColumnSchema) -> exp.Expression:
+    """Write the key of an entity as :func:`forekey.source.key_sql` writes keys."""
+    if key.dtype in {DType.INTEGER, DType.UUID} or value is None:
+        return literal(value.strip() if isinstance(value, str) else value, key.dtype)
+    spelt = int(value) if isinstance(value, float) and value.is_integer() else Spelling.of(key).one(value)
+    return exp.Literal.string(str(spelt).strip())
 
 
 def timestamp(at: datetime) -> exp.Expression:

@@ -204,7 +204,7 @@ class _Layout:
             statement, alias = join_up(statement, bound.schema, bound.columns[column].path, "e", name)
             statement = statement.select(exp.column(column.name, table=alias, quoted=True).as_(name))
         if self.ids is not None:
-            statement = statement.where(key.isin(*(key_literal(i, own.dtype) for i in self.ids)))
+            statement = statement.where(key.isin(*(key_literal(i, own) for i in self.ids)))
         return statement.where(key.is_(exp.null()).not_())
 
     @cached_property

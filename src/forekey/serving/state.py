@@ -17,8 +17,8 @@ from forekey.inference import AnyPredictor, chosen_classes, explain_entity, load
 from forekey.project import Project
 from forekey.registry import ModelVersion, Registry
 from forekey.schema import DType, TableSchema, did_you_mean
-from forekey.source import ConfiguredSource, Source, open_source
-from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore
+from forekey.source import ConfiguredSource, Source, source_on_demand
+from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, Record
 from forekey.task import Task, TaskType, define_task
 
 
@@ -100,7 +100,7 @@ class ServingState:
     def embedding(self, task: str, entity_id: Any) -> tuple[EmbeddingVersion, NDArray[np.float32]]:
         """Return the stored vector of an entity."""
         version = self.version(task)
-        record = self.embeddings.get_many(version, [entity_id])[0]
+        record = self._records(task, version, [entity_id])[0]
         if record is None:
             raise UnknownEntity(f"No entity '{entity_id}' is stored for task '{task}'.")
         return version, record.embedding
@@ -110,7 +110,8 @@ class ServingState:
         version, own = self.embedding(task, entity_id)
         keys, matrix = self._matrix(version)
         scores = matrix @ (own / max(float(np.linalg.norm(own)), 1e-12))
-        order = [i for i in np.argsort(-scores, kind="stable")[: k + 1] if keys[i] != str(entity_id)][:k]
+        itself = {str(entity_id), str(self._own_keys(task, [entity_id])[0])}
+        order = [i for i in np.argsort(-scores, kind="stable")[: k + 1] if keys[i] not in itself][:k]
         return version, [(keys[i], float(scores[i])) for i in order]
 
     def explain(self, task: str, entity_id: Any) -> dict[str, Any] | None:
@@ -130,9 +131,27 @@ class ServingState:
         """Return an id as its key's type: a number for integer keys, else text."""
         return _typed(self.task(task).entity, entity_id)
 
+    def _records(self, task: str, version: EmbeddingVersion, entity_ids: Sequence[Any]) -> list[Record | None]:
+        """Return what is stored for ids, also for those that are another spelling of a key."""
+        found = self.embeddings.get_many(version, entity_ids)
+        missing = [i for i, record in enumerate(found) if record is None]
+        own = self._own_keys(task, [entity_ids[i] for i in missing])
+        for i, record in zip(missing, self.embeddings.get_many(version, own), strict=True):
+            found[i] = record
+        return found
+
+    def _own_keys(self, task: str, entity_ids: Sequence[Any]) -> list[Any]:
+        """Return ids as the database spells them; one that no row has stays as it is."""
+        if not entity_ids:
+            return []
+        entity, snapshot = self.task(task).entity.name, self.snapshot()
+        rows = snapshot.lookup(entity, entity_ids)
+        keys = snapshot.keys(entity).take(pa.array(np.maximum(rows, 0).astype(np.int64))) if (rows >= 0).any() else rows
+        return [keys[i].as_py() if row >= 0 else entity_ids[i] for i, row in enumerate(rows.tolist())]
+
     def _stored(self, task: str, entity_ids: Sequence[Any]) -> list[Answer | None]:
         version = self.version(task)
-        records = self.embeddings.get_many(version, entity_ids)
+        records = self._records(task, version, entity_ids)
         items = self.task(task).items
         if items is not None:
             return [
@@ -198,7 +217,8 @@ class ServingState:
 
     def _source(self) -> Source:
         config = self.project.config
-        return ConfiguredSource(open_source(config.source, self.project.root), config)
+        source = source_on_demand(config.source, self.project.root, timeout_seconds=config.statement_timeout_seconds)
+        return ConfiguredSource(source, config)
 
     def _matrix(self, version: EmbeddingVersion) -> tuple[list[str], NDArray[np.float32]]:
         """Return all keys and unit vectors of a version, read once."""

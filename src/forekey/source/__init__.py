@@ -1,11 +1,11 @@
 """Databases in: connect, introspect, infer what is not declared, read Arrow batches."""
 
 from forekey.source.configured import ConfiguredSource
-from forekey.source.connect import normalize_url, open_source
+from forekey.source.connect import normalize_url, open_source, source_on_demand
 from forekey.source.dates import exchanged as exchanged_format
 from forekey.source.guesses import Guess
 from forekey.source.infer import Inference, infer_schema
-from forekey.source.keys import WHOLE_NUMBER, bare_uuid, key_sql, spelled
+from forekey.source.keys import WHOLE_NUMBER, bare_uuid, is_written, key_sql, spelled, why_no_key, written
 from forekey.source.names import names_plan, names_year
 from forekey.source.overlay import configured_schema, unnamed_columns
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
@@ -24,6 +24,7 @@ __all__ = [
     "configured_schema",
     "exchanged_format",
     "infer_schema",
+    "is_written",
     "key_sql",
     "names_plan",
     "names_year",
@@ -34,6 +35,9 @@ __all__ = [
     "read_number",
     "relbench_project",
     "relbench_tasks",
+    "source_on_demand",
     "spelled",
     "unnamed_columns",
+    "why_no_key",
+    "written",
 ]

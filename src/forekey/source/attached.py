@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +20,7 @@ from sqlglot import exp, parse_one
 
 from forekey.errors import SourceError, SourceUnavailable
 from forekey.project import MomentConfig
-from forekey.schema import DType
+from forekey.schema import Case, DType
 from forekey.secrets import decoded, looks_encoded, without_password
 from forekey.source.duck import DuckDBSource, first_line
 from forekey.source.exports import COMMENT, MARK, with_exports
@@ -50,6 +50,11 @@ SELECT k.table_name, k.constraint_name, k.column_name, coalesce(k.referenced_tab
        coalesce(k.referenced_column_name, ''), k.ordinal_position, 0
 FROM information_schema.key_column_usage k
 WHERE k.table_schema = database() AND (k.constraint_name = 'PRIMARY' OR k.referenced_table_name IS NOT NULL)
+"""
+
+_MYSQL_CASES = """
+SELECT c.table_name, c.column_name FROM information_schema.columns c
+WHERE c.table_schema = database() AND c.collation_name LIKE '%\\_ci'
 """
 
 
@@ -115,6 +120,8 @@ class SQLiteSource(DuckDBSource):
         fit = self._all_fit(table, kinds)
         if not fit or generated or not self._has_row_ids(table):
             rows = self._as_text(table, kinds)
+            blobs = {c: f"from_hex({_quoted(c)}) AS {_quoted(c)}" for c, kind in kinds.items() if kind.name == "BLOB"}
+            parts = [blobs.get(c, part) for c, part in zip(kinds, parts, strict=True)]
         if not fit:
             parts += [f"{_there(c)} <> '0' AS {_there(c)}" for c in kinds]
             self._unfit |= {table}
@@ -155,6 +162,20 @@ class SQLiteSource(DuckDBSource):
         """Tell a value that is not of its column's declared type from none."""
         return exp.column(_THERE + name, quoted=True) if table in self._unfit else None
 
+    def _cases(self, columns: Mapping[str, Sequence[ColumnInfo]]) -> dict[tuple[str, str], Case]:
+        """Return the columns that are declared COLLATE NOCASE: SQLite tells by how it compares."""
+        found: dict[tuple[str, str], Case] = {}
+        if not self._ask("SELECT 1 AS a FROM sqlite_master WHERE sql LIKE '%collate%' LIMIT 1"):
+            return found
+        texts = [(t, c.name) for t, every in columns.items() for c in every if c.dtype is DType.TEXT]
+        for table, name in texts:
+            if name.startswith(_THERE):
+                continue
+            tried = f"SELECT {_quoted(name)} FROM {_quoted(table)} WHERE 0 UNION SELECT 'a' UNION SELECT 'A'"
+            if self._ask(f"SELECT count(*) AS a FROM ({tried})") == [("1",)]:
+                found[table, name] = Case.ASCII
+        return found
+
     def _has_row_ids(self, table: str) -> bool:
         own = f"SELECT 1 AS a FROM sqlite_master WHERE name = {_literal(table)} AND sql LIKE '%WITHOUT%ROWID%'"
         return not self._ask(own)
@@ -177,6 +198,7 @@ class SQLiteSource(DuckDBSource):
             own = _quoted(column)
             text = f"CASE WHEN typeof({own}) = 'real' THEN printf('%!.17g', {own}) ELSE CAST({own} AS TEXT) END"
             text = f"printf('%!.17g', {own})" if kind.name == "DOUBLE" else text
+            text = f"hex({own})" if kind.name == "BLOB" else text
             fits = f"typeof({own}) <> 'blob'" if kind.name != "BLOB" else f"{own} IS NOT NULL"
             if kind.name in {"BIGINT", "BOOLEAN", "DOUBLE"}:
                 fits = kind.fits(own) or fits
@@ -197,6 +219,8 @@ class SQLiteSource(DuckDBSource):
 
 class MySQLSource(DuckDBSource):
     """A database of a MySQL or MariaDB server."""
+
+    _writable: bool
 
     @classmethod
     def connect(cls, url: str, *, writable: bool = False) -> Self:
@@ -226,13 +250,37 @@ class MySQLSource(DuckDBSource):
             connection.execute(f"CREATE SECRET forekey (TYPE mysql, PORT {port}, {secret})")
             connection.execute(f"ATTACH '' AS forekey_attached (TYPE mysql, SECRET forekey{mode})")
             connection.execute(f"USE forekey_attached.{_quoted(database)}")
+            if not writable:
+                connection.execute("BEGIN")  # what is read now is of one moment (REPEATABLE READ), until it is closed
         except duckdb.Error as error:
             reason = first_line(error)
             if "Access denied" in reason or "Unknown database" in reason or "Catalog Error" in reason:
                 twice = " A variable holds the password as it is, not percent-encoded." if looks_encoded(url) else ""
                 raise SourceError(f"'{shown}' cannot be opened: check user, password and database.{twice}") from error
             raise SourceUnavailable(f"'{shown}' does not answer. Check host and port.") from error
-        return cls(shown, connection)
+        source = cls(shown, connection)
+        source._writable = writable
+        return source
+
+    def query(self, statement: exp.Expression, batch_rows: int = 65_536) -> pa.RecordBatchReader:
+        """Stream the rows of one SELECT; one that fails ends what is read as of one moment."""
+        try:
+            return super().query(statement, batch_rows)
+        except SourceError:
+            self._begin_again()
+            raise
+
+    def _measure(self, name: str, wide: Sequence[ColumnInfo]) -> tuple[int, set[str]]:
+        try:
+            return super()._measure(name, wide)
+        except SourceError:
+            self._begin_again()
+            raise
+
+    def _begin_again(self) -> None:
+        if not self._writable:
+            self._connection.execute("ROLLBACK")
+            self._connection.execute("BEGIN")
 
     def write_table(self, name: str, rows: pa.Table) -> None:
         """Create or replace a table."""
@@ -248,6 +296,11 @@ class MySQLSource(DuckDBSource):
         )
         rows = self._fetch(f"SELECT * FROM mysql_query('forekey_attached', {_literal(own)})")
         return [name for (name,) in rows]
+
+    def _cases(self, columns: Mapping[str, Sequence[ColumnInfo]]) -> dict[tuple[str, str], Case]:
+        """Return the columns whose collation is one of those that end with ``_ci``, as by default."""
+        rows = self._fetch(f"SELECT * FROM mysql_query('forekey_attached', {_literal(_MYSQL_CASES)})")
+        return {(table, column): Case.LETTERS for table, column in rows if table in columns}
 
     def _declared_keys(self) -> Keys:
         rows = self._fetch(f"SELECT * FROM mysql_query('forekey_attached', {_literal(_MYSQL_KEYS)})")

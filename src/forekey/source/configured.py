@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from forekey.errors import SchemaError, SourceError
 from forekey.project import ColumnConfig, Config, TableConfig, TimeConfig
-from forekey.schema import ColumnSchema, DType, Stype
+from forekey.schema import ColumnSchema, DType, Stype, key_parts
 from forekey.source.defined import defining_query
 from forekey.source.keys import key_sql
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
@@ -38,6 +38,8 @@ class _Relation:
     computed: Mapping[str, Any] = field(default_factory=dict)
     """By column: how its value is read, over the columns that are stored."""
     inherited: Inherited | None = None
+    arriving: Mapping[str, exp.Expression] = field(default_factory=dict)
+    """Of a table defined by a query, by column: how it is read so that it arrives as what it is."""
 
     @property
     def is_plain(self) -> bool:
@@ -48,8 +50,17 @@ class ConfiguredSource:
     """A :class:`~forekey.source.Source` whose tables are as forekey.yaml says; ``known`` is what the source has."""
 
     def __init__(self, source: Source, config: Config, known: tuple[TableInfo, ...] | None = None) -> None:
-        self.url, self.dialect = source.url, source.dialect
         self.stored, self._config, self._known = source, config, known
+
+    @property
+    def url(self) -> str:
+        """The source's URL as it may be shown."""
+        return self.stored.url
+
+    @property
+    def dialect(self) -> str:
+        """The dialect of its SQL."""
+        return self.stored.dialect
 
     def tables(self) -> list[TableInfo]:
         """Return all tables and views, those that forekey.yaml defines among them."""
@@ -74,8 +85,10 @@ class ConfiguredSource:
     def column(self, table: str, name: str) -> exp.Expression:
         """Write how a column is read."""
         found = self._relations.get(table)
-        given = found is not None and (name in found.computed or name == _time_of(found))
-        return exp.column(name, quoted=True) if given else self.stored.column(table, name)
+        if found is None or (name not in found.computed and name != _time_of(found)):
+            arriving = found.arriving.get(name) if found is not None else None
+            return arriving.copy() if arriving is not None else self.stored.column(table, name)
+        return exp.column(name, quoted=True)
 
     def present(self, table: str, name: str) -> exp.Expression | None:
         """Write whether a column holds a value."""
@@ -99,6 +112,10 @@ class ConfiguredSource:
     def write_table(self, name: str, rows: pa.Table) -> None:
         """Create or replace a table."""
         self.stored.write_table(name, rows)
+
+    def release(self) -> None:
+        """Hold no connection until the next question."""
+        self.stored.release()
 
     def close(self) -> None:
         """Let the database go."""
@@ -133,7 +150,9 @@ class ConfiguredSource:
                 stored = self._stored[name]
             else:
                 continue  # that it is not there is said when the schema is made
-            found[name] = _relation(name, entry, query, stored, times.get(name), self.dialect)
+            told = _relation(name, entry, query, stored, times.get(name), self.dialect)
+            arriving = {c.name: self.stored.column(name, c.name) for c in stored} if query is not None else {}
+            found[name] = replace(told, arriving=arriving)
         return found
 
     def _described(self, name: str, query: exp.Query) -> tuple[ColumnInfo, ...]:
@@ -222,10 +241,11 @@ class ConfiguredSource:
         )
 
     def _key(self, table: str, name: str) -> ColumnSchema:
-        dtypes = {c.name: c.dtype for c in self._relations[table].columns}
-        if name in dtypes:
-            return ColumnSchema(name, dtypes[name], Stype.ID)
-        return ColumnSchema.composite([part.strip() for part in name.split(",")])
+        columns = self._relations[table].columns
+        known = {c.name: ColumnSchema(c.name, c.dtype, Stype.ID, case=c.case) for c in columns}
+        if name in known:
+            return known[name]
+        return ColumnSchema.composite(key_parts(name, known) or [part.strip() for part in name.split(",")], known)
 
 
 def _relation(

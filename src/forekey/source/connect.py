@@ -20,6 +20,7 @@ from forekey.project import recorded_exports
 from forekey.secrets import encoded, remember, without_password
 from forekey.source.duck import DuckDBSource
 from forekey.source.folder import FolderSource
+from forekey.source.on_demand import OnDemandSource
 from forekey.source.protocol import Source
 from forekey.source.relbench import RelBenchSource, is_relbench
 
@@ -31,11 +32,29 @@ _SUFFIXES = {
 }
 
 
-def open_source(url: str, root: Path, *, writable: bool = False) -> Source:
-    """Connect to ``url``; relative paths start at ``root``. :class:`SourceError` says what cannot be opened."""
+def open_source(url: str, root: Path, *, writable: bool = False, timeout_seconds: float | None = None) -> Source:
+    """Connect to ``url``; relative paths start at ``root``. :class:`SourceError` says what cannot be opened.
+
+    ``timeout_seconds`` is how long a statement may take where the server can be told so; None for its own setting, an
+    hour if it has none.
+    """
+    if writable:
+        return _open(url, root, writable, timeout_seconds)
+    source = source_on_demand(url, root, timeout_seconds=timeout_seconds)
+    source.connect()
+    return source
+
+
+def source_on_demand(url: str, root: Path, *, timeout_seconds: float | None = None) -> OnDemandSource:
+    """Return a source that connects when it is first asked something: see :func:`open_source`."""
+    holds = _server(url) is not None or _split(url)[0] in {"duckdb", "sqlite"}
+    return OnDemandSource(lambda: _open(url, root, writable=False, timeout_seconds=timeout_seconds), holds=holds)
+
+
+def _open(url: str, root: Path, writable: bool, timeout_seconds: float | None) -> Source:
     remember(url)
     if (server := _server(url)) is not None:
-        return _open_server(server, encoded(url), writable)
+        return _open_server(server, encoded(url), writable, timeout_seconds)
     scheme, path = _split(url)
     place = Path(path) if Path(path).is_absolute() else root / path
     if scheme == "duckdb":
@@ -66,14 +85,14 @@ def _server(url: str) -> str | None:
     return _SERVERS.get(url.split("://", 1)[0]) if "://" in url else None
 
 
-def _open_server(kind: str, url: str, writable: bool) -> Source:
+def _open_server(kind: str, url: str, writable: bool, timeout_seconds: float | None) -> Source:
     if kind == "mysql":
         from forekey.source.attached import MySQLSource
 
         return MySQLSource.connect(url, writable=writable)
     from forekey.source.postgres import PostgresSource
 
-    return PostgresSource.open(url)
+    return PostgresSource.open(url, writable=writable, timeout_seconds=timeout_seconds)
 
 
 def _split(url: str) -> tuple[str, str]:

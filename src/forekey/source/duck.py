@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from forekey.errors import SourceError, SourceUnavailable
-from forekey.schema import DType
+from forekey.schema import Case, DType
 from forekey.source.exports import COMMENT, MARK, with_exports
 from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo
 
@@ -51,8 +51,8 @@ class DuckDBSource:
         self._connection = connection
         self._failed: dict[str, str] = {}
         """Tables that cannot be read at all, and why."""
-        self._exact: set[tuple[str, str]] = set()
-        """Columns of whole numbers of which some are beyond 64 bits."""
+        self._exact: set[tuple[str, str]] | None = None
+        """Columns of whole numbers of which some are beyond 64 bits; None before the tables were looked at."""
         connection.execute("SET TimeZone = 'UTC'")
 
     @classmethod
@@ -80,7 +80,10 @@ class DuckDBSource:
             "ORDER BY table_name, column_index"
         ):
             columns[table].append(ColumnInfo(column, dtype_of(sql_type), sql_type))
+        for (table, column), case in self._cases(columns).items():
+            columns[table] = [replace(c, case=case) if c.name == column else c for c in columns[table]]
         primary, foreign = self._declared_keys()
+        self._exact = self._exact or set()
         found = []
         for name, cols in columns.items():
             try:
@@ -108,8 +111,10 @@ class DuckDBSource:
 
     def column(self, table: str, name: str) -> exp.Expression:
         """Read a column as it is: DuckDB hands over Arrow. What is beyond 64 bits travels as text, not rounded."""
+        if self._exact is None:
+            self.tables()
         value = exp.column(name, quoted=True)
-        return exp.cast(value, "TEXT") if (table, name) in self._exact else value
+        return exp.cast(value, "TEXT") if (table, name) in (self._exact or ()) else value
 
     def present(self, table: str, name: str) -> exp.Expression | None:
         """Say that every value arrives."""
@@ -120,6 +125,24 @@ class DuckDBSource:
         values = [*values, exp.Literal.number(0)]
         whole = exp.Mod(this=exp.Anonymous(this="hash", expressions=values), expression=exp.Literal.number(1 << 48))
         return exp.cast(whole, "BIGINT")
+
+    def _cases(self, columns: Mapping[str, Sequence[ColumnInfo]]) -> dict[tuple[str, str], Case]:
+        """Return the columns that are compared without case.
+
+        DuckDB says of a column's collation no more than the statement that made its table, so a comparison is tried.
+        """
+        collated = self._fetch(
+            "SELECT table_name FROM duckdb_tables() WHERE schema_name = current_schema() "
+            "AND database_name = current_database() AND sql ILIKE '%collate%'"
+        )
+        found = {}
+        for table in (t for (t,) in collated if t in columns):
+            for name in (c.name for c in columns[table] if c.dtype is DType.TEXT):
+                own, rows = (exp.to_identifier(n, quoted=True).sql(dialect="duckdb") for n in (name, table))
+                tried = f"SELECT {own} AS x FROM {rows} WHERE false UNION ALL SELECT 'a'"
+                if self._fetch(f"SELECT x FROM ({tried}) WHERE x = 'A'"):
+                    found[table, name] = Case.LETTERS
+        return found
 
     def _declared_keys(self) -> tuple[dict[str, tuple[str, ...]], dict[str, list[ForeignKeyInfo]]]:
         primary: dict[str, tuple[str, ...]] = {}
@@ -165,6 +188,9 @@ class DuckDBSource:
         finally:
             self._connection.unregister("forekey_rows")
 
+    def release(self) -> None:
+        """Hold on: a file is let go by closing it, which whoever opened it does."""
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -191,7 +217,7 @@ class DuckDBSource:
         except duckdb.Error as error:
             raise SourceError(f"Table '{name}' of '{self.url}' cannot be read: {first_line(error)}") from error
         exact = {c.name for c, more in zip(wide, row[1:], strict=True) if more}
-        self._exact |= {(name, column) for column in exact}
+        self._exact = (self._exact or set()) | {(name, column) for column in exact}
         return int(row[0]), exact
 
 

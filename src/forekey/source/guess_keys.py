@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from forekey.schema import ColumnSchema, DType, Stype, key_parts
 from forekey.source.guesses import Guess
-from forekey.source.keys import key_sql
+from forekey.source.keys import key_sql, why_no_key
 from forekey.source.names import (
     calendar_part,
     key_name_score,
@@ -238,8 +238,13 @@ class _Keys:
         return self._share_together(table, parent, parts) >= _UNNAMED
 
     def _share_together(self, table: TableInfo, parent: str, parts: tuple[str, ...]) -> float:
-        key = ColumnSchema.composite(parts)
-        return _share_found(self.source, table.name, key_sql(key, None, key), parent, key_sql(key, None, key), None)
+        own, key = (self._composite(t, parts) for t in (table.name, parent))
+        return _share_found(self.source, table.name, key_sql(own, None, key), parent, key_sql(key, None, key), None)
+
+    def _composite(self, table: str, parts: tuple[str, ...]) -> ColumnSchema:
+        columns = self.infos[table].columns
+        known = {c.name: ColumnSchema(c.name, c.dtype, Stype.ID, case=c.case) for c in columns}
+        return ColumnSchema.composite(parts, known)
 
     def _best_parent(self, table: TableInfo, column: ColumnInfo) -> str | None:
         """Return the parent whose key a column refers to: one that its name says, or one whose values it must hold."""
@@ -314,7 +319,7 @@ class _Keys:
     ) -> float:
         """Return the share of the column's values found in the parent's key, however the two are spelled."""
         value = self.source.column(table.name, column.name)
-        target = ColumnSchema(key.name, key.dtype, Stype.ID)
+        target = ColumnSchema(key.name, key.dtype, Stype.ID, case=key.case)
         # A number may travel as text, so as not to be rounded.
         as_text = isinstance(value, exp.Cast) and value.to.is_type("text")
         own = key_sql(ColumnSchema("value", DType.TEXT if as_text else column.dtype, Stype.ID), None, target)
@@ -343,7 +348,9 @@ class _Keys:
                 key_parts(key, [c.name for c in self.infos[fk.parent].columns] if fk.parent in self.infos else ()) or ()
             )
             names, target = ", ".join(fk.columns), f"{fk.parent} ({', '.join(fk.parent_columns)})"
-            if set(parts) != set(own):
+            if (no_key := _unusable(table, fk.columns)) is not None:
+                self._note(table.name, names, "not_used", f"the declared foreign key {names}: {no_key}")
+            elif set(parts) != set(own):
                 why = f"it refers to {target}, whose primary key is {key or 'not known'}"
                 self._note(table.name, names, "not_used", f"the declared foreign key {names}: {why}")
             elif (ordered := ", ".join(own[p] for p in parts)) in found:
@@ -359,12 +366,21 @@ class _Keys:
 
 def _declared_primary(table: TableInfo, guesses: list[Guess]) -> str | None:
     dtypes = {c.name: c.dtype for c in table.columns}
+    if (why := _unusable(table, table.primary_key)) is not None:
+        guesses.append(Guess(table.name, ", ".join(table.primary_key), "not_used", f"the declared primary key: {why}"))
+        return None
     if len(table.primary_key) == 1 and dtypes[table.primary_key[0]] is not DType.TIMESTAMP:
         return table.primary_key[0]
     if len(table.primary_key) == 1:
         guesses.append(Guess(table.name, table.primary_key[0], "primary_key", "a moment is taken as time, not as key"))
         return None
     return ColumnSchema.composite(table.primary_key).name if table.primary_key else None
+
+
+def _unusable(table: TableInfo, columns: Iterable[str]) -> str | None:
+    """Return why columns that are declared as a key cannot be one; None if they can."""
+    kinds = {c.name: (c.dtype, c.sql_type) for c in table.columns}
+    return next((why for c in columns if (why := why_no_key(*kinds[c])) is not None), None)
 
 
 def _may_be_key(column: ColumnInfo) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from forekey.errors import SchemaError, SourceError
 from forekey.project import Config, TableConfig
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema, did_you_mean, key_parts
+from forekey.source.keys import why_no_key
 from forekey.source.protocol import Source, TableInfo
 from forekey.source.times import inherited_times, time_column_name
 
@@ -64,12 +66,8 @@ def _key_parts(entry: TableConfig, columns: Collection[str]) -> set[str]:
 
 def _table(info: TableInfo, entry: TableConfig, time: str | None) -> TableSchema:
     dtypes = {c.name: c.dtype for c in info.columns}
-    keys = {entry.primary_key, *entry.foreign_keys} - {None}
-    composite = {
-        k: key_parts(k, dtypes) or tuple(p.strip() for p in k.split(","))
-        for k in keys
-        if k is not None and k not in dtypes
-    }
+    keys = {k for k in (entry.primary_key, *entry.foreign_keys) if k is not None}
+    composite = {k: key_parts(k, dtypes) or tuple(p.strip() for p in k.split(",")) for k in keys if k not in dtypes}
     told = entry.time_column.columns if entry.time_column is not None else ()
     roles = (*entry.foreign_keys, entry.primary_key, *told, entry.updated_at, entry.deleted_at)
     simple = [k for k in roles if k and k not in composite]
@@ -91,6 +89,10 @@ def _table(info: TableInfo, entry: TableConfig, time: str | None) -> TableSchema
             f"'{info.name}' has an updated_at and no primary_key in forekey.yaml: which row changed, only a key tells. "
             "Name the key, or remove updated_at."
         )
+    kinds = {c.name: (c.dtype, c.sql_type) for c in info.columns}
+    for column in (part for k in sorted(keys) for part in composite.get(k, (k,))):
+        if (why := why_no_key(*kinds[column])) is not None:
+            raise SchemaError(f"'{info.name}.{column}': {why}. Remove that key from forekey.yaml.")
     stypes = {column: told.type for column, told in entry.columns.items()}
     for column, stype in stypes.items():
         if stype is Stype.TIMESTAMP and dtypes[column] in {DType.INTEGER, DType.FLOAT}:
@@ -100,14 +102,15 @@ def _table(info: TableInfo, entry: TableConfig, time: str | None) -> TableSchema
             )
     if time is not None:
         stypes[time] = Stype.TIMESTAMP
+    typed = {c.name: ColumnSchema(c.name, c.dtype, Stype.ID, case=c.case) for c in info.columns}
     return TableSchema(
         name=info.name,
         columns=tuple(
-            ColumnSchema(c.name, c.dtype, Stype.ID if c.name in keys else stypes[c.name])
+            ColumnSchema(c.name, c.dtype, Stype.ID if c.name in keys else stypes[c.name], case=c.case)
             for c in info.columns
             if c.name in keys or c.name in stypes
         )
-        + tuple(ColumnSchema(name, DType.TEXT, Stype.ID, parts) for name, parts in composite.items()),
+        + tuple(replace(ColumnSchema.composite(parts, typed), name=name) for name, parts in composite.items()),
         primary_key=entry.primary_key,
         time_column=time,
         foreign_keys=tuple(ForeignKey(c, fk.table, fk.on_orphan) for c, fk in entry.foreign_keys.items()),

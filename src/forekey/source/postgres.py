@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from forekey.errors import SourceError, SourceUnavailable
-from forekey.schema import DType
+from forekey.schema import Case, DType
 from forekey.secrets import looks_encoded, reason_without, without_password
 from forekey.source.exports import COMMENT, MARK, with_exports
 from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo
@@ -22,13 +22,18 @@ from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo
 # The base type stands for a domain; e is an enumeration, A an array.
 _COLUMNS = """
 SELECT c.relname::text, a.attname::text, format_type(t.oid, a.atttypmod), t.typname::text, t.typtype::text,
-       t.typcategory::text, coalesce(item.typname::text, '')
+       t.typcategory::text, coalesce(item.typname::text, ''),
+       CASE WHEN NOT col.collisdeterministic THEN quote_ident(home.nspname) || '.' || quote_ident(col.collname)
+       ELSE '' END
 FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema()
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type declared ON declared.oid = a.atttypid
 JOIN pg_type t ON t.oid = CASE WHEN declared.typtype = 'd' THEN declared.typbasetype ELSE declared.oid END
 LEFT JOIN pg_type item ON item.oid = t.typelem AND t.typcategory = 'A'
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+LEFT JOIN pg_collation col ON col.oid = a.attcollation
+LEFT JOIN pg_namespace home ON home.oid = col.collnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
       AND NOT c.relispartition
 ORDER BY c.relname, a.attnum
 """
@@ -47,15 +52,17 @@ SELECT c.relname::text, k.contype::text, parent.relname::text,
         JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number)
 FROM pg_constraint k
 JOIN pg_class c ON c.oid = k.conrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema()
 LEFT JOIN pg_class parent ON parent.oid = k.confrelid
-WHERE c.relnamespace = current_schema()::regnamespace AND k.contype IN ('p', 'f') AND k.conparentid = 0
+WHERE k.contype IN ('p', 'f') AND k.conparentid = 0
       AND (parent.oid IS NULL OR parent.relnamespace = c.relnamespace)
 ORDER BY c.relname, k.conname
 """
 
 _EXPORTS = f"""
 SELECT c.relname::text FROM pg_class c
-WHERE c.relnamespace = current_schema()::regnamespace AND obj_description(c.oid, 'pg_class') LIKE '{MARK}%'
+JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema()
+WHERE obj_description(c.oid, 'pg_class') LIKE '{MARK}%'
 """
 
 _FAMILIES = {
@@ -69,6 +76,9 @@ _FAMILIES = {
     "vector": DType.LIST,
 }
 _EXACT_DIGITS = 15
+_TIMEOUT_SECONDS = 3600.0
+_IDLE_SECONDS = 1800
+"""A client that stands still this long within a transaction is dropped by the server: it hangs, or is gone."""
 _LISTS_AS_THEY_ARE = {"int2", "int4", "int8", "float4", "float8", "text", "varchar", "bpchar", "bool"}
 
 
@@ -87,8 +97,12 @@ class PostgresSource:
         self._types: dict[tuple[str, str], tuple[str, str, str]] = {}
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Connect by a URL that libpq understands; PGPASSWORD and ~/.pgpass work as they do for psql."""
+    def open(cls, url: str, *, writable: bool = False, timeout_seconds: float | None = None) -> Self:
+        """Connect by a URL that libpq understands; PGPASSWORD and ~/.pgpass work as they do for psql.
+
+        The session is called ``forekey`` (unless the URL has another ``application_name``), cannot write unless it is
+        ``writable``, and ends a statement after ``timeout_seconds``.
+        """
         import adbc_driver_manager
         import adbc_driver_postgresql.dbapi as adbc
 
@@ -97,7 +111,8 @@ class PostgresSource:
             connection = adbc.connect(url)
             with connection.cursor() as cursor:
                 cursor.execute("SET TIME ZONE 'UTC'")
-                cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                for statement in _settings(cursor, writable, timeout_seconds):
+                    cursor.execute(statement)
             connection.commit()
         except adbc_driver_manager.Error as error:
             found = _reason(error)
@@ -113,6 +128,7 @@ class PostgresSource:
     def tables(self) -> list[TableInfo]:
         """Return the tables and views of the current schema with their declared keys."""
         columns = self.columns()
+        marked = {name for (name,) in self._fetch(_EXPORTS)}
         primary: dict[str, tuple[str, ...]] = {}
         foreign: dict[str, list[ForeignKeyInfo]] = defaultdict(list)
         for table, kind, parent, own, theirs in self._fetch(_KEYS):
@@ -128,15 +144,18 @@ class PostgresSource:
                 found.append(TableInfo(name, cols, 0, unreadable=str(error)))
             else:
                 found.append(TableInfo(name, cols, rows, primary.get(name, ()), tuple(foreign[name])))
-        marked = {name for (name,) in self._fetch(_EXPORTS)}
         return with_exports(found, marked)
 
     def columns(self) -> dict[str, tuple[ColumnInfo, ...]]:
         """Return the columns of every table and view of the current schema."""
         columns: dict[str, list[ColumnInfo]] = defaultdict(list)
-        for table, column, written, kind, group, category, item in self._fetch(_COLUMNS):
+        cases: dict[str, Case] = {"": Case.KEPT}
+        for table, column, written, kind, group, category, item, collation in self._fetch(_COLUMNS):
             dtype = _family(kind, group, category, written)
-            columns[table].append(ColumnInfo(column, dtype, written))
+            compared = "citext" if kind == "citext" else collation
+            if compared not in cases:
+                cases[compared] = self._case(compared)
+            columns[table].append(ColumnInfo(column, dtype, written, cases[compared]))
             self._types[table, column] = (kind, item, written)
         return {name: tuple(told) for name, told in columns.items()}
 
@@ -165,7 +184,7 @@ class PostgresSource:
         Moments that are infinite or outside the years 1 to 9999 are NULL.
         """
         if not self._types:
-            self.tables()
+            self.columns()
         kind, item, written = self._types.get((table, name), ("", "", ""))
         value = exp.column(name, quoted=True)
         if kind in {"timestamp", "timestamptz", "date"}:
@@ -190,7 +209,7 @@ class PostgresSource:
 
     def sql(self, statement: exp.Expression) -> str:
         """Return the text of a SELECT."""
-        return statement.sql(dialect=self.dialect, pretty=True)
+        return _own_words(statement).sql(dialect=self.dialect, pretty=True)
 
     def query(self, statement: exp.Expression, batch_rows: int = 65_536) -> pa.RecordBatchReader:
         """Run one SELECT and stream its rows."""
@@ -199,7 +218,7 @@ class PostgresSource:
         cursor = self._connection.cursor()
         cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(batch_rows * 64)})
         try:
-            cursor.execute(statement.sql(dialect=self.dialect))
+            cursor.execute(_own_words(statement).sql(dialect=self.dialect))
             reader = cursor.fetch_record_batch()
         except adbc_driver_manager.Error as error:
             cursor.close()
@@ -223,6 +242,13 @@ class PostgresSource:
             self._connection.rollback()
             raise SourceError(f"Table '{name}' cannot be written to '{self.url}': {_reason(error)}") from error
 
+    def release(self) -> None:
+        """End the transaction."""
+        for cursor in self._open:
+            cursor.close()
+        self._open.clear()
+        self._connection.rollback()
+
     def close(self) -> None:
         """Close the connection."""
         for cursor in self._open:
@@ -244,9 +270,54 @@ class PostgresSource:
             rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
 
+    def _case(self, collation: str) -> Case:
+        """Return how citext, or a collation under which different texts may be equal, compares letters.
+
+        citext folds case as the database's own locale does: C, for one, knows ASCII alone.
+        """
+        if collation == "citext":
+            folds = "lower(U&'\\00dc') = U&'\\00fc' COLLATE \"C\""
+            utf8 = self._fetch("SELECT current_setting('server_encoding')")[0][0] == "UTF8"
+            return Case.LETTERS if utf8 and self._fetch(f"SELECT {folds}")[0][0] else Case.ASCII
+        return Case.LETTERS if self._fetch(f"SELECT 'a' = 'A' COLLATE {collation}")[0][0] else Case.KEPT
+
     def _count(self, name: str) -> int:
         table = exp.Table(this=exp.to_identifier(name, quoted=True))
-        return int(self.query(exp.select(exp.Count(this=exp.Star())).from_(table)).read_all().column(0)[0].as_py())
+        try:
+            rows = self.query(exp.select(exp.Count(this=exp.Star())).from_(table)).read_all()
+        except SourceError:
+            self._connection.rollback()  # what failed while it was read leaves the session in an error
+            raise
+        return int(rows.column(0)[0].as_py())
+
+
+def _settings(cursor: Any, writable: bool, timeout_seconds: float | None) -> Iterator[str]:
+    """Return the statements that make a session a guest who does no harm; what URL, role or database say, stays."""
+    asked = ("application_name", "statement_timeout", "idle_in_transaction_session_timeout")
+    cursor.execute(f"SELECT {', '.join(f'current_setting({name!r})' for name in asked)}")
+    name, timeout, idle = cursor.fetchone()
+    mode = "READ WRITE" if writable else "READ ONLY"
+    yield f"SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ, {mode}"
+    if not name:
+        yield "SET application_name = 'forekey'"
+    if timeout_seconds is not None or timeout == "0":
+        seconds = _TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds
+        yield f"SET statement_timeout = {round(seconds * 1000)}"
+    if idle == "0":
+        yield f"SET idle_in_transaction_session_timeout = {_IDLE_SECONDS * 1000}"
+
+
+def _own_words(statement: exp.Expression) -> exp.Expression:
+    """Write bytes in hexadecimal as Postgres does."""
+    if statement.find(exp.LowerHex) is None:
+        return statement
+
+    def encoded(node: exp.Expression) -> exp.Expression:
+        if not isinstance(node, exp.LowerHex):
+            return node
+        return exp.Anonymous(this="encode", expressions=[node.this, exp.Literal.string("hex")])
+
+    return statement.transform(encoded)
 
 
 def _family(kind: str, group: str, category: str, written: str) -> DType:

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 import pyarrow as pa
 from sqlglot import exp
 
-from forekey.schema import DType
+from forekey.schema import Case, DType
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class ColumnInfo:
     name: str
     dtype: DType
     sql_type: str
+    case: Case = Case.KEPT
+    """Which letters the database takes for the same when it compares the column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,15 @@ class TableInfo:
 class Source(Protocol):
     """A connected database. A context manager; closing it twice is fine."""
 
-    url: str
-    dialect: str
+    @property
+    def url(self) -> str:
+        """Its URL as it may be shown and kept."""
+        ...
+
+    @property
+    def dialect(self) -> str:
+        """The dialect of SQL in which it is asked, by sqlglot's name."""
+        ...
 
     def tables(self) -> list[TableInfo]:
         """Return all tables and views, by name, with what is declared about them."""
@@ -93,6 +102,10 @@ class Source(Protocol):
 
     def write_table(self, name: str, rows: pa.Table) -> None:
         """Create or replace a table with these rows, all at once."""
+        ...
+
+    def release(self) -> None:
+        """End what was read as of one moment, and hold no connection until the next question: computing comes next."""
         ...
 
     def close(self) -> None:

@@ -149,6 +149,7 @@ def past_labels(
         return None
     else:
         made = _made_at(task, source, snapshot, sorted(set(moments)))
+    source.release()
     if made is None:
         return None
     width = len(classes) or 1
@@ -224,6 +225,7 @@ def _made_at(task: Task, source: Source, snapshot: Snapshot, moments: list[int])
     wanted = sorted(set().union(*found.anchors))
     none = Examples(pa.chunked_array([[]], pa.string()), np.empty(0, np.int64), np.empty(0))
     examples = task.labels_at(source, snapshot, wanted, filtered=False) if wanted else none
+    source.release()
     places, known_at, grids = [], [], []
     for grid, anchors in enumerate(found.anchors):
         ends = {to_micros(a): to_micros(bound.horizon_end(a)) for a in anchors}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from forekey.errors import SchemaError, TaskError
-from forekey.graph import Micros, Snapshot, from_micros, to_micros
+from forekey.graph import Micros, Snapshot, Spelling, from_micros, to_micros
 from forekey.project import LabelTask, Project, TaskConfig
 from forekey.query import (
     BoundQuery,
@@ -194,6 +194,7 @@ class Task:
         anchors = [from_micros(t) for t in np.unique(examples.times)]
         earlier = {shift(a, -window.end, window.unit): a for a in anchors}
         past = self.labels_at(source, snapshot, sorted(earlier), filtered=False)
+        source.release()
         moved = np.array([to_micros(earlier[from_micros(t)]) for t in past.times], np.int64)
         return _place_of(examples, past.keys, moved), past.target
 
@@ -205,6 +206,7 @@ class Task:
             return np.full(len(examples), -1), examples.target[:0]
         length = to_micros(horizon) - to_micros(datetime(2000, 1, 1))
         table = self._read_labels(source).table
+        source.release()
         keys, times, target = (
             table.column("entity"),
             micros_of(table.column("time")),
@@ -308,7 +310,8 @@ class Task:
 
     def _typed_labels(self, table: pa.Table, names: dict[str, str]) -> pa.Table:
         """Return entity, time, target and split in the types of label tables; ``ValueError`` says what is off."""
-        integer = self.entity.column(self.entity.primary_key or "").dtype is DType.INTEGER
+        key = self.entity.column(self.entity.primary_key or "")
+        entity = table.column(names["entity"])
         time, target = table.column(names["time"]), table.column(names["target"])
         if not pa.types.is_temporal(time.type):
             raise ValueError(f"'{names['time']}' is {time.type}, not a time")
@@ -318,7 +321,9 @@ class Task:
         if binary and not set(pc.unique(target.drop_null()).to_pylist()) <= {0.0, 1.0}:
             raise ValueError(f"'{names['target']}' must hold 0 and 1")
         out = {
-            "entity": table.column(names["entity"]).cast(pa.int64() if integer else pa.string()),
+            "entity": entity.cast(pa.int64())
+            if key.dtype is DType.INTEGER
+            else pa.chunked_array([Spelling.of(key).many(entity).cast(pa.string())]),
             "time": utc_micros(time),
             "target": target,
         }

@@ -10,28 +10,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from forekey.graph import Snapshot
-from forekey.source import Source
 from forekey.task import Task, TaskType
 from forekey.training.evaluate import Resolved, as_numbers
 
 _BOOST_ROUNDS = 300
 _MAX_BOOSTERS = 24
 
+Previous = tuple[NDArray[np.int64], NDArray[Any]]
+"""For each example, the place of its own previous label among labels (-1: it has none), and those labels."""
+
 
 @dataclass(frozen=True)
 class BaselineData:
     """What baselines learn from and are judged on: examples by split, with their pasts in numbers by ``names``.
 
-    ``classes`` are those that training saw, ``known_until`` (microseconds) is up to when labels are known.
+    ``classes`` are those that training saw; ``previous`` holds, per split that is judged, what
+    :meth:`forekey.task.Task.previous` gave of its examples.
     """
 
     task: Task
-    source: Source
-    snapshot: Snapshot
     splits: dict[str, Resolved]
     classes: tuple[str, ...]
-    known_until: int
+    previous: dict[str, Previous]
     names: tuple[str, ...]
 
 
@@ -68,9 +68,8 @@ def last_value(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
     kind, usual = data.task.task_type, _usual(data)
     out = {}
     for split in ("val", "test"):
-        wanted = data.splits[split].examples
-        place, labels = data.task.previous(data.source, data.snapshot, wanted, data.known_until)
-        values = np.repeat(usual[None], len(wanted), axis=0)
+        place, labels = data.previous[split]
+        values = np.repeat(usual[None], len(place), axis=0)
         known = place >= 0
         before = labels[place[known]]
         if kind is TaskType.MULTICLASS_CLASSIFICATION:

@@ -162,6 +162,7 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig
             "List a foreign key, or ask with CLASSIFY instead of RANK."
         )
     labels = task.labels(source, snapshot)
+    source.release()  # nothing is asked of the database from here on
     splits = {name: resolve_examples(snapshot, task, labels.split(name)) for name in ("train", "val", "test")}
     for name in ("train", "val"):
         if len(splits[name]) == 0:

@@ -23,7 +23,7 @@ from forekey.project import write_atomically
 from forekey.registry import ModelVersion, Registry
 from forekey.source import Source
 from forekey.task import LabelTable, Task, TaskType, past_labels
-from forekey.training.baselines import BaselineData, run_baselines
+from forekey.training.baselines import BaselineData, Previous, run_baselines
 from forekey.training.checkpoint import NOWHERE, Checkpoint
 from forekey.training.config import TrainConfig
 from forekey.training.evaluate import Resolved, joined, resolve_examples
@@ -84,6 +84,8 @@ def train_task(
         return train_ranking(task, snapshot, source, registry, config, baselines, progress, on_epoch, aging)
     progress("making labels")
     data = _prepare(task, snapshot, source, config, aging)
+    previous = _previous(task, snapshot, source, data) if baselines else {}
+    source.release()  # nothing is asked of the database from here on
     tried: list[Trial] = []
     if config.search_seconds > 0:
         progress("looking for better settings")
@@ -97,7 +99,7 @@ def train_task(
         finished = _with_validation(task, data, finished, config, best, progress)
     judged = _judge(task, data, finished)
     if baselines:
-        _judge_baselines(judged, task, source, snapshot, data, progress)
+        _judge_baselines(judged, task, data, previous, progress)
     manifest = _manifest(task, snapshot, data, model, config)
     manifest |= {**judged.to_dict(), "final": finished.final.to_dict(), "history": [e.to_dict() for e in history]}
     manifest["tried"] = [t.to_dict() for t in tried]
@@ -209,15 +211,19 @@ def _judge(task: Task, data: _Data, finished: _Finished) -> Judged:
     return judged
 
 
+def _previous(task: Task, snapshot: Snapshot, source: Source, data: _Data) -> dict[str, Previous]:
+    """Read the labels that the examples which are judged had one window before."""
+    until = to_micros(snapshot.as_of)
+    return {s: task.previous(source, snapshot, data.splits[s].examples, until) for s in ("val", "test")}
+
+
 def _judge_baselines(
-    judged: Judged, task: Task, source: Source, snapshot: Snapshot, data: _Data, progress: Progress
+    judged: Judged, task: Task, data: _Data, previous: dict[str, Previous], progress: Progress
 ) -> None:
     scale, splits = data.features.spec.scale, dict(data.splits)
     if scale is not None:
         splits["train"] = _with_pasts(data)
-    held_against = BaselineData(
-        task, source, snapshot, splits, data.transform.classes, to_micros(snapshot.as_of), scale.names if scale else ()
-    )
+    held_against = BaselineData(task, splits, data.transform.classes, previous, scale.names if scale else ())
     for name, predictions in run_baselines(held_against, progress).items():
         for split, predicted in predictions.items():
             judged.add(name, split, predicted)
@@ -243,6 +249,7 @@ def _as_late_as_tests(tests: Micros, as_of: int, seed: int) -> Aging | None:
 
 def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig, aging: Aging | None) -> _Data:
     labels = task.labels(source, snapshot)
+    source.release()
     splits = {name: resolve_examples(snapshot, task, labels.split(name)) for name in _SPLITS}
     for name in ("train", "val"):
         if len(splits[name]) == 0:
@@ -260,13 +267,13 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig
     transform = _transform(task, splits["train"])
     # Nothing newer than the newest training anchor may shape what the model is fed.
     cutoff = int(splits["train"].times.max())
-    spec = fit_features(snapshot, cutoff, task.hidden, text_width(task))
     past = None
-    if config.history:
+    if config.history and config.past_labels:
         moments = {int(t) for r in splits.values() for t in np.unique(r.times)}
-        if config.past_labels:
-            past = past_labels(task, source, snapshot, moments, transform.classes)
-            past = past if past is not None and len(past.values) else None
+        past = past_labels(task, source, snapshot, moments, transform.classes)
+        past = past if past is not None and len(past.values) else None
+    spec = fit_features(snapshot, cutoff, task.hidden, text_width(task))
+    if config.history:
         entity, window = task.entity.name, task.window_days
         history = fit_history(snapshot, entity, cutoff, window, task.hidden, past_labels=past is not None)
         spec = replace(spec, history=history)
