@@ -27,6 +27,7 @@ from forekey.project import (
     PQLTask,
     Project,
     TaskConfig,
+    idle_settings,
     record_export,
     recorded_exports,
     render_config,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from forekey.graph import Difference, Integrity, Snapshot, SnapshotStore
+    from forekey.graph import Difference, Finding, Integrity, Snapshot, SnapshotStore
     from forekey.inference import AnyPredictor, BatchPredictions
     from forekey.monitoring import MonitorReport
     from forekey.registry import ModelVersion, Registry
@@ -178,6 +179,7 @@ def check(project: Project) -> Integrity:
     current = _build(project, full=True, publish=False)
     found = check_integrity(current)
     errors, more = list(found.errors), list(found.warnings)
+    more += [Finding(s.where, f"the setting does nothing: {s.why}", s.how) for s in idle_settings(project.config)]
     with _source(project) as source:
         more += check_times(source, current.schema)
         more += [
@@ -190,12 +192,24 @@ def check(project: Project) -> Integrity:
             except (PQLError, TaskError) as error:
                 errors.append(Finding(f"tasks.{name}", str(error).splitlines()[0], "Mend the task in forekey.yaml."))
                 continue
+            more += _idle_in_static_tasks(task)
             try:
                 examples = task.labels(source, current).split("train")
             except TaskError:
                 continue  # without labels there is nothing to restate; `forekey sql` says why there are none
             more += restating_columns(task, current, examples)
     return Integrity(tuple(errors), tuple(more))
+
+
+def _idle_in_static_tasks(task: Task) -> list[Finding]:
+    """Name the settings for anchor times of a query that has none of its own."""
+    from forekey.graph import Finding
+
+    if task.bound is None or not task.bound.is_static:
+        return []
+    given = [s for s in ("max_anchors", "step_days") if getattr(task.config, s) is not None]
+    why = "the setting does nothing: the target looks at no window, so there are no anchor times to choose"
+    return [Finding(f"tasks.{task.name}.{setting}", why, "Remove it.") for setting in given]
 
 
 @dataclass(frozen=True)

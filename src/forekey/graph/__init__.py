@@ -7,6 +7,7 @@ from forekey.graph.findings import Finding
 from forekey.graph.integrity import Integrity, check_integrity, check_times
 from forekey.graph.reading import ReadSettings
 from forekey.graph.snapshot import Snapshot, SnapshotStore
+from forekey.graph.statistics import with_moments
 
 __all__ = [
     "MICROS_PER_DAY",
@@ -25,4 +26,5 @@ __all__ = [
     "in_utc",
     "to_micros",
     "utc_now",
+    "with_moments",
 ]
