@@ -216,7 +216,7 @@ def _idle_in_static_tasks(task: Task) -> list[Finding]:
 class Labelled:
     """The labels of a task: its type and why, the SQL, anchors, statistics, and the table itself.
 
-    ``shown`` is the SQL without what it repeats for each anchor time.
+    ``shown`` is the SQL without what it repeats for each anchor time; ``account`` says what became of the labels.
     """
 
     task: Task
@@ -225,6 +225,7 @@ class Labelled:
     anchors: dict[str, list[str]]
     statistics: dict[str, dict[str, Any]]
     dropped: dict[str, int]
+    account: str
     table: pa.Table
 
 
@@ -239,8 +240,9 @@ def labels(project: Project, name_or_pql: str) -> Labelled:
         statement, plan = task.label_statement(current), task.plan(current)
         sql = source.sql(statement) if statement is not None else None
         shown = source.sql(shortened(statement)) if statement is not None else None
+    account = made.account("labels" if task.bound is None else "pairs of entity and anchor time")
     anchors = {s: [a.isoformat() for a in getattr(plan, s)] for s in ("train", "val", "test")} if plan else {}
-    return Labelled(task, sql, shown, anchors, made.statistics(), made.dropped, made.table)
+    return Labelled(task, sql, shown, anchors, made.statistics(), made.dropped, account, made.table)
 
 
 def train(

@@ -296,7 +296,8 @@ def labelled(made: Labelled, *, full: bool = False) -> Shown:
         "dropped": made.dropped,
         "examples": [{name: _plain(value) for name, value in row.items()} for row in sample_rows],
     }
-    return Shown(data, Group(*parts, table, Text(f"Dropped: {dropped}"), sample))
+    counted = Text(f"{made.account.partition(':')[0].rstrip('.')}.\nDropped: {dropped}")
+    return Shown(data, Group(*parts, table, counted, sample))
 
 
 def report(found: TrainReport) -> Shown:
