@@ -28,6 +28,7 @@ from forekey.project import (
     Project,
     TaskConfig,
     graph_settings,
+    idle_settings,
     record_export,
     recorded_exports,
     render_config,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from forekey.graph import Difference, Integrity, Snapshot, SnapshotStore
+    from forekey.graph import Difference, Finding, Integrity, Snapshot, SnapshotStore
     from forekey.inference import AnyPredictor, BatchPredictions
     from forekey.monitoring import MonitorReport
     from forekey.registry import ModelVersion, Registry
@@ -213,6 +214,7 @@ def check(project: Project) -> Integrity:
     current = _build(project, full=True, publish=False)
     found = check_integrity(current)
     errors, more = list(found.errors), list(found.warnings)
+    more += [Finding(s.where, f"the setting does nothing: {s.why}", s.how) for s in idle_settings(project.config)]
     with _source(project) as source:
         more += check_times(source, current.schema)
         more += check_readings(source, project.config, current.schema)
@@ -226,6 +228,7 @@ def check(project: Project) -> Integrity:
             except (PQLError, TaskError) as error:
                 errors.append(Finding(f"tasks.{name}", str(error).splitlines()[0], "Mend the task in forekey.yaml."))
                 continue
+            more += _idle_in_static_tasks(task)
             try:
                 examples = task.labels(source, current).split("train")
                 source.release()
@@ -236,11 +239,22 @@ def check(project: Project) -> Integrity:
     return Integrity(tuple(errors), tuple(more), (note,) if note is not None else ())
 
 
+def _idle_in_static_tasks(task: Task) -> list[Finding]:
+    """Name the settings for anchor times of a query that has none of its own."""
+    from forekey.graph import Finding
+
+    if task.bound is None or not task.bound.is_static:
+        return []
+    given = [s for s in ("max_anchors", "step_days") if getattr(task.config, s) is not None]
+    why = "the setting does nothing: the target looks at no window, so there are no anchor times to choose"
+    return [Finding(f"tasks.{task.name}.{setting}", why, "Remove it.") for setting in given]
+
+
 @dataclass(frozen=True)
 class Labelled:
     """The labels of a task: its type and why, the SQL, anchors, statistics, and the table itself.
 
-    ``shown`` is the SQL without what it repeats for each anchor time.
+    ``shown`` is the SQL without what it repeats for each anchor time; ``account`` says what became of the labels.
     """
 
     task: Task
@@ -249,6 +263,7 @@ class Labelled:
     anchors: dict[str, list[str]]
     statistics: dict[str, dict[str, Any]]
     dropped: dict[str, int]
+    account: str
     table: pa.Table
 
 
@@ -264,8 +279,9 @@ def labels(project: Project, name_or_pql: str, *, listener: Listener = SILENT) -
         statement, plan = task.label_statement(current), task.plan(current)
         sql = source.sql(statement) if statement is not None else None
         shown = source.sql(shortened(statement)) if statement is not None else None
+    account = made.account("labels" if task.bound is None else "pairs of entity and anchor time")
     anchors = {s: [a.isoformat() for a in getattr(plan, s)] for s in ("train", "val", "test")} if plan else {}
-    return Labelled(task, sql, shown, anchors, made.statistics(), made.dropped, made.table)
+    return Labelled(task, sql, shown, anchors, made.statistics(), made.dropped, account, made.table)
 
 
 def train(

@@ -382,6 +382,41 @@ def parse_config(text: str, where: str) -> Config:
         raise ProjectError(f"{where}: {place or 'the file'}: {first['msg']}{more}.") from error
 
 
+@dataclass(frozen=True, slots=True)
+class IdleSetting:
+    """A setting that is valid and that nothing acts on: where it stands, why, and what to do."""
+
+    where: str
+    why: str
+    how: str
+
+
+def idle_settings(config: Config) -> Iterator[IdleSetting]:
+    """List the settings that are read and do nothing, so that nobody relies on one."""
+    if config.retrain.schedule is not None:
+        yield IdleSetting(
+            "retrain.schedule",
+            "nothing acts on a schedule yet",
+            "Run `forekey retrain TASK` from cron or a timer of your own, and remove it here.",
+        )
+    for name, table in config.tables.items():
+        dated = (table.time_column, table.time_from, table.updated_at, table.deleted_at)
+        if table.lookback_days and not any(dated):
+            yield IdleSetting(
+                f"tables.{name}.lookback_days",
+                "the table has no time to look back from, and is read whole at each update",
+                "Name its time_column or updated_at, or remove the setting.",
+            )
+    for name, task in config.tasks.items():
+        if not isinstance(task, LabelTask):
+            continue
+        if task.split is not None and isinstance(task.labels, dict):
+            yield IdleSetting(f"tasks.{name}.split", "the labels of each split have a file of their own", "Remove it.")
+        if task.task_type != "link_prediction":
+            for setting in sorted({"items", "top"} & task.model_fields_set):
+                yield IdleSetting(f"tasks.{name}.{setting}", "it is for task_type link_prediction only", "Remove it.")
+
+
 def _settings_like(path: tuple[int | str, ...]) -> str:
     """Name the setting that a wrong one looks like, by the kind of entry it stands in."""
     kinds: dict[str, type[BaseModel]] = {

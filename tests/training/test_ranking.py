@@ -167,7 +167,7 @@ def test_an_item_that_is_listed_twice_counts_once_and_an_empty_list_not_at_all(o
     task = pipeline.find_task(project, current.schema, "made")
     with pipeline._source(project) as source:
         labels = task.labels(source, current)
-    assert labels.dropped["no label or no split"] >= 60
+    assert labels.dropped["no label"] >= 60
     found = resolve_examples(current, task, labels.split("train"))
     row = int(current.lookup("products", ["sku-001"])[0])
     assert all(len(label) == 2 and label[0] == row and label[1] < -1 for label in found.target)

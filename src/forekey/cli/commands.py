@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from forekey import __version__
 
@@ -33,7 +34,7 @@ def cli() -> None:
 def _common(function: _F) -> _F:
     """Add the options that every command has."""
     for option in (
-        click.option("-v", "--verbose", is_flag=True, help="Say more, and show tracebacks."),
+        click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an unexpected error."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output."),
         click.option("--project", "root", type=click.Path(path_type=Path), default=Path(), help="Project folder."),
     ):
@@ -51,7 +52,7 @@ _seed = click.option("--seed", type=int, default=0, show_default=True, help="Ran
 @click.option("--households", type=click.IntRange(min=100), help="Load only this many households: a quick look.")
 @click.option("--project", "root", type=click.Path(path_type=Path), default=Path("forekey-demo"), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
-@click.option("-v", "--verbose", is_flag=True, help="Say more, and show tracebacks.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an unexpected error.")
 def demo(no_serve: bool, port: int, households: int | None, root: Path, as_json: bool, verbose: bool) -> None:
     """Go the whole way on real retail data: load, train, embed, serve, monitor, retrain."""
     from forekey.cli.walkthrough import run_demo
@@ -113,6 +114,10 @@ def snapshot(
 
     project = _open(root)
     store = pipeline.snapshots(project)
+    if (full or as_of is not None) and (listing or stats or diff is not None or prune is not None):
+        raise click.UsageError(
+            "--full and --as-of are for building a snapshot; --list, --stats, --diff, --prune build none."
+        )
     if prune is not None:
         store.prune(prune)
     if diff is not None:
@@ -162,7 +167,7 @@ def train(
     from forekey import pipeline
     from forekey.cli import render
 
-    project = _open(root)
+    project = _open(root, acts=True)
     with render.listening(as_json) as listener:
         report = pipeline.train(
             project, task, preset=preset, seed=seed, search_minutes=search_minutes, listener=listener
@@ -183,6 +188,9 @@ def evaluate(
     from forekey import pipeline
     from forekey.cli import render
 
+    chosen = click.get_current_context().get_parameter_source("split")
+    if at is not None and chosen is not ParameterSource.DEFAULT:
+        raise click.UsageError("Score a split or the labels at a time: --split or --at, not both.")
     project = _open(root)
     with render.listening(as_json) as listener:
         model, metrics, rows = pipeline.evaluate(project, task, split=split, at=at, version=version, listener=listener)
@@ -259,7 +267,7 @@ def serve(host: str, port: int, insecure: bool, root: Path, as_json: bool, verbo
     from forekey.cli import render
     from forekey.serving import serve as run
 
-    project = _open(root)
+    project = _open(root, acts=True)
     with render.listening(as_json) as listener:
         pipeline.current_graph(project, listener)
     announce = render.serving(project, host, port)
@@ -273,7 +281,7 @@ def monitor(root: Path, as_json: bool, verbose: bool) -> None:
     from forekey import pipeline
     from forekey.cli import render
 
-    project = _open(root)
+    project = _open(root, acts=True)
     with render.listening(as_json) as listener:
         report = pipeline.monitor(project, listener=listener)
     render.show(render.monitored(report, pipeline.advise(project, report), project.config.retrain), as_json)
@@ -289,7 +297,7 @@ def retrain(task: str, preset: str | None, seed: int, root: Path, as_json: bool,
     from forekey import pipeline
     from forekey.cli import render
 
-    project = _open(root)
+    project = _open(root, acts=True)
     with render.listening(as_json) as listener:
         challenge = pipeline.retrain(project, task, preset=preset, seed=seed, listener=listener)
     render.show(render.challenge(challenge), as_json)
@@ -313,6 +321,8 @@ def models(task: str | None, promote: str | None, rollback: bool, root: Path, as
     registry = pipeline.registry(project)
     if task is not None and task not in registry.tasks():
         project.task(task)  # refuses a name that is no task's
+    if promote and rollback:
+        raise click.UsageError("Promote a version or roll back: --promote or --rollback, not both.")
     if (promote or rollback) and task is None:
         raise click.UsageError("Name the TASK whose champion changes.")
     if promote and task:
@@ -323,7 +333,11 @@ def models(task: str | None, promote: str | None, rollback: bool, root: Path, as
     render.show(render.versions(registry, [task] if task else registry.tasks(), changed), as_json)
 
 
-def _open(root: Path) -> Project:
-    from forekey.project import Project
+def _open(root: Path, *, acts: bool = False) -> Project:
+    """Open a project; a command that ``acts`` on its settings says on standard error which do nothing."""
+    from forekey.project import Project, idle_settings
 
-    return Project.open(root)
+    project = Project.open(root)
+    for setting in idle_settings(project.config) if acts else ():
+        click.echo(f"forekey: {setting.where} does nothing: {setting.why}. {setting.how}", err=True)
+    return project

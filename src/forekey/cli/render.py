@@ -17,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from forekey.pipeline import Listener
-from forekey.schema import Stype
 from forekey.task import SPLITS
 
 if TYPE_CHECKING:
@@ -178,7 +177,7 @@ def snapshot_list(manifests: Sequence[dict[str, Any]], current: str | None) -> S
         {
             "snapshot": m["id"],
             "current": m["id"] == current,
-            "as_of": _moment(m["as_of"]),
+            "as_of": _iso(m["as_of"]),
             "created_at": m["created_at"],
             "nodes": sum(t["nodes"] for t in m["tables"].values()),
             "edges": sum(e["edges"] for e in m["edges"].values()),
@@ -191,7 +190,7 @@ def snapshot_list(manifests: Sequence[dict[str, Any]], current: str | None) -> S
         table.add_row(
             "*" if r["current"] else "",
             r["snapshot"],
-            r["as_of"],
+            r["as_of"][:16].replace("T", " "),
             r["created_at"],
             f"{r['nodes']:,}",
             f"{r['edges']:,}",
@@ -223,6 +222,8 @@ def difference(found: Difference) -> Shown:
 
 def statistics(built: Snapshot, parent: Snapshot | None) -> Shown:
     """Show growth, degrees, orphans, NULLs and distributions."""
+    from forekey.graph import with_moments
+
     facts = built.manifest
     before = {n: t["nodes"] for n, t in parent.manifest["tables"].items()} if parent is not None else {}
     growth = {n: t["nodes"] - before[n] if n in before else None for n, t in facts["tables"].items()}
@@ -237,14 +238,14 @@ def statistics(built: Snapshot, parent: Snapshot | None) -> Shown:
         edges.add_row(name, f"{e['edges']:,}", *degrees, f"{e['orphans'] / keys:.2%}" if keys else "–")
     columns = _table("column", "NULL", "unreadable", "distribution", right=("NULL", "unreadable"))
     for name, t in facts["tables"].items():
-        for column, c in t["columns"].items():
-            is_moment = built.schema.table(name).column(column).stype is Stype.TIMESTAMP
+        for column, c in with_moments(t["columns"], built.schema.table(name)).items():
             unread = f"{t['unreadable'].get(column, 0):,}"
-            columns.add_row(f"{name}.{column}", f"{c['null_rate']:.1%}", unread, _distribution(c, is_moment))
+            columns.add_row(f"{name}.{column}", f"{c['null_rate']:.1%}", unread, _distribution(c))
     data = {
         "snapshot": built.id,
         "tables": {
-            n: {k: t[k] for k in ("nodes", "read", "quarantined", "placeholders", "unreadable", "newest", "columns")}
+            n: {k: t[k] for k in ("nodes", "read", "quarantined", "placeholders", "unreadable")}
+            | {"newest": _iso(t["newest"]), "columns": with_moments(t["columns"], built.schema.table(n))}
             | {"growth": growth[n]}
             for n, t in facts["tables"].items()
         },
@@ -253,12 +254,13 @@ def statistics(built: Snapshot, parent: Snapshot | None) -> Shown:
     return Shown(data, Group(nodes, edges, columns))
 
 
-def _distribution(column: dict[str, Any], is_moment: bool) -> str:
+def _distribution(column: dict[str, Any]) -> str:
     if column.get("top"):
         return ", ".join(f"{value} {count:,}" for value, count in column["top"][:4])
     if column.get("quantiles"):
         low, _, _, middle, _, _, high = column["quantiles"]
-        return " … ".join(_moment(int(v)) if is_moment else f"{v:.4g}" for v in (low, middle, high))
+        shown = (v[:16].replace("T", " ") if isinstance(v, str) else f"{v:.4g}" for v in (low, middle, high))
+        return " … ".join(shown)
     return "–"
 
 
@@ -304,7 +306,8 @@ def labelled(made: Labelled, *, full: bool = False) -> Shown:
         "dropped": made.dropped,
         "examples": [{name: _plain(value) for name, value in row.items()} for row in sample_rows],
     }
-    return Shown(data, Group(*parts, table, Text(f"Dropped: {dropped}"), sample))
+    counted = Text(f"{made.account.partition(':')[0].rstrip('.')}.\nDropped: {dropped}")
+    return Shown(data, Group(*parts, table, counted, sample))
 
 
 def report(found: TrainReport) -> Shown:
@@ -559,9 +562,11 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}"
 
 
-def _moment(micros: int | None) -> str:
-    if micros is None:
-        return "–"
+def _iso(micros: int | None) -> str | None:
     from forekey.graph import from_micros
 
-    return f"{from_micros(micros):%Y-%m-%d %H:%M}"
+    return from_micros(micros).isoformat() if micros is not None else None
+
+
+def _moment(micros: int | None) -> str:
+    return (_iso(micros) or "–")[:16].replace("T", " ")

@@ -10,6 +10,7 @@ from forekey.graph.keys import Spelling
 from forekey.graph.leaks import leak_risks
 from forekey.graph.reading import ReadSettings
 from forekey.graph.snapshot import Snapshot, SnapshotStore
+from forekey.graph.statistics import with_moments
 
 __all__ = [
     "MICROS_PER_DAY",
@@ -32,4 +33,5 @@ __all__ = [
     "to_micros",
     "untimed_note",
     "utc_now",
+    "with_moments",
 ]

@@ -7,7 +7,7 @@ measures only the blocks that are new, and ends with the figures that a build fr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from forekey.graph.clock import from_micros
 from forekey.schema import Stype, TableSchema
 
 Sketch = dict[str, dict[str, Any]]
@@ -72,6 +73,17 @@ def merge_sketches(sketches: Sequence[Sketch]) -> Sketch:
         if "top" in parts[0]:
             merged[name]["top"] = _merge_top(parts)
     return merged
+
+
+def with_moments(columns: Mapping[str, dict[str, Any]], table: TableSchema) -> dict[str, dict[str, Any]]:
+    """Return a table's figures as they are shown: the quantiles of moments as ISO 8601 in UTC, not as microseconds."""
+    moments = {c.name for c in table.columns if c.stype is Stype.TIMESTAMP}
+    return {
+        name: {**c, "quantiles": [from_micros(round(v)).isoformat() for v in c["quantiles"]]}
+        if name in moments and "quantiles" in c
+        else dict(c)
+        for name, c in columns.items()
+    }
 
 
 def _spread(column: pa.ChunkedArray, stype: Stype) -> dict[str, Any]:

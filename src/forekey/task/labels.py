@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,9 +52,40 @@ class LabelTable:
         target = target_array(part, self.task_type)
         return Examples(part.column("entity"), micros_of(part.column("time")), target, weight)
 
+    def account(self, what: str = "labels") -> str:
+        """Say how many labels (or pairs of entity and anchor time) there were, and what became of them."""
+        lost = sum(self.dropped.values())
+        why = ", ".join(f"{n:,} {reason}" for reason, n in self.dropped.items() if n)
+        reasons = f": {why}" if why else ""
+        return f"{len(self.table) + lost:,} {what} = {len(self.table):,} examples + {lost:,} dropped{reasons}."
+
     def statistics(self) -> dict[str, dict[str, Any]]:
         """Return rows, anchors and the spread of the label per split."""
         return {name: _describe(self.split(name), self.task_type) for name in SPLITS}
+
+
+def sift(table: pa.Table, reasons: Mapping[str, NDArray[np.bool_]]) -> tuple[pa.Table, dict[str, int]]:
+    """Leave out the rows that any reason (``[n] bool``) holds for; count each under the first that does."""
+    left = np.ones(len(table), bool)
+    counts = {}
+    for reason, holds in reasons.items():
+        counts[reason] = int((left & holds).sum())
+        left &= ~holds
+    return table.filter(pa.array(left)), {reason: n for reason, n in counts.items() if n}
+
+
+def without_label(target: pa.ChunkedArray, task_type: TaskType) -> NDArray[np.bool_]:
+    """Whether a label is missing, ``[n] bool``: NULL, NaN or infinite, and in a ranking an empty list."""
+    missing = pc.is_null(target, nan_is_null=True)
+    if pa.types.is_floating(target.type):
+        missing = pc.or_(missing, pc.fill_null(pc.invert(pc.is_finite(target)), True))
+    elif task_type is TaskType.FORECASTING:
+        frames = pc.list_parent_indices(target).to_numpy()
+        odd = ~np.isfinite(pc.list_flatten(target).cast(pa.float64()).to_numpy(zero_copy_only=False))
+        return missing.to_numpy() | (np.bincount(frames, odd, len(target)) > 0)  # type: ignore[no-any-return]
+    elif task_type is TaskType.LINK_PREDICTION:
+        missing = pc.or_(missing, pc.equal(pc.fill_null(pc.list_value_length(target), 0), 0))
+    return missing.to_numpy()  # type: ignore[no-any-return]
 
 
 def micros_of(times: pa.ChunkedArray) -> Micros:

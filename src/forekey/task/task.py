@@ -31,7 +31,7 @@ from forekey.query import (
 )
 from forekey.schema import DType, Schema, TableSchema
 from forekey.source import Source
-from forekey.task.labels import SPLITS, Examples, LabelTable, micros_of, target_array, utc_micros
+from forekey.task.labels import SPLITS, Examples, LabelTable, micros_of, sift, target_array, utc_micros, without_label
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
 
 _DEFAULT_WINDOW_DAYS = 30.0
@@ -120,7 +120,7 @@ class Task:
     def labels(self, source: Source, snapshot: Snapshot) -> LabelTable:
         """Make or read the labels. Nothing later than the snapshot's as-of time enters a label that is made."""
         if self.bound is None:
-            return self._read_labels(source)
+            return self._read_labels(source, snapshot)
         plan = self.plan(snapshot)
         anchors = plan.kept if plan else (snapshot.as_of,)
         unclean = unclean_tables(snapshot)
@@ -132,11 +132,20 @@ class Task:
             "not there yet at the anchor": int(counts["unborn"] or 0),
         }
         table = raw.rename_columns(["entity", "time", "target"])
+        reasons = {"label undefined": without_label(table.column("target"), self.task_type)}
+        table, lost = sift(table, reasons | self._not_in(snapshot, table))
+        dropped = {reason: dropped.get(reason, 0) + lost.get(reason, 0) for reason in dropped | lost}
         splits = self._splits(table, plan)
         if plan is not None and plan.dropped:
             close = source.query(dropped_sql(self.bound, plan.dropped, unclean=unclean)).read_all().to_pylist()[0]
             dropped["anchor too close to the next split"] = int(close["pairs"])
         return _finish(table, splits, self.task_type, dropped)
+
+    def _not_in(self, snapshot: Snapshot, table: pa.Table) -> dict[str, NDArray[np.bool_]]:
+        """Say of each label, by reason, whether its entity is no row of the graph, or none yet at its time."""
+        rows = snapshot.lookup_keys(self.entity.name, table.column("entity"))
+        there = snapshot.visible(self.entity.name, micros_of(table.column("time")))
+        return {"unknown entity": rows < 0, "not there yet at the anchor": rows >= there}
 
     def complete_labels_at(self, source: Source, snapshot: Snapshot, anchor: datetime) -> Examples:
         """Make the labels at one anchor; :class:`TaskError` if their window is not over yet."""
@@ -247,7 +256,8 @@ class Task:
         distinct_times, place = np.unique(times, return_inverse=True)
         return np.array([names[int(t)] for t in distinct_times], dtype="<U5")[place]
 
-    def _read_labels(self, source: Source) -> LabelTable:
+    def _read_labels(self, source: Source, snapshot: Snapshot | None = None) -> LabelTable:
+        """Read ready-made labels, each an example or counted; of unknown entities only if there is a snapshot."""
         config = self.config
         assert isinstance(config, LabelTask)
         files = config.labels if isinstance(config.labels, dict) else {"": config.labels}
@@ -257,18 +267,34 @@ class Task:
             parts.append(part.drop_columns(["split"]) if "split" in part.column_names else part)
             named = config.split is not None and not split
             splits.append(
-                part.column("split").to_numpy(zero_copy_only=False) if named else np.full(len(part), split or "?")
+                pc.fill_null(part.column("split"), "").to_numpy(zero_copy_only=False)
+                if named
+                else np.full(len(part), split or "?")
             )
         table, names = pa.concat_tables(parts), np.concatenate(splits).astype(str)
-        odd = sorted(set(np.unique(names).tolist()) - {*SPLITS, "?"})
+        odd = sorted(set(np.unique(names).tolist()) - {*SPLITS, "?", ""})
         if odd:
             raise TaskError(
                 f"The labels of task '{self.name}' name the split '{odd[0]}'. Splits are train, val and test; "
                 "rename it, or leave the column out."
             )
+        table = table.append_column("split", pa.array(names.tolist(), pa.string()))
+        table, dropped = self._usable(table, snapshot)
+        names = np.array(table.column("split").to_pylist(), dtype="<U5")
+        why = "no split"
         if (names == "?").any():
-            names = split_by_time(micros_of(table.column("time")), lambda t: self._label_end(t))
-        return _finish(table, names, self.task_type, {})
+            names, why = split_by_time(micros_of(table.column("time")), self._label_end), "too close to the next split"
+        return _finish(table.drop_columns(["split"]), names, self.task_type, dropped, why)
+
+    def _usable(self, table: pa.Table, snapshot: Snapshot | None) -> tuple[pa.Table, dict[str, int]]:
+        """Leave out ready-made labels that lack something or whose entity is not in the graph; count them by reason."""
+        missing = {f"no {name}": table.column(name).is_null().to_numpy() for name in ("entity", "time")}
+        missing["no label"] = without_label(table.column("target"), self.task_type)
+        table, lost = sift(table, missing)
+        unknown: dict[str, int] = {}
+        if snapshot is not None:
+            table, unknown = sift(table, self._not_in(snapshot, table))
+        return table, unknown | lost
 
     def _label_end(self, micros: int) -> int:
         end = self.horizon_end(from_micros(micros))
@@ -311,12 +337,13 @@ class Task:
     def _typed_labels(self, table: pa.Table, names: dict[str, str]) -> pa.Table:
         """Return entity, time, target and split in the types of label tables; ``ValueError`` says what is off."""
         key = self.entity.column(self.entity.primary_key or "")
-        entity = table.column(names["entity"])
+        entity = _finite(table.column(names["entity"]))
         time, target = table.column(names["time"]), table.column(names["target"])
         if not pa.types.is_temporal(time.type):
             raise ValueError(f"'{names['time']}' is {time.type}, not a time")
         if self.task_type in {TaskType.BINARY_CLASSIFICATION, TaskType.REGRESSION}:
             target = target.cast(pa.float64())
+        target = _finite(target)
         binary = self.task_type is TaskType.BINARY_CLASSIFICATION
         if binary and not set(pc.unique(target.drop_null()).to_pylist()) <= {0.0, 1.0}:
             raise ValueError(f"'{names['target']}' must hold 0 and 1")
@@ -337,8 +364,7 @@ class Task:
                 raise ValueError(f"'{names['weight']}' must hold weights of 0 or more")
         if "split" in names:
             out["split"] = table.column(names["split"]).cast(pa.string())
-        usable = pa.table(out)
-        return usable.filter(pc.and_(pc.is_valid(usable.column("time")), pc.is_valid(usable.column("entity"))))
+        return pa.table(out)
 
 
 def define_task(name: str, project: Project, schema: Schema, config: TaskConfig | None = None) -> Task:
@@ -384,24 +410,21 @@ def unclean_tables(snapshot: Snapshot) -> frozenset[str]:
     return frozenset(n for n, t in snapshot.manifest["tables"].items() if reasons & set(t["quarantined"]))
 
 
-def _finish(table: pa.Table, splits: NDArray[np.str_], task_type: TaskType, dropped: dict[str, int]) -> LabelTable:
-    """Sort the examples into a fixed order, leaving out those that belong to no split."""
+def _finite(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column whose NaN and infinities are NULL, as they are in features."""
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.fill_null(pc.is_finite(column), False), column, pa.scalar(None, column.type))
+
+
+def _finish(
+    table: pa.Table, splits: NDArray[np.str_], task_type: TaskType, dropped: dict[str, int], unsplit: str = "no split"
+) -> LabelTable:
+    """Sort the examples into a fixed order, leaving out those that belong to no split, for the reason ``unsplit``."""
     table = table.append_column("split", pa.array(splits.tolist(), pa.string()))
-    known = pc.is_in(table.column("split"), value_set=pa.array(SPLITS))
-    target = table.column("target")
-    valid = pc.is_valid(target)
-    if pa.types.is_floating(target.type):
-        valid = pc.and_(valid, pc.fill_null(pc.is_finite(target), False))
-    elif task_type is TaskType.FORECASTING and len(table):
-        valid = pa.chunked_array([pa.array(np.isfinite(target_array(table, task_type)).all(axis=1))])
-    elif task_type is TaskType.LINK_PREDICTION:
-        valid = pc.and_(valid, pc.greater(pc.fill_null(pc.list_value_length(target), 0), 0))
-    usable = pc.and_(known, valid)
-    lost = len(table) - int(pc.sum(usable).as_py() or 0)
-    if lost:
-        dropped = {**dropped, "no label or no split": lost}
-    ordered = table.filter(usable).sort_by([("time", "ascending"), ("entity", "ascending")])
-    return LabelTable(ordered, task_type, dropped)
+    table, lost = sift(table, {unsplit: ~np.isin(splits, SPLITS)})
+    ordered = table.sort_by([("time", "ascending"), ("entity", "ascending")])
+    return LabelTable(ordered, task_type, dropped | lost)
 
 
 def _split_by_hash(keys: pa.ChunkedArray) -> NDArray[np.str_]:

@@ -53,15 +53,22 @@ def lineage(
         "unknown_entities": unknown,
         "neighbors": config.neighbors.to_dict(),
         "default_metric": default_metric(task.task_type)[0],
-        "notes": _notes(task),
+        "notes": _notes(task, labels),
     }
 
 
-def _notes(task: Task) -> list[str]:
+_ASSUMED = "ASSUMING picked the examples for which it held: a correlation, not what happens if one makes it hold."
+
+
+def _notes(task: Task, labels: LabelTable) -> list[str]:
     """Return what a reader of the report must know of the task."""
+    if task.bound is None:
+        return [labels.account()] if any(labels.dropped.values()) else []
+    unknown = labels.dropped.get("unknown entity", 0)
+    notes = [f"{unknown:,} labels were dropped: their entity is not in the snapshot."] if unknown else []
     if task.bound is not None and task.bound.query.assuming is not None:
-        return ["ASSUMING picked the examples for which it held: a correlation, not what happens if one makes it hold."]
-    return []
+        notes.append(_ASSUMED)
+    return notes
 
 
 def text_width(task: Task) -> int:
