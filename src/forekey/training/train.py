@@ -205,7 +205,7 @@ def _judge_baselines(
     if scale is not None:
         splits["train"] = _with_pasts(data)
     held_against = BaselineData(
-        task, source, snapshot, splits, data.transform.classes, to_micros(snapshot.as_of), scale.names if scale else ()
+        task, source, snapshot, splits, data.transform.classes, to_micros(snapshot.as_of), scale.kinds if scale else ()
     )
     for name, predictions in run_baselines(held_against, progress).items():
         for split, predicted in predictions.items():
