@@ -76,7 +76,9 @@ def test_the_whole_way_by_commands(root: Path) -> None:
     assert set(built["edges"]) == {
         "orders.customer_id->customers", "order_lines.order_id->orders", "order_lines.sku->products"
     }  # fmt: skip
-    assert run_json("check", *at) == {"errors": [], "warnings": []}
+    found = run_json("check", *at)
+    assert (found["errors"], found["warnings"]) == ([], [])
+    assert found["notes"][0].startswith("No time: customers, products.")
     labels = run_json("sql", "spend", *at, "--out", str(root / "labels.csv"))
     assert labels["task_type"] == "regression"
     assert "SUM" in labels["sql"]

@@ -113,8 +113,8 @@ def test_the_reasons_for_a_ranking_add_up_to_its_scores(trained_project: Project
 def test_each_number_of_a_past_knows_where_it_comes_from(shop_project: Project) -> None:
     snapshot = pipeline.snapshots(shop_project).current()
     spec = fit_history(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
-    names = HistoryFeatures(snapshot, spec).names
-    found = dict(zip(names, origins(spec, names), strict=True))
+    features = HistoryFeatures(snapshot, spec)
+    found = dict(zip(features.names, origins(spec, features.names, features.kinds), strict=True))
     assert found["age"] == Origin("customers", "age", 0)
     assert found["orders: sum amount, 30 days"] == Origin("orders", "amount", 1)
     assert found["orders: mean channel = web, all time"] == Origin("orders", "channel", 1)
@@ -158,8 +158,8 @@ def test_the_effect_of_a_neighbour_is_that_of_a_database_without_it(tmp_path: Pa
 def test_what_is_reached_through_a_table_is_gone_with_it(shop_project: Project) -> None:
     snapshot = pipeline.snapshots(shop_project).current()
     spec = fit_history(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
-    names = HistoryFeatures(snapshot, spec).names
-    found = dict(zip(names, origins(spec, names), strict=True))
+    features = HistoryFeatures(snapshot, spec)
+    found = dict(zip(features.names, origins(spec, features.names, features.kinds), strict=True))
     lines = found["order_lines of orders: mean quantity, all time"]
     assert Part("table", "orders").covers(lines)
     assert Part("table", "order_lines").covers(lines)

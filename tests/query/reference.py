@@ -128,10 +128,18 @@ def like(text: str, pattern: str) -> bool:
     return re.fullmatch("".join(parts.get(c, re.escape(c)) for c in pattern), text, re.DOTALL) is not None
 
 
+LARGEST = 1e300
+
+
+def number(read: Any) -> Any:
+    """Return what a column holds, None for what is no number: NaN, infinite, or too large to add up."""
+    return None if isinstance(read, float) and not abs(read) <= LARGEST else read
+
+
 def value(operand: Operand, row: Row, database: Database, anchor: datetime, home: str = "customers") -> Any:
     """Read a column of the row, or fold the rows that belong to it; it is a row of ``home``."""
     if isinstance(operand, Column):
-        return row[operand.name]
+        return number(row[operand.name])
     table = operand.column.table
     rows = [
         r
@@ -144,7 +152,7 @@ def value(operand: Operand, row: Row, database: Database, anchor: datetime, home
         seen = [(r, with_parents(table, r, database)) for r in rows]
         rows = [r for r, whole in seen if holds(operand.where, whole, database, anchor, table) is True]
     if operand.column.name != "*":
-        rows = [r for r in rows if r[operand.column.name] is not None]
+        rows = [r for r in rows if number(r[operand.column.name]) is not None]
     return fold(operand, rows)
 
 

@@ -16,7 +16,8 @@ from tests.query.reference import Database, labels
 from tests.support.databases import SHOP_SCHEMA, START, Tables, source_of, table
 from tests.support.servers import Postgres
 
-AMOUNTS = st.one_of(st.none(), st.integers(-5, 20).map(float))
+ODD = st.sampled_from([float("nan"), float("inf"), -float("inf"), 1e308, -1e308])
+AMOUNTS = st.one_of(st.none(), st.integers(-5, 20).map(float), st.integers(-5, 20).map(float), ODD)
 KINDS = st.one_of(st.none(), st.sampled_from(["a", "ab", "b", "o'b", 'q"', "a\\", "%", "Ä_"]))
 
 

@@ -3,6 +3,7 @@
 from forekey.features.embedder import WIDTH
 from forekey.features.encode import Encoded, FeatureStore, encode_rows
 from forekey.features.history import HistoryFeatures, HistorySpec, fit_history
+from forekey.features.kinds import FeatureKind
 from forekey.features.origins import CALENDAR, LABELS, Origin, origins
 from forekey.features.pairs import PairFeatures, PairSpec, interactions_between
 from forekey.features.spec import FeatureSpec, HistoryScale, fit_features
@@ -15,6 +16,7 @@ __all__ = [
     "WIDTH",
     "ColumnFeature",
     "Encoded",
+    "FeatureKind",
     "FeatureSpec",
     "FeatureStore",
     "HistoryFeatures",

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from forekey.features.kinds import FeatureKind
 from forekey.features.lists import MAX_LISTED, RowLists, paths_of, row_lists
 from forekey.features.measures import Measure, choose_measures, measure_rows
 from forekey.features.statistics import ColumnFeature, days_of, fit_column
@@ -51,6 +52,15 @@ class Focus:
         if self.up is None:
             return ""
         return f"{self.up.parent} of newest {self.down.child}: " if self.down is not None else f"{self.up.parent}: "
+
+    @property
+    def kinds(self) -> tuple[FeatureKind, FeatureKind]:
+        """Return what kind its columns are, and its aggregates."""
+        if self.up is None:
+            return FeatureKind.OWN_COLUMN, FeatureKind.OWN_WINDOW
+        if self.down is None:
+            return FeatureKind.PARENT_COLUMN, FeatureKind.PARENT_WINDOW
+        return FeatureKind.NEWEST_COLUMN, FeatureKind.NEWEST_WINDOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +209,7 @@ class HistoryFeatures:
         rows = np.ascontiguousarray(rows, np.int32)
         blocks = [_calendar(times), ((times - cut) / MICROS_PER_DAY).astype(np.float32)[:, None]]
         names = [*_CALENDAR, "days since anything was seen"]
-        for block, block_names in self._blocks(rows, times, cut):
+        for block, block_names, _ in self._blocks(rows, times, cut):
             with np.errstate(over="ignore"):
                 narrow = block.astype(np.float32).reshape(len(rows), len(block_names))
             # Adding zero makes one number of 0 and -0, which databases do not always tell apart.
@@ -212,16 +222,26 @@ class HistoryFeatures:
         """Return the names of the features."""
         return self.compute(np.empty(0, np.int32), np.empty(0, np.int64))[1]
 
-    def _blocks(self, rows: NDArray[np.int32], times: Micros, cut: Micros) -> Iterable[tuple[NDArray[Any], list[str]]]:
+    @property
+    def kinds(self) -> tuple[FeatureKind, ...]:
+        """Return what kind each feature is, in the order of :attr:`names`."""
+        nobody, never = np.empty(0, np.int32), np.empty(0, np.int64)
+        found = [FeatureKind.CALENDAR] * (len(_CALENDAR) + 1)
+        return (*found, *(kind for _, names, kind in self._blocks(nobody, never, never) for _ in names))
+
+    def _blocks(
+        self, rows: NDArray[np.int32], times: Micros, cut: Micros
+    ) -> Iterable[tuple[NDArray[Any], list[str], FeatureKind]]:
         if self._past is not None:
-            yield self._past.describe(rows, times, cut)
+            yield *self._past.describe(rows, times, cut), FeatureKind.LAGGED_LABEL
         for table in self.spec.seasons:
-            yield self._season(table, times, cut)
+            yield *self._season(table, times, cut), FeatureKind.POPULATION
         for focus in self.spec.foci:
             own = self._focused(focus, rows, cut)
-            yield self._read_off(focus, own, times, cut)
+            yield *self._read_off(focus, own, times, cut), focus.kinds[0]
             for listed in focus.lists:
-                yield from self._aggregated(focus, listed, own, times, cut)
+                for block, names in self._aggregated(focus, listed, own, times, cut):
+                    yield block, names, focus.kinds[1]
 
     def _focused(self, focus: Focus, rows: NDArray[np.int32], cut: Micros) -> NDArray[np.int32]:
         """Return the row that a focus looks at for each entity, -1 where there is none that was seen."""

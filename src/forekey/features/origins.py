@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from forekey.features.history import HistorySpec, ListFeatures
+from forekey.features.kinds import COLUMNS, WINDOWS, FeatureKind
 
 CALENDAR, LABELS = "calendar", "earlier labels"
 
@@ -23,32 +24,35 @@ class Origin:
     through: tuple[str, ...] = ()
 
 
-def origins(spec: HistorySpec, names: Iterable[str]) -> tuple[Origin, ...]:
-    """Return the origin of each number by its name (see :class:`forekey.features.HistoryFeatures`)."""
-    lists: dict[str, tuple[ListFeatures, int, tuple[str, ...]]] = {}
-    columns: dict[str, Origin] = {}
+def origins(spec: HistorySpec, names: Sequence[str], kinds: Sequence[FeatureKind]) -> tuple[Origin, ...]:
+    """Return the origin of each number by its kind and name (see :class:`forekey.features.HistoryFeatures`)."""
+    lists: dict[tuple[FeatureKind, str], tuple[ListFeatures, int, tuple[str, ...]]] = {}
+    columns: dict[tuple[FeatureKind, str], Origin] = {}
     for focus in spec.foci:
+        column_kind, window_kind = focus.kinds
         away = (focus.down is not None) + (focus.up is not None)
         down = (focus.down.child,) if focus.down is not None else ()
-        columns |= {f"{focus.name}{c.name}": Origin(focus.table, c.name, away, down) for c in focus.columns}
+        own = {(column_kind, f"{focus.name}{c.name}"): Origin(focus.table, c.name, away, down) for c in focus.columns}
+        columns |= own
         reached = (*down, focus.table) if away else ()
         for listed in focus.lists:
             through = (*reached, *(edge.child for edge in listed.path[:-1]))
-            lists[f"{focus.name}{listed.name}: "] = listed, away + len(listed.path), through
-    prefixes = sorted(lists, key=len, reverse=True)
+            lists[window_kind, f"{focus.name}{listed.name}: "] = listed, away + len(listed.path), through
+    prefixes = sorted(lists, key=lambda key: -len(key[1]))
+    seasons = sorted(spec.seasons, key=lambda table: -len(table))
     found = []
-    for name in names:
-        prefix = next((p for p in prefixes if name.startswith(p)), None)
-        season = next((t for t in spec.seasons if name.startswith(f"all {t}, ")), None)
-        if name in columns:
-            found.append(columns[name])
-        elif prefix is not None:
+    for name, kind in zip(names, kinds, strict=True):
+        if kind in COLUMNS:
+            found.append(columns[kind, name])
+        elif kind in WINDOWS:
+            prefix = next(p for p in prefixes if p[0] is kind and name.startswith(p[1]))
             listed, hop, through = lists[prefix]
-            found.append(Origin(listed.path[-1].child, _measured(listed, name.removeprefix(prefix)), hop, through))
-        elif season is not None:
-            found.append(Origin(season))
+            measured = _measured(listed, name.removeprefix(prefix[1]))
+            found.append(Origin(listed.path[-1].child, measured, hop, through))
+        elif kind is FeatureKind.POPULATION:
+            found.append(Origin(next(t for t in seasons if name.startswith(f"all {t}, "))))
         else:
-            found.append(Origin(LABELS if "label" in name else CALENDAR))
+            found.append(Origin(LABELS if kind is FeatureKind.LAGGED_LABEL else CALENDAR))
     return tuple(found)
 
 

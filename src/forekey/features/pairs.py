@@ -254,7 +254,7 @@ class PairFeatures:
             through = tuple(dict.fromkeys(e.parent for way in (i.to_entity, i.to_item) for e in way[:-1]))
             found += [Origin(i.table, None, min(len(i.to_entity), len(i.to_item)), through)] * len(_BETWEEN)
         found += found[:1]  # walks go along the first
-        return (*found, *origins(self.spec.history, self._history.names))
+        return (*found, *origins(self.spec.history, self._history.names, self._history.kinds))
 
     @property
     def _window(self) -> int:

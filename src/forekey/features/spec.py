@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forekey.features.history import Focus, HistorySpec, ListFeatures
+from forekey.features.kinds import FeatureKind
 from forekey.features.measures import Measure
 from forekey.features.statistics import ColumnFeature, TableFeatures, fit_column, robust_scale
 from forekey.graph import Snapshot
@@ -18,17 +19,21 @@ from forekey.schema import EdgeType, Stype
 
 @dataclass(frozen=True, slots=True)
 class HistoryScale:
-    """How a network reads the numbers of a past: ``center`` and ``scale`` of each, learnt from training examples."""
+    """How a network reads the numbers of a past: ``center`` and ``scale`` of each, learnt from training examples.
+
+    ``kinds`` is empty in models of versions that did not keep it.
+    """
 
     names: tuple[str, ...]
     center: tuple[float, ...]
     scale: tuple[float, ...]
+    kinds: tuple[FeatureKind, ...] = ()
 
     @classmethod
-    def fit(cls, history: NDArray[np.float32], names: Iterable[str]) -> HistoryScale:
+    def fit(cls, history: NDArray[np.float32], names: Iterable[str], kinds: Iterable[FeatureKind] = ()) -> HistoryScale:
         """Learn median and interquartile range of each column of ``history [examples, features]``."""
         pairs = [robust_scale(history[:, i].astype(np.float64)) for i in range(history.shape[1])]
-        return cls(tuple(names), tuple(c for c, _ in pairs), tuple(s for _, s in pairs))
+        return cls(tuple(names), tuple(c for c, _ in pairs), tuple(s for _, s in pairs), tuple(kinds))
 
     def apply(self, history: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return ``[n, 2 * features] float32``: ``asinh((x - center) / scale)``, 0 if missing, then missing flags."""
@@ -67,7 +72,7 @@ class FeatureSpec:
         return cls(
             tuple(TableFeatures(t["table"], tuple(_column(c) for c in t["columns"])) for t in data["tables"]),
             history_from_dict(data["history"]) if data.get("history") is not None else None,
-            HistoryScale(*(tuple(scale[n]) for n in ("names", "center", "scale"))) if scale is not None else None,
+            _scale(scale) if scale is not None else None,
         )
 
 
@@ -90,6 +95,11 @@ def fit_features(
         ]
         tables.append(TableFeatures(table.name, tuple(columns)))
     return FeatureSpec(tuple(tables))
+
+
+def _scale(data: dict[str, Any]) -> HistoryScale:
+    kinds = tuple(FeatureKind(kind) for kind in data.get("kinds", ()))
+    return HistoryScale(tuple(data["names"]), tuple(data["center"]), tuple(data["scale"]), kinds)
 
 
 def _column(data: dict[str, Any]) -> ColumnFeature:

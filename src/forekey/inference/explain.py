@@ -98,7 +98,7 @@ class Explainer:
         self._assemble = Assembler(self._features)
         spec = self._features.spec
         names = spec.scale.names if spec.scale is not None else ()
-        self._origins = origins(spec.history, names) if spec.history is not None else ()
+        self._origins = origins(spec.history, names, self._features.kinds) if spec.history is not None else ()
         self._nothing: dict[str, Encoded] = {}
         self.parts = tuple(self._all_parts())
 

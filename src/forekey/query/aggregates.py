@@ -18,7 +18,7 @@ from sqlglot import exp
 
 from forekey.query.anchors import ANCHORS, bounds_of, windows_of
 from forekey.query.bound import BoundAggregation, BoundQuery
-from forekey.query.conditions import moment, render, timestamp
+from forekey.query.conditions import moment, read_value, render, timestamp
 from forekey.query.joins import aliased, join_to_owner, join_up, own_columns
 from forekey.query.tree import Aggregation, Aggregator, Condition, Operand
 from forekey.schema import ColumnSchema, DType, EdgeType
@@ -117,7 +117,7 @@ def _joined_filters(
     rendered: dict[Operand, tuple[exp.Expression, DType]] = {}
     for i, (column, reached) in enumerate(a.filters.items()):
         statement, alias = join_up(statement, bound.schema, reached.path, "r", f"f{i}")
-        rendered[column] = (exp.column(column.name, table=alias, quoted=True), reached.column.dtype)
+        rendered[column] = (read_value(reached.column, alias), reached.column.dtype)
     return statement, rendered
 
 
@@ -156,7 +156,7 @@ def per_anchor(bound: BoundQuery, aggregation: BoundAggregation, owner: ColumnSc
     if where is not None:
         statement = statement.where(render(where, rendered.__getitem__))
     if aggregation.value is not None:
-        value = exp.column(aggregation.value.name, table="r", quoted=True)
+        value = read_value(aggregation.value, "r")
         statement = statement.where(value.is_(exp.null()).not_())
     if aggregation.aggregation.aggregator in {Aggregator.FIRST, Aggregator.LAST}:
         return _first_or_last(statement, aggregation, key, anchor)
@@ -169,7 +169,7 @@ def _fold(aggregation: BoundAggregation) -> exp.Expression:
     """Write the aggregate function; NULLs of the column do not count."""
     if aggregation.value is None:
         return exp.Count(this=exp.Star())
-    value = exp.column(aggregation.value.name, table="r", quoted=True)
+    value = read_value(aggregation.value, "r")
     match aggregation.aggregation.aggregator:
         case Aggregator.COUNT:
             return exp.Count(this=value)
@@ -193,7 +193,7 @@ def _fold_within(aggregation: BoundAggregation, anchor: datetime) -> exp.Express
     """Write the aggregate function over the rows that count at an anchor time."""
     conditions = [_within(aggregation, anchor)] if aggregation.table.time_column is not None else []
     if aggregation.value is not None and aggregation.aggregation.aggregator is Aggregator.LIST_DISTINCT:
-        value = exp.column(aggregation.value.name, table="r", quoted=True)
+        value = read_value(aggregation.value, "r")
         conditions.append(value.is_(exp.null()).not_())
     if not conditions:
         return _fold(aggregation)

@@ -14,6 +14,9 @@ from forekey.query.tree import And, Comparison, Condition, Constant, Not, Operan
 from forekey.schema import Case, ColumnSchema, DType
 from forekey.source import bare_uuid
 
+_LARGEST = "1e300"
+"""A sum of any number of rows of this size is a number still."""
+
 
 def render(condition: Condition, operand: Callable[[Operand], tuple[exp.Expression, DType]]) -> exp.Expression:
     """Write a condition; ``operand`` gives the SQL and the type of what is compared."""
@@ -67,11 +70,23 @@ def _comparable(operand: exp.Expression, dtype: DType, values: tuple[Constant, .
             return exp.LowerHex(this=operand)
         case DType.TEXT | DType.OTHER:
             return exp.cast(operand, "TEXT")  # enumerations are texts, and CHAR(n) is not padded
-        case DType.FLOAT if isinstance(operand, exp.Column) and not all(map(_is_single, values)):
+        case DType.FLOAT if isinstance(operand, exp.Column | exp.Case) and not all(map(_is_single, values)):
             # 0.1 in single precision is not 0.1 in double: both are what they are written as.
             return exp.cast(exp.cast(operand, "TEXT"), "DOUBLE")
         case _:
             return operand
+
+
+def read_value(column: ColumnSchema, alias: str) -> exp.Expression:
+    """Read a column of a table; NaN, infinity and what is beyond 1e300 are NULL, as databases differ in each.
+
+    Postgres has NaN equal itself and greater than all numbers, and ends a query whose sum overflows.
+    """
+    value = exp.column(column.name, table=alias, quoted=True)
+    if column.dtype is not DType.FLOAT:
+        return value
+    limit = exp.Literal.number(_LARGEST)
+    return exp.Case().when(exp.Between(this=value.copy(), low=exp.Neg(this=limit), high=limit.copy()), value)
 
 
 def _is_single(value: Constant) -> bool:

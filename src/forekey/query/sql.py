@@ -26,7 +26,7 @@ from forekey.query.aggregates import (
 )
 from forekey.query.anchors import ANCHORS, anchor_table
 from forekey.query.bound import BoundAggregation, BoundQuery, TaskType
-from forekey.query.conditions import key_literal, moment, render, timestamp
+from forekey.query.conditions import key_literal, moment, read_value, render, timestamp
 from forekey.query.joins import aliased, join_up, keep_clean
 from forekey.query.tree import Aggregation, Column, Condition, Constant, Operand, is_condition, operands
 from forekey.schema import DType
@@ -202,7 +202,7 @@ class _Layout:
             statement = statement.select(moment(exp.column(table.time_column, table="e", quoted=True)).as_("born"))
         for column, name in self._columns.items():
             statement, alias = join_up(statement, bound.schema, bound.columns[column].path, "e", name)
-            statement = statement.select(exp.column(column.name, table=alias, quoted=True).as_(name))
+            statement = statement.select(read_value(bound.columns[column].column, alias).as_(name))
         if self.ids is not None:
             statement = statement.where(key.isin(*(key_literal(i, own) for i in self.ids)))
         return statement.where(key.is_(exp.null()).not_())

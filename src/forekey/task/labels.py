@@ -16,6 +16,7 @@ from forekey.graph import Micros
 from forekey.query import TaskType
 
 SPLITS = ("train", "val", "test")
+_LARGEST_LABEL = 1e37
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +76,25 @@ def sift(table: pa.Table, reasons: Mapping[str, NDArray[np.bool_]]) -> tuple[pa.
 
 
 def without_label(target: pa.ChunkedArray, task_type: TaskType) -> NDArray[np.bool_]:
-    """Whether a label is missing, ``[n] bool``: NULL, NaN or infinite, and in a ranking an empty list."""
-    missing = pc.is_null(target, nan_is_null=True)
+    """Whether a label is missing, ``[n] bool``: NULL, NaN or infinite, and in a ranking an empty list.
+
+    Models compute in single precision: what is beyond that is infinite to them.
+    """
+    missing = pc.is_null(target)
     if pa.types.is_floating(target.type):
-        missing = pc.or_(missing, pc.fill_null(pc.invert(pc.is_finite(target)), True))
+        missing = pa.chunked_array([pa.array(_beyond(target))])
     elif task_type is TaskType.FORECASTING:
         frames = pc.list_parent_indices(target).to_numpy()
-        odd = ~np.isfinite(pc.list_flatten(target).cast(pa.float64()).to_numpy(zero_copy_only=False))
+        odd = _beyond(pc.list_flatten(target).cast(pa.float64()))
         return missing.to_numpy() | (np.bincount(frames, odd, len(target)) > 0)  # type: ignore[no-any-return]
     elif task_type is TaskType.LINK_PREDICTION:
         missing = pc.or_(missing, pc.equal(pc.fill_null(pc.list_value_length(target), 0), 0))
     return missing.to_numpy()  # type: ignore[no-any-return]
+
+
+def _beyond(numbers: pa.ChunkedArray) -> NDArray[np.bool_]:
+    values = numbers.to_numpy(zero_copy_only=False) if isinstance(numbers, pa.Array) else numbers.to_numpy()
+    return ~(np.abs(values) <= _LARGEST_LABEL)  # type: ignore[no-any-return]
 
 
 def micros_of(times: pa.ChunkedArray) -> Micros:

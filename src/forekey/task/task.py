@@ -171,6 +171,7 @@ class Task:
             found = raw.rename_columns(["entity", "time", "target"]).sort_by(
                 [("time", "ascending"), ("entity", "ascending")]
             )
+            found, _ = sift(found, {"label undefined": without_label(found.column("target"), self.task_type)})
         return Examples(found.column("entity"), micros_of(found.column("time")), target_array(found, self.task_type))
 
     def population(self, source: Source, snapshot: Snapshot, anchor: datetime) -> pa.ChunkedArray | None:

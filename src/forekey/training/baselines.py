@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from forekey.features import FeatureKind
 from forekey.task import Task, TaskType
 from forekey.training.evaluate import Resolved, as_numbers
 
+_OF_ONE_TABLE = frozenset({FeatureKind.OWN_COLUMN, FeatureKind.CALENDAR})
+_NO_ANALYST_COMPUTES = frozenset({FeatureKind.LAGGED_LABEL, FeatureKind.NEWEST_COLUMN, FeatureKind.NEWEST_WINDOW})
 _BOOST_ROUNDS = 300
 _MAX_BOOSTERS = 24
 
@@ -22,7 +25,7 @@ Previous = tuple[NDArray[np.int64], NDArray[Any]]
 
 @dataclass(frozen=True)
 class BaselineData:
-    """What baselines learn from and are judged on: examples by split, with their pasts in numbers by ``names``.
+    """What baselines learn from and are judged on: examples by split, with their pasts in numbers of some ``kinds``.
 
     ``classes`` are those that training saw; ``previous`` holds, per split that is judged, what
     :meth:`forekey.task.Task.previous` gave of its examples.
@@ -32,7 +35,7 @@ class BaselineData:
     splits: dict[str, Resolved]
     classes: tuple[str, ...]
     previous: dict[str, Previous]
-    names: tuple[str, ...]
+    kinds: tuple[FeatureKind, ...]
 
 
 Baseline = Callable[[BaselineData], dict[str, NDArray[np.float64]] | None]
@@ -106,14 +109,12 @@ def _as_columns(data: BaselineData, target: NDArray[Any]) -> NDArray[np.float64]
 
 def lightgbm_columns(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
     """Fit gradient-boosted trees on the entity's own columns and the calendar: one table, no history."""
-    return _lightgbm(
-        data, np.array([": " not in n and "label" not in n and not n.startswith("all ") for n in data.names])
-    )
+    return _lightgbm(data, np.array([kind in _OF_ONE_TABLE for kind in data.kinds]))
 
 
 def lightgbm(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
     """Fit gradient-boosted trees on what an analyst would compute: columns, and aggregates one and two hops away."""
-    return _lightgbm(data, np.array(["label" not in n and " of newest " not in n for n in data.names]))
+    return _lightgbm(data, np.array([kind not in _NO_ANALYST_COMPUTES for kind in data.kinds]))
 
 
 def _lightgbm(data: BaselineData, chosen: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]] | None:

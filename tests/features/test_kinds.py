@@ -1,0 +1,102 @@
+"""What a number is, its kind says, whatever tables and columns are called."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from forekey import pipeline
+from forekey.features import CALENDAR, LABELS, FeatureKind, FeatureSpec, HistoryFeatures, Origin, fit_history, origins
+from forekey.graph import to_micros
+from forekey.project import PQLTask, Project
+from tests.support.servers import run_all
+
+ODD = (
+    "record_label",
+    "all x",
+    "a: b",
+    "stores of newest label_orders: n",
+    "all label_orders, 14 days",
+    "label 1 before",
+)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Buyers whose odd columns say how often they order, their orders, and the stores that they order from."""
+    root = tmp_path_factory.mktemp("odd")
+    columns = ", ".join(f'(i % 4 + {n})::DOUBLE AS "{name}"' for n, name in enumerate(ODD))
+    url = str(root / "odd.duckdb")
+    run_all(
+        url,
+        (
+            f"CREATE TABLE buyers AS SELECT i::INTEGER AS id, {columns} FROM range(80) t(i)",
+            "ALTER TABLE buyers ADD PRIMARY KEY (id)",
+            "CREATE TABLE stores AS SELECT i::INTEGER AS id, i::DOUBLE AS size FROM range(5) t(i)",
+            "ALTER TABLE stores ADD PRIMARY KEY (id)",
+            "CREATE TABLE label_orders AS SELECT (i * 80 + b)::INTEGER AS id, b::INTEGER AS buyer_id, "
+            "((i + b) % 5)::INTEGER AS store_id, TIMESTAMP '2024-01-01' + i * INTERVAL 1 DAY + b * INTERVAL 1 MINUTE AS placed, "
+            "1.0 * ((i + b) % 3) AS label FROM range(300) t(i), range(80) u(b) WHERE (i * 31 + b * 17) % 97 < 8 * (b % 4)",
+        ),
+    )
+    task = PQLTask(query="PREDICT COUNT(label_orders.*, 0, 14, days) FOR EACH buyers.id")
+    made = pipeline.init(url, root / "project", tasks={"often": task}).project
+    pipeline.snapshot(made)
+    return made
+
+
+def test_kinds_and_origins_do_not_go_by_names(project: Project) -> None:
+    snapshot = pipeline.snapshots(project).current()
+    spec = fit_history(snapshot, "buyers", to_micros(snapshot.as_of), 14.0)
+    features = HistoryFeatures(snapshot, spec)
+    found = list(zip(features.names, features.kinds, origins(spec, features.names, features.kinds), strict=True))
+    for name in ODD:
+        assert (name, FeatureKind.OWN_COLUMN, Origin("buyers", name, 0)) in found
+    assert ("all label_orders, 14 days", FeatureKind.POPULATION, Origin("label_orders")) in found
+    assert ("label_orders: sum label, 14 days", FeatureKind.OWN_WINDOW, Origin("label_orders", "label", 1)) in found
+    assert ("sine of the year", FeatureKind.CALENDAR, Origin(CALENDAR)) in found
+    newest = {kind for name, kind, _ in found if name.startswith("stores of newest label_orders: ") and name not in ODD}
+    assert newest <= {FeatureKind.NEWEST_COLUMN, FeatureKind.NEWEST_WINDOW}
+    assert newest
+    assert not any(origin == Origin(LABELS) for _, _, origin in found)
+
+
+def test_baselines_learn_from_columns_whatever_they_are_called(project: Project) -> None:
+    report = pipeline.train(project, "often", preset="fast")
+    error = {name: scores["test"]["mae"] for name, scores in report.baselines.items()}
+    assert error["lightgbm_columns"] < 0.5 * error["constant"], "the odd columns say how often a buyer orders"
+    version = pipeline.registry(project).champion("often")
+    snapshot = pipeline.snapshots(project).current()
+    predictor = pipeline.predictor_of(
+        project, version, pipeline.find_task(project, snapshot.schema, "often"), snapshot, to_moments(snapshot.as_of)
+    )
+    kept = predictor.features.spec  # type: ignore[union-attr]
+    assert kept.scale is not None
+    assert len(kept.scale.kinds) == len(kept.scale.names)
+    assert FeatureKind.LAGGED_LABEL in kept.scale.kinds
+
+
+def to_moments(as_of):  # type: ignore[no-untyped-def]
+    import numpy as np
+
+    return np.array([to_micros(as_of)])
+
+
+def test_a_model_of_a_version_that_kept_no_kinds_explains_as_before(trained_project: Project) -> None:
+    version = pipeline.registry(trained_project).champion("spend")
+    path = version.folder / "features.json"
+    data = json.loads(path.read_text())
+    whole = FeatureSpec.from_dict(data)
+    assert whole.scale is not None
+    del data["scale"]["kinds"]
+    old = FeatureSpec.from_dict(data)
+    assert old.scale is not None
+    assert (old.scale.names, old.scale.kinds) == (whole.scale.names, ())
+    snapshot = pipeline.snapshots(trained_project).current()
+    task = pipeline.find_task(trained_project, snapshot.schema, "spend")
+    predictor = pipeline.predictor_of(trained_project, version, task, snapshot, to_moments(snapshot.as_of))
+    features = predictor.features  # type: ignore[union-attr]
+    assert features.kinds == whole.scale.kinds
+    features.spec = old
+    assert features.kinds == whole.scale.kinds
