@@ -20,12 +20,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forekey.errors import PQLError, ProjectError, SourceError, TaskError, TrackingError, UnknownEntity
+from forekey.errors import (
+    ForekeyError,
+    PQLError,
+    ProjectError,
+    SchemaError,
+    SourceError,
+    SourceUnavailable,
+    TaskError,
+    TrackingError,
+    UnknownEntity,
+)
 from forekey.project import (
     CONFIG_NAME,
     Config,
     PQLTask,
     Project,
+    TableConfig,
     TaskConfig,
     render_config,
     substitute,
@@ -37,7 +48,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from forekey.graph import Difference, Integrity, Snapshot, SnapshotStore
+    from forekey.graph import Difference, Finding, Integrity, Snapshot, SnapshotStore
     from forekey.inference import AnyPredictor, BatchPredictions
     from forekey.monitoring import MonitorReport
     from forekey.registry import ModelVersion, Registry
@@ -175,9 +186,10 @@ def check(project: Project) -> Integrity:
     newest = snapshots(project).current_or_none()
     if newest is not None:
         newest.verify()
+    project, broken = _without_broken_tables(project)
     current = _build(project, full=True, publish=False)
     found = check_integrity(current)
-    errors, more = list(found.errors), list(found.warnings)
+    errors, more = [*broken, *found.errors], list(found.warnings)
     with _source(project) as source:
         more += check_times(source, current.schema)
         more += [
@@ -187,16 +199,63 @@ def check(project: Project) -> Integrity:
         for name in project.config.tasks:
             try:
                 task = find_task(project, current.schema, name)
-            except (PQLError, TaskError) as error:
+            except (PQLError, TaskError, SchemaError) as error:
                 errors.append(Finding(f"tasks.{name}", str(error).splitlines()[0], "Mend the task in forekey.yaml."))
                 continue
             try:
                 examples = task.labels(source, current).split("train")
+            except SourceUnavailable:
+                raise
+            except (TaskError, SourceError) as error:
+                kind = more if isinstance(error, TaskError) else errors
+                kind.append(Finding(f"tasks.{name}", str(error).splitlines()[0], "It has no labels until that is so."))
+                continue
+            finally:
                 source.release()
-            except TaskError:
-                continue  # without labels there is nothing to restate; `forekey sql` says why there are none
             more += restating_columns(task, current, examples)
     return Integrity(tuple(errors), tuple(more))
+
+
+def _without_broken_tables(project: Project) -> tuple[Project, list[Finding]]:
+    """Return the project without the tables that cannot be read as forekey.yaml says, and what is wrong with these.
+
+    Each table is tried by itself, and only where they cannot all be read together. Where none can be blamed, the error
+    of the whole stands.
+    """
+    from forekey.graph import Finding
+    from forekey.source import configured_schema
+
+    def readable(tables: dict[str, TableConfig]) -> ForekeyError | None:
+        part = replace(project, config=project.config.model_copy(update={"tables": tables}))
+        try:
+            with _source(part) as source:
+                configured_schema(source, part.config, snapshots(project).known_columns())
+        except SourceUnavailable:
+            raise
+        except (SchemaError, SourceError) as error:
+            return error
+        return None
+
+    tables = project.config.tables
+    if (whole := readable(tables)) is None or len(tables) < 2:
+        return project, []
+    alone = {n: t.model_copy(update={"foreign_keys": {}, "time_from": None}) for n, t in tables.items()}
+    wrong = {name: error for name, entry in alone.items() if (error := readable({name: entry})) is not None}
+    kept = _referring_to(tables, set(tables) - set(wrong))
+    if not wrong or readable(kept) is not None:
+        raise whole
+    found = [Finding(n, str(error).splitlines()[0], "Mend the table, or its entry.") for n, error in wrong.items()]
+    return replace(project, config=project.config.model_copy(update={"tables": kept})), found
+
+
+def _referring_to(tables: dict[str, TableConfig], there: set[str]) -> dict[str, TableConfig]:
+    """Return those tables that are there, without references to others."""
+    kept = {}
+    for name in (n for n in tables if n in there):
+        foreign = {c: fk for c, fk in tables[name].foreign_keys.items() if fk.table in there}
+        time_from = tables[name].time_from if tables[name].time_from in foreign else None
+        kept[name] = tables[name].model_copy(update={"foreign_keys": foreign, "time_from": time_from})
+    return kept
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from forekey.graph.findings import Finding
 from forekey.graph.integrity import Integrity, check_integrity, check_times
 from forekey.graph.keys import Spelling
 from forekey.graph.reading import ReadSettings
+from forekey.graph.rows import key_values
 from forekey.graph.snapshot import Snapshot, SnapshotStore
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "compare",
     "from_micros",
     "in_utc",
+    "key_values",
     "to_micros",
     "utc_now",
 ]

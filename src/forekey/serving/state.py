@@ -217,9 +217,7 @@ class ServingState:
 
     def _source(self) -> Source:
         config = self.project.config
-        source = source_on_demand(
-            config.source, self.project.root, timeout_seconds=config.statement_timeout_seconds
-        )
+        source = source_on_demand(config.source, self.project.root, timeout_seconds=config.statement_timeout_seconds)
         return with_inherited_times(source, config)
 
     def _matrix(self, version: EmbeddingVersion) -> tuple[list[str], NDArray[np.float32]]:

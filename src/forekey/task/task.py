@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from forekey.errors import SchemaError, TaskError
-from forekey.graph import Micros, Snapshot, Spelling, from_micros, to_micros
+from forekey.graph import Micros, Snapshot, Spelling, from_micros, key_values, to_micros
 from forekey.project import LabelTask, Project, TaskConfig
 from forekey.query import (
     BoundQuery,
@@ -29,7 +29,7 @@ from forekey.query import (
     population_sql,
     shift,
 )
-from forekey.schema import DType, Schema, TableSchema
+from forekey.schema import ColumnSchema, DType, Schema, TableSchema, key_parts
 from forekey.source import Source
 from forekey.task.labels import SPLITS, Examples, LabelTable, micros_of, target_array, utc_micros
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
@@ -288,6 +288,7 @@ class Task:
             names["split"] = config.split
         if config.weight is not None:
             names["weight"] = config.weight
+        table = _with_composite(table, names["entity"])
         missing = [c for c in names.values() if c not in table.column_names]
         if missing:
             raise TaskError(f"The labels of task '{self.name}' lack the column '{missing[0]}' in '{place}'.")
@@ -349,6 +350,15 @@ def define_task(name: str, project: Project, schema: Schema, config: TaskConfig 
     bound = bind(parse(config.query), schema)
     items = bound.ranked_items
     return Task(name, bound.task_type, bound.reason, bound.entity, config, bound, bound.target_columns, project, items)
+
+
+def _with_composite(table: pa.Table, name: str) -> pa.Table:
+    """Return label rows with the composite key that ``name`` states by its columns, if it states one."""
+    parts = key_parts(name, table.column_names) or ()
+    if len(parts) < 2:
+        return table
+    whole = pa.RecordBatch.from_arrays([table.column(p).combine_chunks() for p in parts], names=list(parts))
+    return table.append_column(name, key_values(whole, ColumnSchema.composite(parts)))
 
 
 def _ready_made(name: str, project: Project, schema: Schema, config: LabelTask) -> Task:

@@ -212,9 +212,7 @@ def _judge_baselines(
     scale, splits = data.features.spec.scale, dict(data.splits)
     if scale is not None:
         splits["train"] = _with_pasts(data)
-    held_against = BaselineData(
-        task, splits, data.transform.classes, previous, scale.names if scale else ()
-    )
+    held_against = BaselineData(task, splits, data.transform.classes, previous, scale.names if scale else ())
     for name, predictions in run_baselines(held_against, progress).items():
         for split, predicted in predictions.items():
             judged.add(name, split, predicted)
