@@ -268,10 +268,14 @@ class Labelled:
     statistics: dict[str, dict[str, Any]]
     dropped: dict[str, int]
     table: pa.Table
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about them: rows far off in time, splits whose labels are alike or far from the others'."""
 
 
 def labels(project: Project, name_or_pql: str) -> Labelled:
     """Make the label table of a task, or of a query given on the spot."""
+    from forekey.task import label_doubts
+
     with _source(project) as source:
         current = snapshots(project).current()
         task = find_task(project, current.schema, name_or_pql)
@@ -279,7 +283,8 @@ def labels(project: Project, name_or_pql: str) -> Labelled:
         statement, plan = task.label_statement(current), task.plan(current)
         sql = source.sql(statement) if statement is not None else None
     anchors = {s: [a.isoformat() for a in getattr(plan, s)] for s in ("train", "val", "test")} if plan else {}
-    return Labelled(task, sql, anchors, made.statistics(), made.dropped, made.table)
+    doubts = (*task.period_notes(current), *label_doubts(made))
+    return Labelled(task, sql, anchors, made.statistics(), made.dropped, made.table, doubts)
 
 
 def train(

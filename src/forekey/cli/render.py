@@ -287,9 +287,11 @@ def labelled(made: Labelled) -> Shown:
         "anchors": made.anchors,
         "splits": made.statistics,
         "dropped": made.dropped,
+        "warnings": list(made.warnings),
         "examples": [{name: _plain(value) for name, value in row.items()} for row in sample_rows],
     }
-    return Shown(data, Group(*parts, table, Text(f"Dropped: {dropped}"), sample))
+    doubts = [Text(said) for said in made.warnings]
+    return Shown(data, Group(*parts, table, Text(f"Dropped: {dropped}"), *doubts, sample))
 
 
 def report(found: TrainReport) -> Shown:

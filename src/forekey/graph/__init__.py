@@ -3,6 +3,7 @@
 from forekey.graph.build import build_snapshot
 from forekey.graph.clock import MICROS_PER_DAY, Micros, from_micros, in_utc, to_micros, utc_now
 from forekey.graph.compare import Difference, compare
+from forekey.graph.density import Dense, dense_period
 from forekey.graph.findings import Finding
 from forekey.graph.integrity import Integrity, check_integrity, check_times
 from forekey.graph.keys import Spelling
@@ -12,6 +13,7 @@ from forekey.graph.snapshot import Snapshot, SnapshotStore
 
 __all__ = [
     "MICROS_PER_DAY",
+    "Dense",
     "Difference",
     "Finding",
     "Integrity",
@@ -24,6 +26,7 @@ __all__ = [
     "check_integrity",
     "check_times",
     "compare",
+    "dense_period",
     "from_micros",
     "in_utc",
     "key_values",
