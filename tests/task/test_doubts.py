@@ -14,6 +14,7 @@ import pytest
 
 from forekey import pipeline
 from forekey.cli import render
+from forekey.errors import SplitError
 from forekey.project import PQLTask, Project
 from forekey.query import TaskType
 from forekey.task import LabelTable, label_doubts
@@ -93,6 +94,16 @@ def test_anchors_begin_when_all_tables_of_the_query_have_begun(tmp_path: Path) -
         made = pipeline.labels(project, query)
         assert min(min(a) for a in made.anchors.values()) > "2024-01-01"
         assert made.warnings == (said,)
+
+
+def test_too_few_windows_are_refused_with_the_table_that_bounds_them(tmp_path: Path) -> None:
+    young = (
+        "CREATE TABLE offers AS SELECT i AS offer_id, 1 + i % 60 AS customer_id, "
+        "TIMESTAMP '2024-07-20' + INTERVAL (i) HOUR AS made_at FROM range(300) r(i)"
+    )
+    project = shop(tmp_path, also=(young, "ALTER TABLE offers ADD PRIMARY KEY (offer_id)"))
+    with pytest.raises(SplitError, match="Anchors begin at 2024-07-20, where offers begins; orders, which the query"):
+        pipeline.labels(project, f"{SPEND} WHERE COUNT(offers.*, -30, 0, days) > 0")
 
 
 def labels(kind: TaskType, **splits: Any) -> LabelTable:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sqlglot import exp
 
-from forekey.errors import SchemaError, TaskError
+from forekey.errors import SchemaError, SplitError, TaskError
 from forekey.graph import (
     MICROS_PER_DAY,
     Dense,
@@ -98,7 +98,10 @@ class Task:
         settings = self.config
         limit, step = (None, None) if isinstance(settings, LabelTask) else (settings.max_anchors, settings.step_days)
         oldest, newest = self._known_period(snapshot)
-        return plan_anchors(self.bound, oldest, newest, limit, step)
+        try:
+            return plan_anchors(self.bound, oldest, newest, limit, step)
+        except SplitError as error:
+            raise SplitError(" ".join([str(error), *self.period_notes(snapshot)])) from error
 
     def known_until(self, snapshot: Snapshot) -> datetime:
         """Return up to when labels are known: the newest time among the tables that the target looks at.
