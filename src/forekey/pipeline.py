@@ -20,12 +20,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forekey.errors import PQLError, ProjectError, SourceError, TaskError, TrackingError, UnknownEntity
+from forekey.errors import (
+    ForekeyError,
+    PQLError,
+    ProjectError,
+    SchemaError,
+    SourceError,
+    SourceUnavailable,
+    TaskError,
+    TrackingError,
+    UnknownEntity,
+)
 from forekey.project import (
     CONFIG_NAME,
     Config,
     PQLTask,
     Project,
+    TableConfig,
     TaskConfig,
     graph_settings,
     idle_settings,
@@ -211,9 +222,10 @@ def check(project: Project) -> Integrity:
     newest = snapshots(project).current_or_none()
     if newest is not None:
         newest.verify()
+    project, broken = _without_broken_tables(project)
     current = _build(project, full=True, publish=False)
     found = check_integrity(current)
-    errors, more = list(found.errors), list(found.warnings)
+    errors, more = [*broken, *found.errors], list(found.warnings)
     more += [Finding(s.where, f"the setting does nothing: {s.why}", s.how) for s in idle_settings(project.config)]
     with _source(project) as source:
         more += check_times(source, current.schema)
@@ -225,15 +237,20 @@ def check(project: Project) -> Integrity:
         for name in project.config.tasks:
             try:
                 task = find_task(project, current.schema, name)
-            except (PQLError, TaskError) as error:
+            except (PQLError, TaskError, SchemaError) as error:
                 errors.append(Finding(f"tasks.{name}", str(error).splitlines()[0], "Mend the task in forekey.yaml."))
                 continue
             more += _idle_in_static_tasks(task)
             try:
                 examples = task.labels(source, current).split("train")
+            except SourceUnavailable:
+                raise
+            except (TaskError, SourceError) as error:
+                kind = more if isinstance(error, TaskError) else errors
+                kind.append(Finding(f"tasks.{name}", str(error).splitlines()[0], "It has no labels until that is so."))
+                continue
+            finally:
                 source.release()
-            except TaskError:
-                continue  # without labels there is nothing to restate; `forekey sql` says why there are none
             more += restating_columns(task, current, examples)
     note = untimed_note(current.schema)
     return Integrity(tuple(errors), tuple(more), (note,) if note is not None else ())
@@ -248,6 +265,48 @@ def _idle_in_static_tasks(task: Task) -> list[Finding]:
     given = [s for s in ("max_anchors", "step_days") if getattr(task.config, s) is not None]
     why = "the setting does nothing: the target looks at no window, so there are no anchor times to choose"
     return [Finding(f"tasks.{task.name}.{setting}", why, "Remove it.") for setting in given]
+
+
+def _without_broken_tables(project: Project) -> tuple[Project, list[Finding]]:
+    """Return the project without the tables that cannot be read as forekey.yaml says, and what is wrong with these.
+
+    Each table is tried by itself, and only where they cannot all be read together. Where none can be blamed, the error
+    of the whole stands.
+    """
+    from forekey.graph import Finding
+    from forekey.source import configured_schema
+
+    def readable(tables: dict[str, TableConfig]) -> ForekeyError | None:
+        part = replace(project, config=project.config.model_copy(update={"tables": tables}))
+        try:
+            with _source(part) as source:
+                configured_schema(source, part.config, snapshots(project).known_columns())
+        except SourceUnavailable:
+            raise
+        except (SchemaError, SourceError) as error:
+            return error
+        return None
+
+    tables = project.config.tables
+    if (whole := readable(tables)) is None or len(tables) < 2:
+        return project, []
+    alone = {n: t.model_copy(update={"foreign_keys": {}, "time_from": None}) for n, t in tables.items()}
+    wrong = {name: error for name, entry in alone.items() if (error := readable({name: entry})) is not None}
+    kept = _referring_to(tables, set(tables) - set(wrong))
+    if not wrong or readable(kept) is not None:
+        raise whole
+    found = [Finding(n, str(error).splitlines()[0], "Mend the table, or its entry.") for n, error in wrong.items()]
+    return replace(project, config=project.config.model_copy(update={"tables": kept})), found
+
+
+def _referring_to(tables: dict[str, TableConfig], there: set[str]) -> dict[str, TableConfig]:
+    """Return those tables that are there, without references to others."""
+    kept = {}
+    for name in (n for n in tables if n in there):
+        foreign = {c: fk for c, fk in tables[name].foreign_keys.items() if fk.table in there}
+        time_from = tables[name].time_from if tables[name].time_from in foreign else None
+        kept[name] = tables[name].model_copy(update={"foreign_keys": foreign, "time_from": time_from})
+    return kept
 
 
 @dataclass(frozen=True)
@@ -265,11 +324,17 @@ class Labelled:
     dropped: dict[str, int]
     account: str
     table: pa.Table
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about them: rows far off in time, splits whose labels are alike or far from the others'."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know: which tables have no time."""
 
 
 def labels(project: Project, name_or_pql: str, *, listener: Listener = SILENT) -> Labelled:
     """Make the label table of a task, or of a query given on the spot."""
+    from forekey.graph import untimed_note
     from forekey.query import shortened
+    from forekey.task import label_doubts
 
     _check_name(project, name_or_pql)
     current = current_graph(project, listener)
@@ -281,7 +346,20 @@ def labels(project: Project, name_or_pql: str, *, listener: Listener = SILENT) -
         shown = source.sql(shortened(statement)) if statement is not None else None
     account = made.account("labels" if task.bound is None else "pairs of entity and anchor time")
     anchors = {s: [a.isoformat() for a in getattr(plan, s)] for s in ("train", "val", "test")} if plan else {}
-    return Labelled(task, sql, shown, anchors, made.statistics(), made.dropped, account, made.table)
+    doubts = (*task.period_notes(current), *label_doubts(made))
+    note = untimed_note(current.schema)
+    return Labelled(
+        task,
+        sql,
+        shown,
+        anchors,
+        made.statistics(),
+        made.dropped,
+        account,
+        made.table,
+        doubts,
+        (note,) if note is not None else (),
+    )
 
 
 def train(

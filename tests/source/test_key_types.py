@@ -443,3 +443,30 @@ def test_a_key_without_case_may_be_named_in_any_spelling_from_training_to_servic
     pipeline.snapshot(project)
     quality = pipeline.monitor(project).quality
     assert [q.examples for q in quality] == [PARENTS]
+
+
+# Queries over the events of the third parent, which labels and events spell as they like, and the newest label of it.
+SPELLED = {
+    "COUNT(events.*, 0, 5, days) FOR parents.code = 'üniT3'": 1,
+    "COUNT(events.* WHERE events.parent = 'ÜNIT3', 0, 5, days) FOR EACH parents.code": 1,
+    "COUNT(events.* WHERE events.parent NOT IN ('ünit3', 'x'), 0, 5, days) FOR EACH parents.code": 0,
+    "COUNT_DISTINCT(events.parent, 0, 10, days) FOR EACH parents.code": 1,
+    "LIST_DISTINCT(events.parent, 0, 10, days) RANK TOP 3 FOR EACH parents.code": ["ünit3"],
+    "LAST(events.parent, 0, 5, days) = 'ÜNit3' FOR EACH parents.code": 1,
+    "COUNT(events.*, 0, 5, days) FOR EACH parents.code WHERE parents.code = 'ÜNIT3'": 1,
+}
+
+
+@pytest.mark.parametrize("query", SPELLED)
+@pytest.mark.parametrize("server", ["postgres", "duckdb", "mysql"])
+def test_queries_compare_a_key_as_its_database_does(
+    server: str, query: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    kind = KeyType(CASELESS_TEXT[server], "'Ünit{n}'", "'üNIT{n}'", refers=server != "duckdb")
+    url = empty_database(server, request, tmp_path)
+    fill(url, server, kind)
+    project = project_on(url, tmp_path, "collation", kind)
+    pipeline.snapshot(project)
+    made = pipeline.labels(project, f"PREDICT {query}").table.to_pylist()
+    newest = max(r["time"] for r in made)
+    assert {r["entity"]: r["target"] for r in made if r["time"] == newest}["ünit3"] == SPELLED[query]

@@ -304,10 +304,13 @@ def labelled(made: Labelled, *, full: bool = False) -> Shown:
         "anchors": made.anchors,
         "splits": made.statistics,
         "dropped": made.dropped,
+        "warnings": list(made.warnings),
+        "notes": list(made.notes),
         "examples": [{name: _plain(value) for name, value in row.items()} for row in sample_rows],
     }
     counted = Text(f"{made.account.partition(':')[0].rstrip('.')}.\nDropped: {dropped}")
-    return Shown(data, Group(*parts, table, counted, sample))
+    doubts = [*(Text(f"Warning: {said}", style="yellow") for said in made.warnings), *(Text(n) for n in made.notes)]
+    return Shown(data, Group(*parts, table, counted, *doubts, sample))
 
 
 def report(found: TrainReport) -> Shown:

@@ -3,17 +3,20 @@
 from forekey.graph.build import build_snapshot
 from forekey.graph.clock import MICROS_PER_DAY, Micros, from_micros, in_utc, to_micros, utc_now
 from forekey.graph.compare import Difference, compare
+from forekey.graph.density import Dense, dense_period
 from forekey.graph.doubts import check_readings
 from forekey.graph.findings import Finding
 from forekey.graph.integrity import Integrity, check_integrity, check_times, untimed_note
 from forekey.graph.keys import Spelling
 from forekey.graph.leaks import leak_risks
 from forekey.graph.reading import ReadSettings
+from forekey.graph.rows import key_values
 from forekey.graph.snapshot import Snapshot, SnapshotStore
 from forekey.graph.statistics import with_moments
 
 __all__ = [
     "MICROS_PER_DAY",
+    "Dense",
     "Difference",
     "Finding",
     "Integrity",
@@ -27,8 +30,10 @@ __all__ = [
     "check_readings",
     "check_times",
     "compare",
+    "dense_period",
     "from_micros",
     "in_utc",
+    "key_values",
     "leak_risks",
     "to_micros",
     "untimed_note",

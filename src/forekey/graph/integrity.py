@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from forekey.graph.clock import utc_now
+from forekey.graph.clock import to_micros, utc_now
+from forekey.graph.density import dense_period
 from forekey.graph.findings import Finding
 from forekey.graph.leaks import leak_risks
 from forekey.graph.snapshot import Snapshot
@@ -94,7 +95,21 @@ def check_integrity(snapshot: Snapshot) -> Integrity:
                     "Load the missing parents, or check that the foreign key names the right table.",
                 )
             )
-    return Integrity(tuple(errors), (*warnings, *leak_risks(snapshot)))
+    return Integrity(tuple(errors), (*warnings, *_stray_rows(snapshot), *leak_risks(snapshot)))
+
+
+def _stray_rows(snapshot: Snapshot) -> Iterator[Finding]:
+    """List rows whose time lies far from that of all others in their table."""
+    for table in snapshot.schema.tables:
+        times = snapshot.times(table.name)
+        dense = dense_period(times) if times is not None else None
+        if dense is None:
+            continue
+        for said in dense.strays():
+            how = "Mend them if they are mistakes: tasks leave the time between out."
+            if dense.after and int(dense.after[-1]) == to_micros(snapshot.as_of) and said.endswith("after all others"):
+                how = "Mend them if they are mistakes, or set as_of in forekey.yaml: predictions are as of them."
+            yield Finding(f"{table.name}.{table.time_column}", said, how)
 
 
 def _says_nothing(facts: dict[str, Any], nodes: int) -> str | None:

@@ -18,8 +18,16 @@ from sqlglot import exp
 
 from forekey.query.anchors import ANCHORS, bounds_of, windows_of
 from forekey.query.bound import BoundAggregation, BoundQuery
-from forekey.query.conditions import moment, read_value, render, timestamp
-from forekey.query.joins import aliased, join_to_owner, join_up, own_columns
+from forekey.query.conditions import Written, moment, render, timestamp
+from forekey.query.joins import (
+    aliased,
+    join_to_owner,
+    join_up,
+    operand_of,
+    own_columns,
+    referred_key,
+    value_sql,
+)
 from forekey.query.tree import Aggregation, Aggregator, Condition, Operand
 from forekey.schema import ColumnSchema, DType, EdgeType
 from forekey.source import key_sql, spelled
@@ -71,7 +79,8 @@ def scan(bound: BoundQuery, found: Scan, anchors: Sequence[datetime]) -> exp.Sel
     for a in found.aggregations:
         names = [found.column(a, number) for number in range(len(anchors))]
         folds = (
-            exp.alias_(_fold_within(a, anchor), name, copy=False) for name, anchor in zip(names, anchors, strict=True)
+            exp.alias_(_fold_within(bound, a, anchor), name, copy=False)
+            for name, anchor in zip(names, anchors, strict=True)
         )
         statement = statement.select(*folds, copy=False)
     if first.table.time_column is not None:
@@ -112,12 +121,12 @@ def _span(first: BoundAggregation, found: Scan, anchors: Sequence[datetime]) -> 
 
 def _joined_filters(
     statement: exp.Select, bound: BoundQuery, a: BoundAggregation
-) -> tuple[exp.Select, dict[Operand, tuple[exp.Expression, DType]]]:
+) -> tuple[exp.Select, dict[Operand, Written]]:
     """Join what the columns in an aggregation's own WHERE need; return how each is written, and its type."""
-    rendered: dict[Operand, tuple[exp.Expression, DType]] = {}
+    rendered: dict[Operand, Written] = {}
     for i, (column, reached) in enumerate(a.filters.items()):
         statement, alias = join_up(statement, bound.schema, reached.path, "r", f"f{i}")
-        rendered[column] = (read_value(reached.column, alias), reached.column.dtype)
+        rendered[column] = operand_of(bound.schema, reached, alias)
     return statement, rendered
 
 
@@ -151,25 +160,30 @@ def per_anchor(bound: BoundQuery, aggregation: BoundAggregation, owner: ColumnSc
         same_row = exp.EQ(this=exp.column("entity", table=alias), expression=key_sql(own, "r", own))
         same_time = exp.EQ(this=exp.column("anchor_time", table=alias), expression=anchor.copy())
         statement = statement.join(alias, on=exp.and_(same_row, same_time), join_type="left")
-        rendered[inner] = (or_zero(inner, exp.column("value", table=alias)), value_dtype(inner, nested))
+        value = or_zero(inner, exp.column("value", table=alias))
+        rendered[inner] = Written(value, value_dtype(inner, nested), value_key(bound, inner, nested))
     where = aggregation.aggregation.where
     if where is not None:
         statement = statement.where(render(where, rendered.__getitem__))
     if aggregation.value is not None:
-        value = read_value(aggregation.value, "r")
-        statement = statement.where(value.is_(exp.null()).not_())
+        statement = statement.where(_value(bound, aggregation).is_(exp.null()).not_())
     if aggregation.aggregation.aggregator in {Aggregator.FIRST, Aggregator.LAST}:
-        return _first_or_last(statement, aggregation, key, anchor)
-    return statement.select(key.as_("entity"), anchor.as_("anchor_time"), _fold(aggregation).as_("value")).group_by(
-        key.copy(), anchor.copy()
-    )
+        return _first_or_last(statement, bound, aggregation, key, anchor)
+    folded = _fold(bound, aggregation).as_("value")
+    return statement.select(key.as_("entity"), anchor.as_("anchor_time"), folded).group_by(key.copy(), anchor.copy())
 
 
-def _fold(aggregation: BoundAggregation) -> exp.Expression:
+def _value(bound: BoundQuery, aggregation: BoundAggregation) -> exp.Expression:
+    """Write what is aggregated of a row."""
+    assert aggregation.value is not None
+    return value_sql(bound.schema, aggregation.table, aggregation.value, "r")
+
+
+def _fold(bound: BoundQuery, aggregation: BoundAggregation) -> exp.Expression:
     """Write the aggregate function; NULLs of the column do not count."""
     if aggregation.value is None:
         return exp.Count(this=exp.Star())
-    value = read_value(aggregation.value, "r")
+    value = _value(bound, aggregation)
     match aggregation.aggregation.aggregator:
         case Aggregator.COUNT:
             return exp.Count(this=value)
@@ -189,27 +203,25 @@ def _fold(aggregation: BoundAggregation) -> exp.Expression:
             return exp.Max(this=value)
 
 
-def _fold_within(aggregation: BoundAggregation, anchor: datetime) -> exp.Expression:
+def _fold_within(bound: BoundQuery, aggregation: BoundAggregation, anchor: datetime) -> exp.Expression:
     """Write the aggregate function over the rows that count at an anchor time."""
     conditions = [_within(aggregation, anchor)] if aggregation.table.time_column is not None else []
     if aggregation.value is not None and aggregation.aggregation.aggregator is Aggregator.LIST_DISTINCT:
-        value = read_value(aggregation.value, "r")
-        conditions.append(value.is_(exp.null()).not_())
+        conditions.append(_value(bound, aggregation).is_(exp.null()).not_())
     if not conditions:
-        return _fold(aggregation)
-    return exp.Filter(this=_fold(aggregation), expression=exp.Where(this=exp.and_(*conditions)))
+        return _fold(bound, aggregation)
+    return exp.Filter(this=_fold(bound, aggregation), expression=exp.Where(this=exp.and_(*conditions)))
 
 
 def _first_or_last(
-    statement: exp.Select, aggregation: BoundAggregation, key: exp.Expression, anchor: exp.Expression
+    statement: exp.Select, bound: BoundQuery, aggregation: BoundAggregation, key: exp.Expression, anchor: exp.Expression
 ) -> exp.Select:
     """Take the earliest or latest row of each pair; equal times are told apart by the primary key, then the value."""
-    table, value = aggregation.table, aggregation.value
+    table = aggregation.table
     assert table.time_column is not None
-    assert value is not None
     latest = aggregation.aggregation.aggregator is Aggregator.LAST
     order = [moment(exp.column(table.time_column, table="r", quoted=True))]
-    order += [exp.column(c, table="r", quoted=True) for c in (*own_columns(table), value.name)]
+    order += [exp.column(c, table="r", quoted=True) for c in own_columns(table)] + [_value(bound, aggregation)]
     rank = exp.Window(
         this=exp.RowNumber(),
         partition_by=[key.copy(), anchor.copy()],
@@ -218,7 +230,7 @@ def _first_or_last(
     ranked = statement.select(
         key.as_("entity"),
         anchor.as_("anchor_time"),
-        exp.column(value.name, table="r", quoted=True).as_("value"),
+        _value(bound, aggregation).as_("value"),
         rank.as_("rank"),
     )
     first = exp.EQ(this=exp.column("rank"), expression=exp.Literal.number(1))
@@ -242,6 +254,13 @@ def or_zero(aggregation: Aggregation, value: exp.Expression) -> exp.Expression:
     if aggregation.aggregator.zero_when_empty:
         return exp.Coalesce(this=value, expressions=[exp.Literal.number(0)])
     return value
+
+
+def value_key(bound: BoundQuery, operand: Aggregation, aggregation: BoundAggregation) -> ColumnSchema | None:
+    """Return the key that FIRST or LAST gives, where it is written as keys are."""
+    if operand.aggregator not in {Aggregator.FIRST, Aggregator.LAST} or aggregation.value is None:
+        return None
+    return referred_key(bound.schema, aggregation.table, aggregation.value)
 
 
 def value_dtype(operand: Aggregation, aggregation: BoundAggregation) -> DType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlglot import exp
@@ -18,8 +19,16 @@ _LARGEST = "1e300"
 """A sum of any number of rows of this size is a number still."""
 
 
-def render(condition: Condition, operand: Callable[[Operand], tuple[exp.Expression, DType]]) -> exp.Expression:
-    """Write a condition; ``operand`` gives the SQL and the type of what is compared."""
+class Written(NamedTuple):
+    """What a condition compares: its SQL, its type, and, where it is written as keys are, the key that it refers to."""
+
+    sql: exp.Expression
+    dtype: DType
+    key: ColumnSchema | None = None
+
+
+def render(condition: Condition, operand: Callable[[Operand], Written]) -> exp.Expression:
+    """Write a condition; ``operand`` writes what is compared."""
     match condition:
         case Not(condition=inner):
             return exp.not_(exp.paren(render(inner, operand)))
@@ -28,16 +37,16 @@ def render(condition: Condition, operand: Callable[[Operand], tuple[exp.Expressi
         case Or(conditions=parts):
             return exp.paren(exp.or_(*(render(p, operand) for p in parts)))
         case Comparison():
-            return _comparison(condition, *operand(condition.operand))
+            return _comparison(condition, operand(condition.operand))
 
 
-def _comparison(comparison: Comparison, operand: exp.Expression, dtype: DType) -> exp.Expression:
-    operator, values = comparison.operator, comparison.values
-    operand = _comparable(operand, dtype, values)
+def _comparison(comparison: Comparison, written: Written) -> exp.Expression:
+    operator, values, dtype = comparison.operator, comparison.values, written.dtype
+    operand = written.sql if written.key is not None else _comparable(written.sql, dtype, values)
     if operator in {Operator.IS_NULL, Operator.IS_NOT_NULL} or values == (None,):
         absent = operand.is_(exp.null())
         return absent if operator in {Operator.IS_NULL, Operator.EQ} else absent.not_()
-    literals = [literal(v, dtype) for v in values]
+    literals = [literal(v, dtype) if written.key is None else key_literal(v, written.key) for v in values]
     simple: dict[Operator, type[exp.Expression]] = {
         Operator.EQ: exp.EQ, Operator.NE: exp.NEQ, Operator.LT: exp.LT, Operator.LE: exp.LTE, Operator.GT: exp.GT,
         Operator.GE: exp.GTE,

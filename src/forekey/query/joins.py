@@ -6,8 +6,10 @@ from collections.abc import Collection
 
 from sqlglot import exp
 
-from forekey.query.bound import BoundAggregation, BoundQuery
-from forekey.schema import ColumnSchema, EdgeType, Schema, TableSchema
+from forekey.graph import Spelling
+from forekey.query.bound import BoundAggregation, BoundColumn, BoundQuery
+from forekey.query.conditions import Written, read_value
+from forekey.schema import Case, ColumnSchema, DType, EdgeType, Schema, TableSchema
 from forekey.source import key_sql
 
 
@@ -46,6 +48,38 @@ def _earliest_of_each_key(table: TableSchema) -> exp.Select:
     return (
         exp.select("*").from_(ranked).where(exp.EQ(this=exp.column("forekey_rank"), expression=exp.Literal.number(1)))
     )
+
+
+def referred_key(schema: Schema, table: TableSchema, column: ColumnSchema) -> ColumnSchema | None:
+    """Return the key that a column refers to or is itself, where it must be written as keys are; None elsewhere.
+
+    That is so of composite keys, which are no column in SQL, of those compared without case, and of those that only
+    the database can write as text.
+    """
+    if column.name not in table.keys:
+        return None
+    parent = next((fk.parent for fk in table.foreign_keys if fk.column == column.name), None)
+    target = column
+    if parent is not None and column.name != table.primary_key:
+        target = schema.table(parent).column(schema.table(parent).primary_key or "")
+    plain = not Spelling.of(target).parts and Spelling.of(target).case is Case.KEPT
+    as_it_is = plain and column.dtype in {DType.INTEGER, DType.FLOAT, DType.TEXT, DType.UUID}
+    return None if as_it_is else target
+
+
+def value_sql(schema: Schema, table: TableSchema, column: ColumnSchema, alias: str) -> exp.Expression:
+    """Write what a column of a query holds."""
+    target = referred_key(schema, table, column)
+    if target is not None:
+        return key_sql(column, alias, target)
+    return read_value(column, alias)
+
+
+def operand_of(schema: Schema, reached: BoundColumn, alias: str) -> Written:
+    """Write a column that a condition compares."""
+    key = referred_key(schema, reached.table, reached.column)
+    dtype = DType.TEXT if key is not None else reached.column.dtype
+    return Written(value_sql(schema, reached.table, reached.column, alias), dtype, key)
 
 
 def join_to_owner(

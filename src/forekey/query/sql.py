@@ -23,13 +23,14 @@ from forekey.query.aggregates import (
     scanned_value,
     scans_of,
     value_dtype,
+    value_key,
 )
 from forekey.query.anchors import ANCHORS, anchor_table
 from forekey.query.bound import BoundAggregation, BoundQuery, TaskType
-from forekey.query.conditions import key_literal, moment, read_value, render, timestamp
-from forekey.query.joins import aliased, join_up, keep_clean
+from forekey.query.conditions import Written, key_literal, moment, render, timestamp
+from forekey.query.joins import aliased, join_up, keep_clean, referred_key, value_sql
 from forekey.query.tree import Aggregation, Column, Condition, Constant, Operand, is_condition, operands
-from forekey.schema import DType
+from forekey.schema import ColumnSchema, DType
 from forekey.source import key_sql, spelled
 
 _PAIR = ("entity", "anchor_time")
@@ -118,7 +119,7 @@ class _Layout:
 
     def condition(self, condition: Condition) -> exp.Expression:
         """Write a condition on a pair."""
-        return render(condition, lambda operand: (self._operand(operand), self._dtype(operand)))
+        return render(condition, lambda o: Written(self._operand(o), self._dtype(o), self._key(o)))
 
     def target(self) -> exp.Expression:
         """Write the label of a pair, NULL where it is undefined."""
@@ -201,8 +202,9 @@ class _Layout:
         if table.time_column is not None:
             statement = statement.select(moment(exp.column(table.time_column, table="e", quoted=True)).as_("born"))
         for column, name in self._columns.items():
-            statement, alias = join_up(statement, bound.schema, bound.columns[column].path, "e", name)
-            statement = statement.select(read_value(bound.columns[column].column, alias).as_(name))
+            reached = bound.columns[column]
+            statement, alias = join_up(statement, bound.schema, reached.path, "e", name)
+            statement = statement.select(value_sql(bound.schema, reached.table, reached.column, alias).as_(name))
         if self.ids is not None:
             statement = statement.where(key.isin(*(key_literal(i, own) for i in self.ids)))
         return statement.where(key.is_(exp.null()).not_())
@@ -226,6 +228,13 @@ class _Layout:
         if operand in self._scanned:
             return exp.column(self._name(operand), table=_ENTITIES)
         return or_zero(operand, exp.column("value", table=self._name(operand)))
+
+    def _key(self, operand: Operand) -> ColumnSchema | None:
+        """Return the key that is compared, where it is written as keys are."""
+        if not isinstance(operand, Column):
+            return value_key(self.bound, operand, self.bound.aggregations[operand])
+        reached = self.bound.columns[operand]
+        return referred_key(self.bound.schema, reached.table, reached.column)
 
     def _dtype(self, operand: Operand) -> DType:
         if isinstance(operand, Column):

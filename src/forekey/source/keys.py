@@ -35,7 +35,7 @@ def key_sql(column: ColumnSchema, alias: str | None, target: ColumnSchema) -> ex
         return written(value, column.dtype)
     if {DType.UUID, DType.BYTES} & {column.dtype, target.dtype}:
         return bare_uuid(value)
-    return _folded(_trimmed(value), target.case)
+    return _folded(_trimmed(value), column.case, target.case)
 
 
 def written(value: exp.Expression, dtype: DType) -> exp.Expression:
@@ -84,20 +84,22 @@ def _part(column: ColumnSchema, alias: str | None, target: ColumnSchema) -> exp.
         return written(value, column.dtype)
     if target.dtype in {DType.UUID, DType.BYTES}:
         return bare_uuid(value)
-    return _folded(spelled(value), target.case)
+    return _replaced(_folded(_trimmed(value), column.case, target.case), WHOLE_NUMBER, r"\1")
 
 
-def _folded(text: exp.Expression, case: Case) -> exp.Expression:
-    """Write a text in lower case, as far as its letters count in either case as the same."""
-    match case:
-        case Case.KEPT:
-            return text
-        case Case.ASCII:
-            upper, lower = (exp.Literal.string(s) for s in (string.ascii_uppercase, string.ascii_lowercase))
-            return exp.Translate(this=text, from_=upper, to=lower)
-        case Case.LETTERS:
-            # What is left is compared letter by letter, whatever else the column's own collation disregards.
-            return exp.Collate(this=exp.Lower(this=text), expression=exp.to_identifier("C", quoted=True))
+def _folded(text: exp.Expression, own: Case, case: Case) -> exp.Expression:
+    """Write a text in lower case, as far as letters of the key that it refers to count in either case as the same.
+
+    What is left is compared letter by letter, whatever else the column's ``own`` collation disregards.
+    """
+    if case is Case.ASCII:
+        upper, lower = (exp.Literal.string(s) for s in (string.ascii_uppercase, string.ascii_lowercase))
+        text = exp.Translate(this=text, from_=upper, to=lower)
+    elif case is Case.LETTERS:
+        text = exp.Lower(this=text)
+    if Case.LETTERS not in {own, case}:
+        return text
+    return exp.Collate(this=text, expression=exp.to_identifier("C", quoted=True))
 
 
 def _replaced(text: exp.Expression, pattern: str, replacement: str) -> exp.Expression:

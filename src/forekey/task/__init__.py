@@ -1,6 +1,7 @@
 """Tasks: what is predicted, for whom, when; labels, temporal splits and metrics."""
 
 from forekey.query import TaskType
+from forekey.task.doubts import label_doubts
 from forekey.task.labels import SPLITS, Examples, LabelTable, multi_hot
 from forekey.task.metrics import Metrics, average_precision, better, compute_metrics, default_metric, hits
 from forekey.task.past import PastLabels, past_labels, remembered_past
@@ -23,6 +24,7 @@ __all__ = [
     "default_metric",
     "define_task",
     "hits",
+    "label_doubts",
     "multi_hot",
     "past_labels",
     "plan_anchors",

@@ -15,8 +15,18 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sqlglot import exp
 
-from forekey.errors import SchemaError, TaskError
-from forekey.graph import Micros, Snapshot, Spelling, from_micros, to_micros
+from forekey.errors import SchemaError, SplitError, TaskError
+from forekey.graph import (
+    MICROS_PER_DAY,
+    Dense,
+    Micros,
+    Snapshot,
+    Spelling,
+    dense_period,
+    from_micros,
+    key_values,
+    to_micros,
+)
 from forekey.project import LabelTask, Project, TaskConfig
 from forekey.query import (
     BoundQuery,
@@ -29,13 +39,15 @@ from forekey.query import (
     population_sql,
     shift,
 )
-from forekey.schema import DType, Schema, TableSchema
+from forekey.schema import ColumnSchema, DType, Schema, TableSchema, key_parts
 from forekey.source import Source
 from forekey.task.labels import SPLITS, Examples, LabelTable, micros_of, sift, target_array, utc_micros, without_label
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
 
 _DEFAULT_WINDOW_DAYS = 30.0
 _DEFAULT_TOP = 10
+_APART_DAYS = 60
+"""How far apart the beginnings of two tables must lie to be worth a word."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,10 @@ class Task:
         settings = self.config
         limit, step = (None, None) if isinstance(settings, LabelTask) else (settings.max_anchors, settings.step_days)
         oldest, newest = self._known_period(snapshot)
-        return plan_anchors(self.bound, oldest, newest, limit, step)
+        try:
+            return plan_anchors(self.bound, oldest, newest, limit, step)
+        except SplitError as error:
+            raise SplitError(" ".join([str(error), *self.period_notes(snapshot)])) from error
 
     def known_until(self, snapshot: Snapshot) -> datetime:
         """Return up to when labels are known: the newest time among the tables that the target looks at.
@@ -99,12 +114,50 @@ class Task:
         return self._known_period(snapshot)[1]
 
     def known_since(self, snapshot: Snapshot) -> datetime | None:
-        """Return the time of the first row of any table that the query aggregates; None if there is no row."""
-        found = []
-        for aggregation in self.bound.aggregations.values() if self.bound is not None else ():
-            times = snapshot.times(aggregation.table.name)
-            found += [int(times[0])] if times is not None and len(times) else []
-        return from_micros(min(found)) if found else None
+        """Return when every table that the query aggregates had begun; None if there is no row.
+
+        Before, nothing was recorded, which is not the same as that nothing happened.
+        """
+        begun = [dense.first for dense in self._dense(snapshot).values()]
+        return from_micros(max(begun)) if begun else None
+
+    def period_notes(self, snapshot: Snapshot) -> list[str]:
+        """Say which rows lie so far from all others that anchors leave them aside, and which table begins last."""
+        if self.bound is None or self.bound.is_static:
+            return []
+        tables, since = self._dense(snapshot), self.known_since(snapshot)
+        if since is None:
+            return []
+        until = self.known_until(snapshot)
+        notes = []
+        for name, dense in tables.items():
+            ends = [f"anchors begin at {since:%Y-%m-%d}"] * bool(dense.before)
+            as_of = (
+                "" if not dense.after or dense.after[-1] < to_micros(snapshot.as_of) else ", but predicted as of then"
+            )
+            ends += [f"labels are known until {until:%Y-%m-%d}{as_of}"] * bool(dense.after)
+            notes += [f"{name}: {said}; {end}." for said, end in zip(dense.strays(), ends, strict=True)]
+        first, last = (f(tables, key=lambda n: tables[n].first) for f in (min, max))
+        if tables[last].first - tables[first].first > _APART_DAYS * MICROS_PER_DAY:
+            earlier = from_micros(tables[first].first)
+            notes.append(
+                f"Anchors begin at {since:%Y-%m-%d}, where {last} begins; {first}, which the query reads too, goes "
+                f"back to {earlier:%Y-%m-%d}."
+            )
+        return notes
+
+    def _dense(self, snapshot: Snapshot) -> dict[str, Dense]:
+        """Return where each table that the query aggregates, in filters too, is dense; of tables with times."""
+        every = list(self.bound.aggregations.values()) if self.bound is not None else []
+        for aggregation in every:
+            every += aggregation.nested.values()
+        found = {}
+        for name in dict.fromkeys(a.table.name for a in every):
+            times = snapshot.times(name)
+            dense = dense_period(times) if times is not None else None
+            if dense is not None:
+                found[name] = dense
+        return found
 
     def ready_made(self, source: Source) -> LabelTable:
         """Return the labels of a task that brings them."""
@@ -226,25 +279,26 @@ class Task:
         return _place_of_latest(examples, keys.filter(pa.array(known)), times[known] + length), target[known]
 
     def _known_period(self, snapshot: Snapshot) -> tuple[datetime, datetime]:
-        """Return the oldest time of any table that the query aggregates, and the newest of those of its target."""
+        """Return when all tables that the query aggregates had begun, and the newest time of those of its target.
+
+        What counts is where rows are dense: see :func:`forekey.graph.dense_period`.
+        """
         assert self.bound is not None
-        query, oldest = self.bound.query, []
+        query, tables = self.bound.query, self._dense(snapshot)
         targets, assumed = set(aggregations(query.target)), set(aggregations(query.assuming))
         newest: dict[bool, list[int]] = {True: [], False: []}
         for aggregation, bound in self.bound.aggregations.items():
-            times = snapshot.times(bound.table.name)
-            if times is not None and len(times):
-                oldest.append(int(times[0]))
-                if aggregation in targets or aggregation in assumed:
-                    newest[aggregation in targets].append(int(times[-1]))
-        if not newest[True]:
+            if bound.table.name in tables and (aggregation in targets or aggregation in assumed):
+                newest[aggregation in targets].append(tables[bound.table.name].last)
+        since = self.known_since(snapshot)
+        if not newest[True] or since is None:
             names = ", ".join(sorted({a.column.table for a in targets}))
             raise TaskError(
                 f"Task '{self.name}' has no labels: {names} has no rows with a time in the snapshot. "
                 "Load data and run `forekey snapshot`."
             )
         # What ASSUMING looks at must be known as well as what the target does.
-        return from_micros(min(oldest)), from_micros(min(max(times) for times in newest.values() if times))
+        return since, from_micros(min(max(times) for times in newest.values() if times))
 
     def _splits(self, table: pa.Table, plan: AnchorPlan | None) -> NDArray[np.str_]:
         times = micros_of(table.column("time"))
@@ -315,6 +369,7 @@ class Task:
             names["split"] = config.split
         if config.weight is not None:
             names["weight"] = config.weight
+        table = _with_composite(table, names["entity"])
         missing = [c for c in names.values() if c not in table.column_names]
         if missing:
             raise TaskError(f"The labels of task '{self.name}' lack the column '{missing[0]}' in '{place}'.")
@@ -376,6 +431,15 @@ def define_task(name: str, project: Project, schema: Schema, config: TaskConfig 
     bound = bind(parse(config.query), schema)
     items = bound.ranked_items
     return Task(name, bound.task_type, bound.reason, bound.entity, config, bound, bound.target_columns, project, items)
+
+
+def _with_composite(table: pa.Table, name: str) -> pa.Table:
+    """Return label rows with the composite key that ``name`` states by its columns, if it states one."""
+    parts = key_parts(name, table.column_names) or ()
+    if len(parts) < 2:
+        return table
+    whole = pa.RecordBatch.from_arrays([table.column(p).combine_chunks() for p in parts], names=list(parts))
+    return table.append_column(name, key_values(whole, ColumnSchema.composite(parts)))
 
 
 def _ready_made(name: str, project: Project, schema: Schema, config: LabelTask) -> Task:

@@ -131,11 +131,12 @@ def train_ranking(
         "history": [e.to_dict() for e in history],
         "tried": [t.to_dict() for t in tried],
         "explanation": _explanation(ranker, data, config),
-        "warnings": leaking_columns(snapshot, {t.table for f in (data.entities, data.items) for t in f.spec.tables}),
         "importance": _importance(ranker, grown.trees),
         "seconds": round(time.perf_counter() - started, 2),
     }
     manifest["notes"] += searched(tried, config)
+    used = {t.table for f in (data.entities, data.items) for t in f.spec.tables}
+    manifest["warnings"] += leaking_columns(snapshot, used)
     features = {
         "entities": ranker.entities.features.spec.to_dict(),
         "items": ranker.items.features.spec.to_dict(),

@@ -109,7 +109,7 @@ def train_task(
     explainer = _explainer(data, finished, config)
     manifest["explanation"] = _explanation(data, explainer, config)
     used = {t.table for t in data.features.spec.tables}
-    manifest["warnings"] = leaking_columns(snapshot, used) + decisive_column(
+    manifest["warnings"] += leaking_columns(snapshot, used) + decisive_column(
         explainer,
         data.splits["val"],
         data.transform,
