@@ -11,9 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
@@ -145,6 +154,20 @@ class ColumnConfig(MomentConfig):
         return self == ColumnConfig(type=self.type)
 
 
+_ONE_WORD, _SETTINGS = "<one word>", "<settings>"
+"""The two ways to write a time or a column: only what is wrong in the one that was chosen is reported."""
+
+
+def _way(value: Any) -> str:
+    return _SETTINGS if isinstance(value, Mapping | BaseModel) else _ONE_WORD
+
+
+TimeSetting = Annotated[Annotated[str, Tag(_ONE_WORD)] | Annotated[TimeConfig, Tag(_SETTINGS)], Discriminator(_way)]
+ColumnSetting = Annotated[
+    Annotated[Stype, Tag(_ONE_WORD)] | Annotated[ColumnConfig, Tag(_SETTINGS)], Discriminator(_way)
+]
+
+
 class TableConfig(_Strict):
     """How one table is read: keys, time, and column meanings (the rest is as the database says).
 
@@ -157,26 +180,24 @@ class TableConfig(_Strict):
 
     sql: str | None = None
     primary_key: str | None = None
-    time_column: TimeConfig | None = None
+    time_column: TimeSetting | None = None
     time_from: str | None = None
     updated_at: str | None = None
     deleted_at: str | None = None
     watermark: str | None = None
     lookback_days: float = Field(default=0.0, ge=0, le=36_500)
     foreign_keys: dict[str, ForeignKeyConfig] = Field(default_factory=dict)
-    columns: dict[str, ColumnConfig] = Field(default_factory=dict)
+    columns: dict[str, ColumnSetting] = Field(default_factory=dict)
 
-    @field_validator("time_column", mode="before")
-    @classmethod
-    def _bare_time(cls, value: Any) -> Any:
-        return {"column": value} if isinstance(value, str) else value
+    @property
+    def time(self) -> TimeConfig | None:
+        """How the time of rows is read; None if the table has none of its own."""
+        return TimeConfig(column=self.time_column) if isinstance(self.time_column, str) else self.time_column
 
-    @field_validator("columns", mode="before")
-    @classmethod
-    def _bare_types(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            return value
-        return {k: {"type": v} if isinstance(v, str) else v for k, v in value.items()}
+    @property
+    def readings(self) -> dict[str, ColumnConfig]:
+        """What each column means, and how its values are written."""
+        return {c: ColumnConfig(type=v) if isinstance(v, Stype) else v for c, v in self.columns.items()}
 
     @field_validator("foreign_keys", mode="before")
     @classmethod
@@ -377,7 +398,7 @@ def parse_config(text: str, where: str) -> Config:
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         if first["type"] == "extra_forbidden":
             first = {**first, "msg": f"there is no such setting{_settings_like(first['loc'])}"}
-        place = ".".join(str(part) for part in first["loc"] if part not in {"PQLTask", "LabelTask"})
+        place = ".".join(str(part) for part in first["loc"] if part not in _WAYS)
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise ProjectError(f"{where}: {place or 'the file'}: {first['msg']}{more}.") from error
 
@@ -415,6 +436,10 @@ def idle_settings(config: Config) -> Iterator[IdleSetting]:
         if task.task_type != "link_prediction":
             for setting in sorted({"items", "top"} & task.model_fields_set):
                 yield IdleSetting(f"tasks.{name}.{setting}", "it is for task_type link_prediction only", "Remove it.")
+
+
+_WAYS = {"PQLTask", "LabelTask", _ONE_WORD, _SETTINGS}
+"""Parts of a place in forekey.yaml that only say which way of writing it was chosen."""
 
 
 def _settings_like(path: tuple[int | str, ...]) -> str:
@@ -477,22 +502,18 @@ def _render_table(name: str, table: TableConfig, comments: Mapping[tuple[str, ..
     for role in ("sql", "primary_key", "time_column", "time_from", "updated_at", "deleted_at", "watermark"):
         value = getattr(table, role)
         if value is not None:
-            entry[role] = _render_time(value) if isinstance(value, TimeConfig) else value
+            entry[role] = _inline(value) if isinstance(value, TimeConfig) else value
             _comment(entry, role, comments.get(("tables", name, role)))
     if table.lookback_days:
         entry["lookback_days"] = table.lookback_days
     parents = {c: _render_foreign_key(fk) for c, fk in table.foreign_keys.items()}
-    columns = {c: str(told.type) if told.is_plain else _inline(told) for c, told in table.columns.items()}
+    columns = {c: str(told.type) if told.is_plain else _inline(told) for c, told in table.readings.items()}
     for part, values in (("foreign_keys", parents), ("columns", columns)):
         if values:
             entry[part] = CommentedMap(values)
             for key in values:
                 _comment(entry[part], key, comments.get(("tables", name, part, key)))
     return entry
-
-
-def _render_time(time: TimeConfig) -> Any:
-    return time.column if time.is_plain else _inline(time)
 
 
 def _inline(entry: BaseModel) -> CommentedMap:

@@ -13,7 +13,7 @@ import pytest
 from forekey import pipeline
 from forekey.errors import SchemaError, SourceError
 from forekey.graph import to_micros
-from forekey.project import CONFIG_NAME, Project, TimeConfig
+from forekey.project import CONFIG_NAME, Project
 from forekey.schema import DType, Stype
 from forekey.source import infer_schema, open_source
 from forekey.source.duck import DuckDBSource
@@ -145,7 +145,7 @@ def test_sqlite_dates_kept_as_text_tell_the_time(tmp_path: Path) -> None:
         "INSERT INTO events VALUES (1, '2024-01-01 10:00:00', '2024 was good'), (2, '2024-01-02T00:00:00+02:00', 'x')",
     )
     project = pipeline.init(url, tmp_path).project
-    assert project.config.tables["events"].time_column == TimeConfig(column="created_at")
+    assert project.config.tables["events"].time_column == "created_at"
     times = pipeline.snapshot(project).times("events")
     assert times is not None
     assert times.tolist() == [to_micros(datetime(2024, 1, 1, 10)), to_micros(datetime(2024, 1, 1, 22))]

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 
 from forekey import pipeline
-from forekey.project import TimeConfig
 from forekey.source import open_source
 from tests.support.servers import Postgres, run_all, running_mariadb
 
@@ -65,7 +64,7 @@ def follow(url: str, folder: Path, names: dict[str, str]) -> None:
     snapshot = pipeline.snapshot(project)
     for table, column in names.items():
         entry, parent = project.config.tables[table], table[:-1]
-        assert (entry.primary_key, entry.time_column) == (column, TimeConfig(column="happened"))
+        assert (entry.primary_key, entry.time_column) == (column, "happened")
         assert {c: fk.table for c, fk in entry.foreign_keys.items()} == {"x" + column[1:]: parent}
         edge = snapshot.manifest["edges"][f"{table}.x{column[1:]}->{parent}"]
         assert (edge["edges"], edge["orphans"]) == (140, 0)

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from forekey import pipeline
 from forekey.cli.commands import cli
-from forekey.project import EntityRef, LabelTask, PQLTask, Project, TimeConfig
+from forekey.project import EntityRef, LabelTask, PQLTask, Project
 
 MARCH = datetime(2024, 3, 1)
 GOOD = [(i, datetime(2024, m, 1), float((i + m) % 3 == 0), 1.0) for m in range(2, 9) for i in range(1, 61)]
@@ -108,7 +108,7 @@ def test_a_label_before_its_entity_was_there_is_counted(tmp_path: Path) -> None:
         )
     tasks = project.config.tasks
     project = pipeline.init(str(tmp_path / "s.duckdb"), tmp_path, tasks=tasks, force=True).project
-    assert project.config.tables["customers"].time_column == TimeConfig(column="since")
+    assert project.config.tables["customers"].time_column == "since"
     assert counted(project) == {"not there yet at the anchor": 3}
 
 

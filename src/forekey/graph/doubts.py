@@ -23,15 +23,15 @@ def check_readings(source: ConfiguredSource, config: Config, schema: Schema) -> 
         for column, told in _written(entry).items():
             if entry.sql is None and column in columns and columns[column].dtype is DType.TEXT:
                 yield from _read_otherwise(source.stored, table.name, columns[column], told)
-        if entry.time_column is not None and not entry.time_column.is_plain:
-            yield from _apart(source, table, entry.time_column)
+        if entry.time is not None and not entry.time.is_plain:
+            yield from _apart(source, table, entry.time)
 
 
 def _written(entry: TableConfig) -> Mapping[str, MomentConfig]:
     """Return how the values of columns are written, by what forekey.yaml says."""
-    found: dict[str, MomentConfig] = {c: told for c, told in entry.columns.items() if not told.is_plain}
-    if entry.time_column is not None and entry.time_column.column is not None:
-        found[entry.time_column.column] = entry.time_column
+    found: dict[str, MomentConfig] = {c: told for c, told in entry.readings.items() if not told.is_plain}
+    if entry.time is not None and entry.time.column is not None:
+        found[entry.time.column] = entry.time
     return found
 
 

@@ -261,11 +261,11 @@ def _relation(
     computed: dict[str, Any] = {}
     types: dict[str, ColumnInfo] = {}
     try:
-        for column, told in entry.columns.items():
+        for column, told in entry.readings.items():
             reading = _reading(known[column], told, dialect) if column in known else None
             if reading is not None:
                 types[column], computed[column] = reading
-        time = entry.time_column
+        time = entry.time
         target = time_column_name(entry)
         if time is not None and target is not None and _needs_reading(time, known, computed):
             types[target] = ColumnInfo(target, DType.TIMESTAMP, _source_of(time))

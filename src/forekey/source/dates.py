@@ -60,7 +60,7 @@ def written_moments(source: Source, table: TableInfo, column: str, texts: Sequen
     shares = _shares(source, table.name, column, likely)
     best = max(shares.values())
     if best < READS:
-        return None
+        return _of_no_order(column, shares)
     fitting = [f for f in likely if shares[f] == best]
     first = fitting[0]
     if first is not None and "%y" in first and (best < 1.0 or not names_moment(column)):
@@ -70,6 +70,20 @@ def written_moments(source: Source, table: TableInfo, column: str, texts: Sequen
     if first is None or other is None or other not in fitting:
         return WrittenMoments(MomentConfig(format=first), best, what)
     return _of_two(source, table.name, column, first, other, best, texts)
+
+
+def _of_no_order(column: str, shares: dict[str | None, float]) -> WrittenMoments | None:
+    """Say that texts are dates of which some have the day first and others the month, if that is so."""
+    ordered = [f for f in shares if f is not None and exchanged(f) in shares and "%Y" in f]
+    if not ordered or not names_moment(column):
+        return None
+    one = max(ordered, key=lambda f: shares[f])
+    two = str(exchanged(one))
+    reason = (
+        f"dates of which {shares[one]:.1%} read as {one} and {shares[two]:.1%} as {two}: no one order of day and month "
+        f"fits all. State it as {{type: timestamp, format: '{one}'}}; those that do not read so are NULL"
+    )
+    return WrittenMoments(MomentConfig(format=one), shares[one], reason, two, chosen=False)
 
 
 def exchanged(written: str) -> str | None:

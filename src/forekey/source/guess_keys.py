@@ -36,6 +36,7 @@ _WIDE = frozenset({"UBIGINT", "HUGEINT", "UHUGEINT"})
 _NAMED = 0.8
 _UNNAMED = 0.85
 """The share of a column's values that must be found in a key that its name refers to, and in another."""
+_UNNAMED_NUMBERS = 0.99
 _CHANCE = 1e-3
 _SAMPLE_KEYS = 10_000
 _VERIFIED_ROWS = 5_000_000
@@ -170,7 +171,7 @@ class _Keys:
                 if not self._could_hold(other, column, table.name, key):
                     continue
                 share = self._containment(other, column, table.name, key, sample=None)
-                if share >= _UNNAMED:
+                if share >= _least_unnamed(key):
                     yield f"{other.name}.{column.name} refers to it ({share:.1%} of its values are found)"
 
     def _composite_primary(self, table: TableInfo) -> str | None:
@@ -261,7 +262,7 @@ class _Keys:
         unnamed = [
             (p, k) for p, k in self._single_keys(column) if p != table.name and self._could_hold(table, column, p, k)
         ]
-        best = self._most_contained(table, column, unnamed, _UNNAMED)
+        best = self._most_contained(table, column, unnamed, _least_unnamed(column))
         if best is None:
             return None
         parent, share, evidence = best
@@ -280,25 +281,23 @@ class _Keys:
     ) -> tuple[str, float, str] | None:
         """Return the candidate that holds most of a column's values, the share, and the evidence in words.
 
-        Containment is measured on a sample of distinct values first, and then, for the best, on all rows.
+        Of a very large table, a sample of distinct values is looked up.
         """
         found, keys = [], dict(candidates)
+        empty = self.profiles[table.name][column.name].non_null == 0
+        sample = None if table.rows <= _VERIFIED_ROWS else _SAMPLE_KEYS
         for parent, key in keys.items():
-            if self.profiles[table.name][column.name].non_null == 0:
-                found.append((0.5, parent, "no values to measure"))
-                continue
-            share = self._containment(table, column, parent, key, sample=_SAMPLE_KEYS)
-            if share >= least:
-                found.append((share, parent, f"{share:.1%} of values found in {parent}.{key.name}"))
+            share = 0.5 if empty else self._containment(table, column, parent, key, sample=sample)
+            if empty or share >= least:
+                found.append((share, parent))
         if not found:
             return None
         # Of two that hold its values alike, the one whose name says more of the column's; the table itself comes last.
         length = {parent: len(singular(parent)) if parent != table.name else 0 for parent in keys}
-        share, parent, evidence = max(found, key=lambda f: (round(f[0], 2), length[f[1]], f))
-        if self.profiles[table.name][column.name].non_null and 0 < table.rows <= _VERIFIED_ROWS:
-            share = self._containment(table, column, parent, keys[parent], sample=None)
-            evidence = f"{share:.1%} of all rows' values found in {parent}.{keys[parent].name}"
-        return parent, round(share, 4), evidence
+        share, parent = max(found, key=lambda f: (round(f[0], 2), length[f[1]], f))
+        whose = "all rows' values" if sample is None else "values"
+        evidence = f"{share:.1%} of {whose} found in {parent}.{keys[parent].name}"
+        return parent, round(share, 4), "no values to measure" if empty else evidence
 
     def _could_hold(self, table: TableInfo, column: ColumnInfo, parent: str, key: ColumnInfo) -> bool:
         """Whether a column may refer to a key that its name does not say: its values look alike, and many be chance.
@@ -309,10 +308,18 @@ class _Keys:
         own, target = self.profiles[table.name][column.name], self.profiles[parent][key.name]
         if column.dtype is not key.dtype or own.distinct < 2 or target.distinct < 2:
             return False
-        if column.name == key.name and column.dtype is DType.TEXT:
-            return _alike(own, target)
-        density = _density(key, target)
+        if column.name == key.name:  # of numbers, repeated ones are wanted: each key stands for several rows
+            return _alike(own, target) if column.dtype is DType.TEXT else own.non_null >= 2 * own.distinct
+        density = self._density_within(parent, key, own) if key.dtype is DType.INTEGER else _density(key, target)
         return density**own.distinct <= _CHANCE and (key.dtype is not DType.TEXT or _alike(own, target))
+
+    def _density_within(self, parent: str, key: ColumnInfo, own: ColumnProfile) -> float:
+        """Return the share of the whole numbers between the lowest and highest of a column that are keys."""
+        value = exp.column(key.name, quoted=True)
+        inside = exp.Between(this=value, low=_number(own.low), high=_number(own.high))
+        counts = exp.select(exp.Count(this=exp.Distinct(expressions=[value.copy()])).as_("n"))
+        found = self.source.query(counts.from_(_table(parent)).where(inside)).read_all().column(0)[0].as_py()
+        return min(1.0, int(found) / max(own.high - own.low + 1, 1.0))
 
     def _containment(
         self, table: TableInfo, column: ColumnInfo, parent: str, key: ColumnInfo, sample: int | None
@@ -393,6 +400,11 @@ def _may_be_part(table: TableInfo, column: ColumnInfo, known: Collection[str]) -
     return _may_be_key(column) and (named or column.name in known)
 
 
+def _least_unnamed(column: ColumnInfo) -> float:
+    """Return the share of values that a key must hold if no name says so; small whole numbers are everywhere."""
+    return _UNNAMED_NUMBERS if column.dtype is DType.INTEGER else _UNNAMED
+
+
 def _may_be_natural(column: ColumnInfo, profile: ColumnProfile) -> bool:
     """Whether a column may be a key whatever its name: short values, all different as far as was seen."""
     return _may_be_key(column) and profile.looks_unique and profile.nulls == 0 and profile.mean_length <= _LONGEST_KEY
@@ -417,12 +429,14 @@ def _shape(text: str) -> str:
     return re.sub(r"(.)\1+", r"\1+", shape) if len(bare) > 8 or " " in bare else shape
 
 
+def _number(value: float) -> exp.Expression:
+    return exp.Literal.number(int(value)) if value >= 0 else exp.Neg(this=exp.Literal.number(-int(value)))
+
+
 def _density(key: ColumnInfo, profile: ColumnProfile) -> float:
-    """Return the share of possible values, of the range or shape that a key's values have, which are keys."""
+    """Return the share of the texts of such a shape as a key's values have that are keys."""
     if key.dtype is DType.UUID:
         return 0.0
-    if key.dtype is not DType.TEXT:
-        return min(1.0, profile.distinct / max(profile.high - profile.low + 1, 1.0))
     sizes = [_possible(t) for t in profile.texts]
     return min(1.0, profile.distinct / (sum(sizes) / max(len(sizes), 1))) if sizes else 1.0
 

@@ -42,14 +42,14 @@ def written_later(source: Source, table: TableInfo, entry: TableConfig, time: st
         engine.execute("CREATE TABLE sampled AS SELECT * FROM incoming")
         names = {n: f"c{i}" for i, n in enumerate(kinds)}
         late: dict[str, str] = {}
-        for column, config_ in entry.columns.items():
+        for column, config_ in entry.readings.items():
             if column == time or names_plan(column) or config_.type is Stype.IGNORE:
                 continue
             reason = _later(engine, names[column], names[time], kinds[column], column)
             if reason is not None:
                 late[column] = reason
         yield from late.items()
-        for column, config_ in entry.columns.items():
+        for column, config_ in entry.readings.items():
             if column in {time, *late} or config_.type is Stype.IGNORE:
                 continue
             other = next((o for o in late if _together(engine, names[column], names[o])), None)

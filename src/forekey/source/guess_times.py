@@ -112,7 +112,7 @@ def guess_time(
         why = "the only timestamp" if len(times) == 1 else f"reads most like the moment of the row among {len(times)}"
         why += f"; rises with {primary}" if rises[name] > _RISING else ""
         return TimeGuess(times[name], why + _written(moments.get(name)))
-    return _calendar_time(table, profile)
+    return _calendar_time(table, profile, primary)
 
 
 def _written(told: WrittenMoments | MomentConfig | None) -> str:
@@ -135,10 +135,16 @@ def _single_times(table: TableInfo, profile: Profiles, moments: Moments) -> dict
     return found
 
 
-def _calendar_time(table: TableInfo, profile: Profiles) -> TimeGuess | None:
+def _says_more(table: TableInfo, primary: str | None) -> bool:
+    """Whether a table has more than its key: rows that only name a season, or a team in one, have nothing to hide."""
+    own = key_parts(primary or "", [c.name for c in table.columns]) or ()
+    return len(table.columns) > len(own)
+
+
+def _calendar_time(table: TableInfo, profile: Profiles, primary: str | None) -> TimeGuess | None:
     """Take the time from a year, with a month and a day where there are such columns."""
     parts = _calendar_columns(table, profile)
-    if "year" not in parts:
+    if "year" not in parts or not _says_more(table, primary):
         return None
     year = profile[parts["year"]]
     seen = f"{parts['year']} goes from {year.low:.0f} to {year.high:.0f}"
@@ -149,6 +155,8 @@ def _calendar_time(table: TableInfo, profile: Profiles) -> TimeGuess | None:
     if "month" in parts:
         time = TimeConfig(year_month=(parts["year"], parts["month"]))
         return TimeGuess(time, f"a year and a month; {seen}; a row counts as known at the end of its month")
+    if year.distinct < 2:
+        return None  # of one year only: that is no clock
     time = TimeConfig(column=parts["year"], unit="year", at="end")
     return TimeGuess(time, f"a year; {seen}; a row counts as known at the end of its year")
 

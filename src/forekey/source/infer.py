@@ -124,15 +124,16 @@ def _table(
         guesses.append(Guess(table.name, ", ".join(time.time.columns), "time_column", time.reason))
     entry = TableConfig(
         primary_key=primary,
-        time_column=time.time if time is not None else None,
+        time_column=(time.time.column if time.time.is_plain else time.time) if time is not None else None,
         foreign_keys={c: ForeignKeyConfig(table=p) for c, p in foreign.items()},
-        columns=columns,
+        columns={c: told.type if told.is_plain else told for c, told in columns.items()},
     )
     parts = {p for k in (primary or "", *foreign) for p in key_parts(k, {c.name for c in table.columns}) or ()}
+    set_aside: dict[str, Stype] = {}
     for late, reason in written_later(source, table, entry, time_column_name(entry)):
         if late not in parts:
-            columns[late] = ColumnConfig(type=Stype.IGNORE)
+            set_aside[late] = Stype.IGNORE
             dropped = {(table.name, late, "stype"), (table.name, late, "reading")}
             guesses[:] = [g for g in guesses if (g.table, g.column, g.what) not in dropped]
             guesses.append(Guess(table.name, late, "leak", reason))
-    return entry.model_copy(update={"columns": columns})
+    return entry.model_copy(update={"columns": {**entry.columns, **set_aside}})

@@ -52,7 +52,7 @@ def unnamed_columns(source: Source, config: Config) -> list[tuple[str, str]]:
             *entry.columns,
             entry.primary_key,
             time_column_name(entry),
-            *(entry.time_column.columns if entry.time_column is not None else ()),
+            *(entry.time.columns if entry.time is not None else ()),
             *_key_parts(entry, [c.name for c in table.columns]),
         }
         and (table.name not in times or column.name != times[table.name].column)
@@ -68,7 +68,7 @@ def _table(info: TableInfo, entry: TableConfig, time: str | None) -> TableSchema
     dtypes = {c.name: c.dtype for c in info.columns}
     keys = {k for k in (entry.primary_key, *entry.foreign_keys) if k is not None}
     composite = {k: key_parts(k, dtypes) or tuple(p.strip() for p in k.split(",")) for k in keys if k not in dtypes}
-    told = entry.time_column.columns if entry.time_column is not None else ()
+    told = entry.time.columns if entry.time is not None else ()
     roles = (*entry.foreign_keys, entry.primary_key, *told, entry.updated_at, entry.deleted_at)
     simple = [k for k in roles if k and k not in composite]
     for column in [*entry.columns, *simple, *(p for parts in composite.values() for p in parts)]:
@@ -93,7 +93,7 @@ def _table(info: TableInfo, entry: TableConfig, time: str | None) -> TableSchema
     for column in (part for k in sorted(keys) for part in composite.get(k, (k,))):
         if (why := why_no_key(*kinds[column])) is not None:
             raise SchemaError(f"'{info.name}.{column}': {why}. Remove that key from forekey.yaml.")
-    stypes = {column: told.type for column, told in entry.columns.items()}
+    stypes = {column: told.type for column, told in entry.readings.items()}
     for column, stype in stypes.items():
         if stype is Stype.TIMESTAMP and dtypes[column] in {DType.INTEGER, DType.FLOAT}:
             raise SchemaError(

@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _MOSTLY = 0.98
-_MOMENT = "{c} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'"
+_MOMENT = (
+    "{c} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' AND date(substr({c}, 1, 10)) IS NOT NULL "
+    "AND substr({c} || ' ', 11, 1) IN ('T', ' ')"
+)
 _DAY = (
     "typeof({c}) = 'integer' AND {c} BETWEEN 10000101 AND 99991231 AND ({c} / 100) % 100 BETWEEN 1 AND 12 "
     "AND {c} % 100 BETWEEN 1 AND 31"

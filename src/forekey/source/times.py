@@ -50,7 +50,7 @@ def _inherited(config: Config, name: str, below: tuple[str, ...]) -> Inherited:
 
 def time_column_name(table: TableConfig) -> str | None:
     """Return the column of the graph that holds a table's time: one of the table's own, or a computed one."""
-    time = table.time_column
+    time = table.time
     if time is None or (time.column is not None and _in_place(time, table)):
         return time.column if time is not None else None
     return f"{', '.join(time.columns)} ({time.end} of {time.period})"
