@@ -28,7 +28,7 @@ from forekey.project import (
     parse_config,
 )
 
-SOURCES = Path(pipeline.__file__).parent
+SOURCES = Path(pipeline.__file__).parents[1]
 LABELS = "entity: {column: c, key: customers.customer_id}, time: t, target: y, task_type: regression"
 
 

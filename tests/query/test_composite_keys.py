@@ -99,7 +99,7 @@ def test_ready_made_labels_may_name_a_composite_key_by_its_columns(project: Proj
         changed = Project(project.root, config)
         snapshot = pipeline.snapshots(changed).current()
         task = pipeline.find_task(changed, snapshot.schema, name)
-        with pipeline._source(changed) as source:
+        with pipeline.source_of(changed) as source:
             examples = resolve_examples(snapshot, task, task.labels(source, snapshot).split("train"))
         assert len(examples) > 0
         assert examples.unknown == 0

@@ -151,7 +151,7 @@ def test_a_split_of_another_name_is_refused_by_name(trained_project: Project, tm
     )
     current = pipeline.snapshots(trained_project).current()
     task = define_task("ready", trained_project, current.schema, config)
-    with pipeline._source(trained_project) as source, pytest.raises(TaskError, match="name the split 'validation'"):
+    with pipeline.source_of(trained_project) as source, pytest.raises(TaskError, match="name the split 'validation'"):
         task.labels(source, current)
 
 

@@ -23,7 +23,7 @@ SPEND = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id"
 def gathered(project: Project, pql: str, moments: list[datetime], classes: tuple[str, ...] = ()) -> PastLabels:
     current = pipeline.snapshots(project).current()
     task = pipeline.find_task(project, current.schema, pql)
-    with pipeline._source(project) as source:
+    with pipeline.source_of(project) as source:
         found = past_labels(task, source, current, [to_micros(m) for m in moments], classes)
     assert found is not None
     return found
@@ -129,7 +129,7 @@ def test_ready_made_labels_are_known_after_their_horizon(shop_project: Project, 
     )
     current = pipeline.snapshots(shop_project).current()
     task = define_task("ready", shop_project, current.schema, config)
-    with pipeline._source(shop_project) as source:
+    with pipeline.source_of(shop_project) as source:
         past = past_labels(task, source, current, [], ())
     assert past is not None
     one, two = current.lookup("customers", [1, 2])
@@ -149,7 +149,7 @@ def test_labels_gathered_once_are_read_from_their_file(shop_project: Project, tm
 
     def opened():  # type: ignore[no-untyped-def]
         asked.append(1)
-        return pipeline._source(shop_project)
+        return pipeline.source_of(shop_project)
 
     ways = [remembered_past(task, opened, current, [to_micros(moment)], (), tmp_path) for _ in range(2)]
     assert len(asked) == 1

@@ -136,7 +136,7 @@ def test_learning_from_validation_at_the_end_changes_the_model_and_not_what_vali
 
     current = pipeline.snapshots(own_project).current()
     task = pipeline.find_task(own_project, current.schema, "spend")
-    with pipeline._source(own_project) as source:
+    with pipeline.source_of(own_project) as source:
         runs = [
             train_task(task, current, source, pipeline.registry(own_project), config, baselines=False)[0].manifest
             for config in (
@@ -154,7 +154,7 @@ def test_examples_put_together_keep_what_each_knew(shop_project: Project) -> Non
 
     current = pipeline.snapshots(shop_project).current()
     task = pipeline.find_task(shop_project, current.schema, "spend")
-    with pipeline._source(shop_project) as source:
+    with pipeline.source_of(shop_project) as source:
         labels = task.labels(source, current)
     one, two = (resolve_examples(current, task, labels.split(s)) for s in ("val", "test"))
     aged = replace(one, seen_until=one.times - 5)

@@ -95,7 +95,7 @@ def test_a_run_of_towers_that_was_cut_off_goes_on(own_project: Project) -> None:
         if epoch.number == 2:
             raise CutOff
 
-    with pipeline._source(own_project) as source:
+    with pipeline.source_of(own_project) as source:
         straight, _ = train_task(task, current, source, models, config, baselines=False)
         with pytest.raises(CutOff):
             train_task(task, current, source, models, config, baselines=False, on_epoch=cut)
@@ -115,7 +115,7 @@ def test_trees_learn_from_all_times_when_there_are_too_many_pairs(
     task = pipeline.find_task(own_project, current.schema, "baskets")
     monkeypatch.setattr(ranking, "_MAX_PAIRS", 2_000)
     seen: list[Any] = []
-    with pipeline._source(own_project) as source:
+    with pipeline.source_of(own_project) as source:
         data = ranking._prepare(task, current, source, pipeline.train_config("fast", 0), None)
     real = data.pairs.compute
     monkeypatch.setattr(data.pairs, "compute", lambda *a: (seen.append(a[1]), real(*a))[1])
@@ -165,7 +165,7 @@ def test_an_item_that_is_listed_twice_counts_once_and_an_empty_list_not_at_all(o
     project = ready_made(own_project, rows)
     current = pipeline.snapshots(project).current()
     task = pipeline.find_task(project, current.schema, "made")
-    with pipeline._source(project) as source:
+    with pipeline.source_of(project) as source:
         labels = task.labels(source, current)
     assert labels.dropped["no label"] >= 60
     found = resolve_examples(current, task, labels.split("train"))
@@ -201,7 +201,7 @@ def test_a_run_that_had_stopped_before_it_was_cut_off_does_not_go_on(
     def killed(*_: Any) -> Any:
         raise RuntimeError("killed")
 
-    with pipeline._source(own_project) as source:
+    with pipeline.source_of(own_project) as source:
         with monkeypatch.context() as patched:
             patched.setattr(ranking, "_grow", killed)
             with pytest.raises(RuntimeError):
@@ -251,7 +251,7 @@ def test_runs_that_see_the_graph_cut_otherwise_never_go_on_from_one_another(own_
     def cut(_: Any) -> None:
         raise CutOff
 
-    with pipeline._source(own_project) as source:
+    with pipeline.source_of(own_project) as source:
         for aging, left in ((lambda _, times: times - 1, False), (None, True)):
             with pytest.raises(CutOff):
                 train_task(task, current, source, models, config, baselines=False, aging=aging, on_epoch=cut)
@@ -265,7 +265,7 @@ def test_choices_are_made_on_so_many_rankings_at_most(own_project: Project, monk
     task = pipeline.find_task(own_project, current.schema, "baskets")
     monkeypatch.setattr(ranking, "_MAX_JUDGED", 20)
     config = pipeline.train_config("fast", 0)
-    with pipeline._source(own_project) as source:
+    with pipeline.source_of(own_project) as source:
         data = ranking._prepare(task, current, source, config, None)
     ranker, _ = ranking._towers(task, data, config, lambda _: None)
     asked: list[int] = []

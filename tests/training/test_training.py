@@ -193,7 +193,7 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(own_proje
         if epoch.number == 2:
             raise CutOff
 
-    with pipeline._source(own_project) as source:
+    with pipeline.source_of(own_project) as source:
         straight, _ = train_task(task, current, source, models, config, baselines=False)
         with pytest.raises(CutOff):
             train_task(task, current, source, models, config, baselines=False, on_epoch=cut)

@@ -139,7 +139,7 @@ def _of_two(
         if days == 1 and months > 2 and others <= 1:
             reason = f"{both}; taken as {first}, the first of {months} months rather than {months} days of one"
             return WrittenMoments(MomentConfig(format=first), share, reason, second)
-        if rising[first] >= 0.95 and rising[second] < rising[first] - 0.1:
+        if rising[first] >= 0.95 and rising[second] < rising[first] - 0.05:
             reason = f"{both}; taken as {first}, by which the rows are in the order of time"
             return WrittenMoments(MomentConfig(format=first), share, reason, second)
     reason = f"{both}; nothing tells which is meant: state it as {{type: timestamp, format: '{one}'}}"

@@ -1,0 +1,122 @@
+"""Judging the database and forekey.yaml before anything is learnt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from forekey.errors import ForekeyError, PQLError, SchemaError, SourceError, SourceUnavailable, TaskError
+from forekey.pipeline.graphs import build
+from forekey.pipeline.parts import find_task, snapshots, source_of
+from forekey.project import Project, TableConfig, idle_settings
+
+if TYPE_CHECKING:
+    from forekey.graph import Finding, Integrity
+    from forekey.task import Task
+
+
+def check(project: Project) -> Integrity:
+    """Judge keys, foreign keys, times and leak risks of the database as it is now, by what forekey.yaml says.
+
+    The files of the newest snapshot are held against their hashes; then every row is read again, and the snapshot that
+    this would give is judged. Nothing is published.
+    """
+    from forekey.graph import (
+        Finding,
+        Integrity,
+        check_integrity,
+        check_readings,
+        check_times,
+        untimed_note,
+    )
+    from forekey.source import unnamed_columns
+    from forekey.task import restating_columns
+
+    newest = snapshots(project).current_or_none()
+    if newest is not None:
+        newest.verify()
+    project, broken = _without_broken_tables(project)
+    current = build(project, full=True, publish=False)
+    found = check_integrity(current)
+    errors, more = [*broken, *found.errors], list(found.warnings)
+    more += [Finding(s.where, f"the setting does nothing: {s.why}", s.how) for s in idle_settings(project.config)]
+    with source_of(project) as source:
+        more += check_times(source, current.schema)
+        more += check_readings(source, project.config, current.schema)
+        more += [
+            Finding(f"{t}.{c}", "forekey.yaml does not name this column", "Name it under columns: to learn from it.")
+            for t, c in unnamed_columns(source, project.config)
+        ]
+        for name in project.config.tasks:
+            try:
+                task = find_task(project, current.schema, name)
+            except (PQLError, TaskError, SchemaError) as error:
+                errors.append(Finding(f"tasks.{name}", str(error).splitlines()[0], "Mend the task in forekey.yaml."))
+                continue
+            more += _idle_in_static_tasks(task)
+            try:
+                examples = task.labels(source, current).split("train")
+            except SourceUnavailable:
+                raise
+            except (TaskError, SourceError) as error:
+                kind = more if isinstance(error, TaskError) else errors
+                kind.append(Finding(f"tasks.{name}", str(error).splitlines()[0], "It has no labels until that is so."))
+                continue
+            finally:
+                source.release()
+            more += restating_columns(task, current, examples)
+    note = untimed_note(current.schema)
+    return Integrity(tuple(errors), tuple(more), (note,) if note is not None else ())
+
+
+def _idle_in_static_tasks(task: Task) -> list[Finding]:
+    """Name the settings for anchor times of a query that has none of its own."""
+    from forekey.graph import Finding
+
+    if task.bound is None or not task.bound.is_static:
+        return []
+    given = [s for s in ("max_anchors", "step_days") if getattr(task.config, s) is not None]
+    why = "the setting does nothing: the target looks at no window, so there are no anchor times to choose"
+    return [Finding(f"tasks.{task.name}.{setting}", why, "Remove it.") for setting in given]
+
+
+def _without_broken_tables(project: Project) -> tuple[Project, list[Finding]]:
+    """Return the project without the tables that cannot be read as forekey.yaml says, and what is wrong with these.
+
+    Each table is tried by itself, and only where they cannot all be read together. Where none can be blamed, the error
+    of the whole stands.
+    """
+    from forekey.graph import Finding
+    from forekey.source import configured_schema
+
+    def readable(tables: dict[str, TableConfig]) -> ForekeyError | None:
+        part = replace(project, config=project.config.model_copy(update={"tables": tables}))
+        try:
+            with source_of(part) as source:
+                configured_schema(source, part.config, snapshots(project).known_columns())
+        except SourceUnavailable:
+            raise
+        except (SchemaError, SourceError) as error:
+            return error
+        return None
+
+    tables = project.config.tables
+    if (whole := readable(tables)) is None or len(tables) < 2:
+        return project, []
+    alone = {n: t.model_copy(update={"foreign_keys": {}, "time_from": None}) for n, t in tables.items()}
+    wrong = {name: error for name, entry in alone.items() if (error := readable({name: entry})) is not None}
+    kept = _referring_to(tables, set(tables) - set(wrong))
+    if not wrong or readable(kept) is not None:
+        raise whole
+    found = [Finding(n, str(error).splitlines()[0], "Mend the table, or its entry.") for n, error in wrong.items()]
+    return replace(project, config=project.config.model_copy(update={"tables": kept})), found
+
+
+def _referring_to(tables: dict[str, TableConfig], there: set[str]) -> dict[str, TableConfig]:
+    """Return those tables that are there, without references to others."""
+    kept = {}
+    for name in (n for n in tables if n in there):
+        foreign = {c: fk for c, fk in tables[name].foreign_keys.items() if fk.table in there}
+        time_from = tables[name].time_from if tables[name].time_from in foreign else None
+        kept[name] = tables[name].model_copy(update={"foreign_keys": foreign, "time_from": time_from})
+    return kept

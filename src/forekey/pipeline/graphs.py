@@ -1,0 +1,97 @@
+"""Building the graph, keeping it as forekey.yaml says, comparing what was built."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from forekey.pipeline.parts import SILENT, Listener, schema_of, snapshots, source_of
+from forekey.project import CONFIG_NAME, Project, graph_settings
+from forekey.secrets import without_password
+
+if TYPE_CHECKING:
+    from forekey.graph import Difference, Snapshot
+
+
+KEPT_SNAPSHOTS = 5
+"""How many snapshots a project keeps beside the files that they share."""
+
+
+def snapshot(
+    project: Project, *, full: bool = False, as_of: datetime | None = None, listener: Listener = SILENT
+) -> Snapshot:
+    """Build or update the graph, and publish it."""
+    from forekey.features import TextCache
+
+    built = build(project, full=full, as_of=as_of, listener=listener)
+    store = snapshots(project)
+    store.prune(KEPT_SNAPSHOTS)
+    TextCache(project.place("encoded")).sweep(store.pool.folder)
+    return built
+
+
+def build(
+    project: Project,
+    *,
+    full: bool = False,
+    as_of: datetime | None = None,
+    publish: bool = True,
+    listener: Listener = SILENT,
+) -> Snapshot:
+    """Build or update the graph; without ``publish``, for the caller alone."""
+    from forekey.graph import ReadSettings, build_snapshot
+
+    store = snapshots(project)
+    with store.building(), source_of(project) as source:
+        known = store.known_columns()
+        schema = schema_of(project, source, known)
+        gone = sorted(known - {(t.name, c.name) for t in schema.tables for c in t.columns})
+        moment = as_of or project.config.as_of
+        settings = {
+            name: ReadSettings(table.lookback_days, table.updated_at, table.deleted_at, table.watermark)
+            for name, table in project.config.tables.items()
+        }
+        return build_snapshot(
+            source,
+            schema,
+            store,
+            as_of=moment,
+            full=full,
+            settings=settings,
+            configured=graph_settings(project.config),
+            gone=gone,
+            progress=listener.step,
+            publish=publish,
+        )
+
+
+def current_graph(project: Project, listener: Listener = SILENT) -> Snapshot:
+    """Return the newest snapshot; built if there is none, updated if forekey.yaml has changed since, saying so."""
+    newest = snapshots(project).current_or_none()
+    if newest is None:
+        listener.step("building the graph: there is no snapshot yet")
+        return snapshot(project, listener=listener)
+    changed = _changed_settings(project, newest)
+    if not changed:
+        return newest
+    listener.step(f"updating the graph: {changed} in {CONFIG_NAME} since snapshot {newest.id}")
+    return snapshot(project, listener=listener)
+
+
+def _changed_settings(project: Project, built: Snapshot) -> str:
+    """Say what forekey.yaml says otherwise than when a snapshot was built; nothing if that is not so."""
+    if built.manifest["source"] != without_password(project.config.source):
+        return "source has changed"
+    before, now = built.manifest.get("configured", {}), graph_settings(project.config)
+    names = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
+    tables = [f"'{n}'" for n in names if n][:4]
+    more = ", …" if len(names) > len(tables) + ("" in names) else ""
+    return f"the settings of {', '.join(tables)}{more} have changed" if tables else "as_of has changed" if names else ""
+
+
+def compare_snapshots(project: Project, before: str, after: str) -> Difference:
+    """Say what is different between two snapshots of a project; ids may be cut short."""
+    from forekey.graph import compare
+
+    store = snapshots(project)
+    return compare(store.find(before), store.find(after))

@@ -1,0 +1,252 @@
+"""Models: trained, scored, asked, explained, challenged."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forekey.errors import ProjectError, TaskError, TrackingError, UnknownEntity
+from forekey.pipeline.graphs import current_graph
+from forekey.pipeline.parts import (
+    SILENT,
+    Listener,
+    check_name,
+    find_task,
+    prediction_log,
+    predictor_of,
+    registry,
+    source_of,
+)
+from forekey.project import Project, record_export, recorded_exports
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from forekey.graph import Snapshot
+    from forekey.inference import BatchPredictions
+    from forekey.registry import ModelVersion
+    from forekey.retraining import Challenge
+    from forekey.task import Metrics
+    from forekey.training import TrainConfig, TrainReport
+
+
+def train(
+    project: Project,
+    name: str,
+    *,
+    preset: str = "normal",
+    seed: int = 0,
+    search_minutes: float | None = None,
+    listener: Listener = SILENT,
+) -> TrainReport:
+    """Train a task on the newest snapshot; the first model of a task becomes its champion.
+
+    ``search_minutes`` is how long to look for better settings first; None for what the preset says.
+    """
+    from forekey.training import log_version, train_task
+
+    check_name(project, name)
+    current = current_graph(project, listener)
+    with source_of(project) as source:
+        task = find_task(project, current.schema, name)
+        config = train_config(preset, seed)
+        if search_minutes is not None:
+            config = replace(config, search_seconds=60 * search_minutes)
+        version, report = train_task(
+            task, current, source, registry(project), config, progress=listener.step, on_epoch=listener.epoch
+        )
+    if registry(project).champion_or_none(task.name) is None:
+        registry(project).promote(task.name, version.version, "the first model of the task")
+    if project.config.mlflow is not None:
+        listener.step("telling MLflow")
+        try:
+            log_version(project.config.mlflow, version, project.place("mlflow"))
+        except TrackingError as error:
+            report = replace(report, notes=(*report.notes, str(error)))
+    return report
+
+
+def evaluate(
+    project: Project,
+    name: str,
+    *,
+    split: str = "test",
+    at: datetime | None = None,
+    version: str | None = None,
+    listener: Listener = SILENT,
+) -> tuple[ModelVersion, Metrics, int]:
+    """Score a version (default: the champion) on a split, or on all labels at one anchor time."""
+    from forekey.training import evaluate_examples, resolve_examples
+
+    check_name(project, name)
+    current = current_graph(project, listener)
+    with source_of(project) as source:
+        task = find_task(project, current.schema, name)
+        models = registry(project)
+        chosen = models.get(task.name, version) if version else models.champion(task.name)
+        examples = task.complete_labels_at(source, current, at) if at else task.labels(source, current).split(split)
+    resolved = resolve_examples(current, task, examples)
+    if len(resolved) == 0:
+        raise TaskError(f"Task '{task.name}' has no labels {f'at {at}' if at else f'in the {split} split'}.")
+    predictor = predictor_of(project, chosen, task, current, resolved.times)
+    return chosen, evaluate_examples(predictor, task, resolved, chosen.manifest["train_std"]), len(resolved)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What one pass of embedding wrote; ``eligible`` counts the entities that the task speaks of now."""
+
+    task: str
+    version: str
+    model_version: str
+    as_of: str
+    entities: int
+    eligible: int
+    seconds: float
+
+
+def embed(project: Project, name: str, *, listener: Listener = SILENT) -> Embedded:
+    """Embed and predict every entity as of the newest snapshot; write them to the store and to the log."""
+    from forekey.store import EmbeddingStore, LoggedBatch, open_store
+
+    started = time.perf_counter()
+    listener.step(f"embedding every entity of {name}")
+    batch = predict(project, name, listener=listener)
+    version = batch.embedding_version()
+    with open_store(project) as store:
+        EmbeddingStore(store).publish(version, batch.keys, batch.stored(), batch.embeddings, batch.eligible)
+    rows = batch.table().drop_columns(["as_of", "model_version"])
+    logged = LoggedBatch(version.as_of, version.model_version, rows)
+    prediction_log(project).append(version.task, logged)
+    return Embedded(
+        version.task,
+        version.version,
+        version.model_version,
+        version.as_of,
+        len(batch.keys),
+        int(batch.eligible.sum()),
+        round(time.perf_counter() - started, 3),
+    )
+
+
+def predict(
+    project: Project, name: str, *, as_of: datetime | None = None, listener: Listener = SILENT
+) -> BatchPredictions:
+    """Predict every entity visible at a time (default: the snapshot's), layer by layer over the whole graph."""
+    from forekey.graph import in_utc, to_micros
+    from forekey.inference import predict_everyone
+
+    check_name(project, name)
+    current = current_graph(project, listener)
+    task = find_task(project, current.schema, name)
+    model = registry(project).champion(task.name)
+    moment = in_utc(as_of) if as_of is not None else current.as_of
+    with source_of(project) as source:
+        task.check_ids(current)
+        population = task.population(source, current, moment)
+    predictor = predictor_of(project, model, task, current, np.array([to_micros(moment)]))
+    return predict_everyone(predictor, model, task, population, moment, project.place("scratch"))
+
+
+def explain(
+    project: Project, name: str, entity_id: Any, *, as_of: datetime | None = None, listener: Listener = SILENT
+) -> dict[str, Any]:
+    """Say what drives the champion's prediction for one entity (default: as of the newest snapshot)."""
+    from forekey.graph import in_utc, to_micros
+    from forekey.inference import explain_entity
+
+    check_name(project, name)
+    current = current_graph(project, listener)
+    task = find_task(project, current.schema, name)
+    model = registry(project).champion(task.name)
+    now = to_micros(in_utc(as_of) if as_of is not None else current.as_of)
+    entity = task.entity.name
+    row = int(current.lookup(entity, [entity_id])[0])
+    if not 0 <= row < int(current.visible(entity, np.array([now]))[0]):
+        raise UnknownEntity(
+            f"There is no entity '{entity_id}' for task '{task.name}' at that time. "
+            f"Ids are primary keys of '{entity}', {_such_as(current, entity)}."
+        )
+    told = explain_entity(predictor_of(project, model, task, current, np.array([now])), row, now)
+    return {"task": task.name, "entity_id": entity_id, **told, "model_version": model.version}
+
+
+def _such_as(current: Snapshot, table: str) -> str:
+    """Say what the primary keys of a table look like."""
+    keys, kind = current.keys(table).slice(0, 2).to_pylist(), current.keys(table).type
+    return f"of type {kind}, such as {' and '.join(map(repr, keys))}" if keys else "which has no rows"
+
+
+def write_back(project: Project, table: str, rows: pa.Table) -> None:
+    """Write a table into the source database, replacing one of an earlier export and no other."""
+    from forekey.source import open_source
+
+    if table in project.config.tables:
+        raise ProjectError(f"'{table}' is a table that the graph is made of. Choose another name for the export.")
+    with open_source(project.config.source, project.root, writable=True) as source:
+        if table not in recorded_exports(project.root) and table in {t.name for t in source.tables()}:
+            raise ProjectError(
+                f"'{table}' is in the database already, and no export of this project made it. "
+                "Choose another name, or drop it yourself."
+            )
+        record_export(project.root, table)
+        source.write_table(table, rows)
+
+
+def retrain(
+    project: Project, name: str, *, preset: str | None = None, seed: int = 0, listener: Listener = SILENT
+) -> Challenge:
+    """Train a challenger, hold it against the champion on the newest window, promote or keep, refresh embeddings.
+
+    Without a ``preset`` the challenger is trained by the champion's settings, what a search found among them.
+    """
+    from forekey.retraining import Challenge, judge
+    from forekey.training import evaluate_examples, resolve_examples, train_task
+
+    check_name(project, name)
+    current, models = current_graph(project, listener), registry(project)
+    task = find_task(project, current.schema, name)
+    champion = models.champion(task.name)
+    config = _as_before(champion, seed) if preset is None else train_config(preset, seed)
+    with source_of(project) as source:
+        challenger, report = train_task(
+            task, current, source, models, config, progress=listener.step, on_epoch=listener.epoch
+        )
+        examples = task.labels(source, current).split("test")
+    newest = resolve_examples(current, task, examples)
+    predictor = predictor_of(project, champion, task, current, newest.times)
+    scores = evaluate_examples(predictor, task, newest, challenger.manifest["train_std"])
+    verdict = judge(task.task_type, scores, report.metrics["test"], project.config.retrain.min_gain)
+    if verdict.promote:
+        models.promote(task.name, challenger.version, verdict.reason)
+    embedded = embed(project, name, listener=listener)
+    return Challenge(
+        name,
+        champion.version,
+        challenger.version,
+        scores,
+        report.metrics["test"],
+        len(newest),
+        verdict,
+        embedded.version,
+    )
+
+
+def train_config(preset: str, seed: int) -> TrainConfig:
+    """Return the settings of a preset."""
+    from forekey.training import PRESETS, TrainConfig
+
+    if preset not in PRESETS:
+        raise TaskError(f"There is no preset '{preset}'. Use one of: {', '.join(PRESETS)}.")
+    return TrainConfig(preset=preset, seed=seed, **PRESETS[preset])
+
+
+def _as_before(version: ModelVersion, seed: int) -> TrainConfig:
+    """Return the settings that a version was trained by; what was searched for then is not searched for again."""
+    from forekey.training import TrainConfig
+
+    return replace(TrainConfig.from_dict(version.manifest["config"]), seed=seed, search_seconds=0.0)

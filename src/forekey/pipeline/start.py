@@ -1,0 +1,57 @@
+"""From a database to a new project."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from forekey.errors import ProjectError, SourceError
+from forekey.project import CONFIG_NAME, Config, Project, TaskConfig, render_config, substitute, write_atomically
+from forekey.secrets import with_variables, without_password
+
+if TYPE_CHECKING:
+    from forekey.source import Inference
+
+
+@dataclass(frozen=True)
+class Initialized:
+    """A new project and what was inferred for it."""
+
+    project: Project
+    url: str
+    inference: Inference
+    tasks: tuple[str, ...]
+
+
+def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, force: bool = False) -> Initialized:
+    """Introspect a source and write forekey.yaml, with what was guessed marked by comments."""
+    from forekey.source import (
+        infer_schema,
+        normalize_url,
+        open_source,
+        relbench_project,
+    )
+
+    path = root / CONFIG_NAME
+    if path.exists() and not force:
+        raise ProjectError(f"'{path}' exists already. Edit it, or write it anew with --force (in Python, force=True).")
+    own_url = normalize_url(substitute(url, "The source"), Path.cwd(), root)
+    with open_source(own_url, root) as source:
+        inference = infer_schema(source)
+    if not inference.schema.tables:
+        where = without_password(own_url)
+        reasons = "".join(f" {why}" for why in {**inference.unreadable, **inference.exports}.values())
+        raise SourceError(
+            f"'{where}' has no tables that can be read. Name the right database, or the right schema.{reasons}"
+        )
+    official, as_of = relbench_project(own_url, root)
+    kept_url, variables = with_variables(url if "${" in url else own_url)
+    for name, value in variables.items():
+        os.environ.setdefault(name, substitute(value, "The source"))
+    config = Config(source=kept_url, as_of=as_of, tables=inference.tables(), tasks={**official, **(tasks or {})})
+    left_out = [f"Left out: {name}. {why}" for name, why in {**inference.unreadable, **inference.exports}.items()]
+    header = "\n".join(["Written by `forekey init`; edit freely. Comments say what was guessed, and why.", *left_out])
+    write_atomically(path, render_config(config, inference.comments(), header))
+    return Initialized(Project.open(root), kept_url, inference, tuple(config.tasks))
