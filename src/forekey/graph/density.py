@@ -1,8 +1,9 @@
 """Where the rows of a table are dense in time: a few that lie far from all others must not decide what is learnt.
 
 A date left empty often reads 1970-01-01, a mistyped year lies far off. Rows at either end count as *stray* if they are
-few (at most one in a hundred) and a gap parts them from the others that is four times as long as any gap among the
-others, and a twelfth of all the time that those cover. A first year with few rows, and seasons, stay what they are.
+few (at most one in a hundred; of repeated moments, as placeholders are, one in five) and a gap parts them from
+the others that is four times as long as any gap among the others, and a twelfth of all the time that those cover. A
+first year with few rows, and seasons, stay what they are.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from forekey.graph.clock import MICROS_PER_DAY, Micros, from_micros
 _FEWEST = 20
 """Of fewer rows, none is stray: what is usual among them cannot be told."""
 _ONE_IN = 100
+_ALIKE_ONE_IN = 5
+_PLACEHOLDERS, _REPEATED = 3, 3
+"""How many moments at either end may be placeholders (1900-01-01, 1970-01-01), and how often each must be there."""
 _GAPS = 4
 _SPANS = 1 / 12
 
@@ -46,21 +50,32 @@ def dense_period(times: Micros) -> Dense | None:
     n = len(times)
     if n == 0:
         return None
-    few = max(1, n // _ONE_IN)
     whole = Dense(int(times[0]), int(times[-1]))
     if n < _FEWEST:
         return whole
-    core = times[few : n - few]
+    low, high = (_few_at(t) for t in (times, times[::-1]))
+    core = times[low : n - high]
     span = int(core[-1] - core[0])
-    far = max(_GAPS * int(np.diff(core).max()), _SPANS * span)
     if span == 0:
         return whole
-    early = np.flatnonzero(np.diff(times[: few + 1]) >= far)
-    late = np.flatnonzero(np.diff(times[n - few - 1 :]) >= far)
+    far = max(_GAPS * int(np.diff(core).max()), _SPANS * span)
+    early = np.flatnonzero(np.diff(times[: low + 1]) >= far)
+    late = np.flatnonzero(np.diff(times[n - high - 1 :]) >= far)
     start = int(early[-1]) + 1 if len(early) else 0
-    end = n - few + int(late[0]) if len(late) else n
+    end = n - high + int(late[0]) if len(late) else n
     before, after = (tuple(map(int, part)) for part in (times[:start], times[end:]))
     return Dense(int(times[start]), int(times[end - 1]), before, after)
+
+
+def _few_at(times: Micros) -> int:
+    """Return how many rows at the beginning may be stray: a hundredth, or more that share a few repeated moments."""
+    few, alike = max(1, len(times) // _ONE_IN), 0
+    for _ in range(_PLACEHOLDERS):
+        same = int((times[alike:] == times[alike]).sum())
+        if same < _REPEATED or alike + same > len(times) // _ALIKE_ONE_IN:
+            break
+        alike += same
+    return max(few, alike)
 
 
 def _days(times: tuple[int, ...]) -> str:

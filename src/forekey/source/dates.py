@@ -22,6 +22,8 @@ from forekey.source.readings import ISO, pattern_of, read_moment
 
 READS = 0.98
 """The share of a column's texts that must read as what it is taken for."""
+_FIRST = 10
+"""Texts of which one at least must have a shape before all are looked at."""
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", " %H:%M:%S.%f")
 _DAYS = tuple(
     f"{order[0]}{mark}{order[1]}{mark}{year}"
@@ -108,10 +110,10 @@ def _likely(column: str, texts: Sequence[str]) -> Iterator[str | None]:
 
 
 def _share(regex: str, texts: Sequence[str]) -> float:
-    compiled = re.compile(regex)
-    if not compiled.match(texts[0].strip()) and len(texts) == 1:
+    matches = re.compile(regex).match
+    if not any(matches(t.strip()) for t in texts[:_FIRST]):
         return 0.0
-    return sum(compiled.match(t.strip()) is not None for t in texts) / len(texts)
+    return sum(matches(t.strip()) is not None for t in texts) / len(texts)
 
 
 def _shares(source: Source, table: str, column: str, formats: Sequence[str | None]) -> dict[str | None, float]:

@@ -6,6 +6,7 @@ other columns hold its values, and too many of them for that to be chance.
 
 from __future__ import annotations
 
+import functools
 import re
 import string
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -418,8 +419,13 @@ def _is_named_after(table: TableInfo, column: ColumnInfo, parent: str, key: Colu
 
 def _alike(own: ColumnProfile, target: ColumnProfile) -> bool:
     """Whether at least half of a column's texts have the shape (letters, digits, length) of some text of the other."""
-    theirs = {_shape(t) for t in target.texts}
-    return 2 * sum(_shape(t) in theirs for t in own.texts) >= len(own.texts) > 0
+    mine, theirs = _shapes(own.texts), frozenset(_shapes(target.texts))
+    return 2 * sum(shape in theirs for shape in mine) >= len(mine) > 0
+
+
+@functools.lru_cache(maxsize=1024)
+def _shapes(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(_shape, texts))
 
 
 def _shape(text: str) -> str:
