@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -13,8 +14,10 @@ from hypothesis import strategies as st
 
 from forekey import pipeline
 from forekey.monitoring import population_stability
-from forekey.project import Project
-from forekey.testing import append_rows
+from forekey.project import PQLTask, Project
+from forekey.testing import append_rows, write_database
+
+START = datetime(2024, 1, 1)
 
 
 def add_month(project: Project, amount: float, customers: range = range(1, 101)) -> None:
@@ -43,6 +46,44 @@ def test_rows_unlike_those_of_training_are_drift(own_project: Project) -> None:
     assert (worst.table, worst.column) == ("orders", "amount")
     assert worst.psi > 1
     assert worst.new_rows == 400
+
+
+def test_drift_is_measured_of_every_type_and_of_tables_without_a_time(tmp_path: Path) -> None:
+    def rows(first: int, count: int, broken: bool) -> pa.Table:
+        ids = np.arange(first, first + count)
+        whole = {
+            "channel": pa.array(np.where(ids % 2, "x", "y")),
+            "due": pa.array([START + timedelta(hours=int(i) * 6 + 72) for i in ids], pa.timestamp("us")),
+            "tags": pa.array([["u", "v"]] * count),
+            "memo": pa.array([f"note {i} of many words and then some more {i * 7}" for i in ids]),
+            "vec": pa.array([[1.0, 2.0, float(i)] for i in ids], pa.list_(pa.float32(), 3)),
+        }
+        empty = {n: pa.nulls(count, c.type) for n, c in whole.items()}
+        keys = {
+            "order_id": ids,
+            "customer_id": 1 + ids % 60,
+            "placed_at": [START + timedelta(hours=int(i) * 6) for i in ids],
+        }
+        return pa.table({**keys, **(empty if broken else whole)})
+
+    customers = pa.table({"customer_id": range(1, 61), "region": ["n", "s"] * 30, "plan": ["a", "b", "b"] * 20})
+    place = write_database(tmp_path / "d.duckdb", {"customers": customers, "orders": rows(0, 900, False)})
+    task = PQLTask(query="PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR EACH customers.customer_id")
+    project = pipeline.init(str(place), tmp_path, tasks={"c": task}).project
+    pipeline.train(project, "c", preset="fast")
+    with duckdb.connect(str(place)) as connection:
+        append_rows(connection, "orders", rows(900, 200, True))
+        connection.execute("UPDATE customers SET plan = 'zzz', region = NULL")
+    pipeline.snapshot(project)
+    report = pipeline.monitor(project)
+    shifted = {(d.table, d.column) for d in report.drift["c"] if d.psi > 0.25}
+    assert shifted == {("orders", c) for c in ("channel", "due", "tags", "memo", "vec")} | {
+        ("customers", "plan"), ("customers", "region"),
+    }  # fmt: skip
+    assert report.not_measured == {}
+    pipeline.snapshots(project).prune(1)
+    told = pipeline.monitor(project).not_measured["c"]
+    assert told == ["customers: it has no time, and the snapshot that the model was trained on is gone"]
 
 
 def test_predictions_are_scored_once_their_window_has_passed(own_project: Project) -> None:

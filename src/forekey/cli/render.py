@@ -394,6 +394,8 @@ def monitored(found: MonitorReport, advice: dict[str, Decision], limits: Retrain
         _edges(found),
         *([latency] if latency.row_count else []),
     ]
+    for task, whys in found.not_measured.items():
+        parts.append(Text(f"Drift not measured for {task}: {'; '.join(whys)}."))
     for task, psi in found.prediction_drift.items():
         parts.append(Text(f"Predictions of {task} moved by a PSI of {psi:.3f} between the last two batches."))
     advised = [f"Retrain {task}: {'; '.join(d.reasons)}." for task, d in advice.items() if d.retrain]
@@ -412,7 +414,8 @@ def _no_advice(limits: RetrainConfig) -> str:
 def _drift(found: MonitorReport) -> Table:
     table = _table("drift since training", "column", "PSI", "new rows", right=("PSI", "new rows"))
     for task, columns in found.drift.items():
-        for d in columns[:5]:
+        shifted = [d for d in columns if d.psi >= _STABLE][:_SHOWN_DRIFT]
+        for d in shifted or columns[:1]:
             table.add_row(task, f"{d.table}.{d.column}", f"{d.psi:.3f}", f"{d.new_rows:,}")
     return table
 
@@ -521,6 +524,8 @@ def explanation(told: dict[str, Any]) -> Shown:
     return Shown(told, Group(*parts, end))
 
 
+_STABLE, _SHOWN_DRIFT = 0.1, 20
+"""A population stability index below is commonly read as stable; how many columns above it are listed at most."""
 _SHOWN_PARTS = 8
 _SHOWN_REASONS = 3
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from forekey.graph import Snapshot
-from forekey.schema import ColumnSchema, Stype
+from forekey.graph import MICROS_PER_DAY, Snapshot
+from forekey.schema import ColumnSchema, Stype, TableSchema
 
 _BINS = 10
 _TOP = 20
@@ -34,25 +34,47 @@ class ColumnDrift:
     new_rows: int
 
 
-def column_drift(snapshot: Snapshot, trained_until: int) -> list[ColumnDrift]:
-    """Compare rows with ``trained_until < time <= as_of`` with those at or before it, column by column.
+def column_drift(
+    snapshot: Snapshot, trained_until: int, trained_on: Snapshot | None = None
+) -> tuple[list[ColumnDrift], list[str]]:
+    """Compare new rows with those of training, column by column; return the drift, and what was not measured and why.
 
-    Largest drift first. Tables without a time column, and those with under 50 rows on a side, say nothing.
+    New rows of a table with times are those with ``trained_until < time <= as_of``; a table without is compared with
+    what it was in the snapshot ``trained_on``. Largest drift first.
     """
-    found = []
+    found, unmeasured = [], []
     for table in snapshot.schema.tables:
-        if table.time_column is None:
+        sides = _sides(snapshot, table, trained_until, trained_on)
+        if isinstance(sides, str):
+            unmeasured += [f"{table.name}: {sides}"] if sides else []
             continue
-        bound = int(snapshot.visible(table.name, np.array([trained_until]))[0])
-        rows = snapshot.rows(table.name)
-        if bound < _MIN_ROWS or len(rows) - bound < _MIN_ROWS:
-            continue
+        old, new = sides
         for column in table.columns:
-            shares = _shares(rows, column, bound)
-            if shares is not None:
-                psi = population_stability(*shares)
-                found.append(ColumnDrift(table.name, column.name, round(psi, 4), bound, len(rows) - bound))
-    return sorted(found, key=lambda d: (-d.psi, d.table, d.column))
+            if column.name in table.keys | {table.time_column} or column.name not in old.column_names:
+                continue
+            psi = population_stability(*_shares(old, new, column, table.time_column))
+            found.append(ColumnDrift(table.name, column.name, round(psi, 4), len(old), len(new)))
+    return sorted(found, key=lambda d: (-d.psi, d.table, d.column)), unmeasured
+
+
+def _sides(
+    snapshot: Snapshot, table: TableSchema, trained_until: int, trained_on: Snapshot | None
+) -> tuple[pa.Table, pa.Table] | str:
+    """Return the rows of training and the new ones; or why there is nothing to compare, empty if nothing changed."""
+    rows = snapshot.rows(table.name)
+    if table.time_column is not None:
+        bound = int(snapshot.visible(table.name, np.array([trained_until]))[0])
+        sides = rows.slice(0, bound), rows.slice(bound)
+        if len(sides[1]) == 0:
+            return ""
+    elif trained_on is None or table.name not in trained_on.schema.names:
+        return "it has no time, and the snapshot that the model was trained on is gone"
+    elif trained_on.blocks(table.name) == snapshot.blocks(table.name):
+        return ""
+    else:
+        sides = trained_on.rows(table.name), rows
+    few = min(map(len, sides))
+    return sides if few >= _MIN_ROWS else f"{few:,} rows on one side, and {_MIN_ROWS} are needed"
 
 
 def population_stability(reference: NDArray[np.float64], current: NDArray[np.float64]) -> float:
@@ -67,19 +89,38 @@ def prediction_drift(before: NDArray[np.float64], now: NDArray[np.float64]) -> f
     return population_stability(_histogram(before, edges), _histogram(now, edges))
 
 
-def _shares(rows: pa.Table, column: ColumnSchema, bound: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return the shares of the bins before and after the bound; missing values have a bin of their own."""
-    if column.stype is Stype.NUMERICAL:
-        numbers = rows.column(column.name).to_numpy()
-        old, new = numbers[:bound], numbers[bound:]
-        finite = old[np.isfinite(old)]
-        if len(finite) == 0:
-            return None
-        edges = np.unique(np.quantile(finite, np.linspace(0, 1, _BINS + 1)[1:-1]))
-        return _histogram(old, edges), _histogram(new, edges)
+def _shares(
+    old: pa.Table, new: pa.Table, column: ColumnSchema, time: str | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the shares of the bins on both sides; missing values have a bin of their own.
+
+    Moments are counted in days from their row's own time. Of lists, texts and vectors, only what is missing counts.
+    """
     if column.stype in {Stype.CATEGORICAL, Stype.BOOLEAN}:
-        return _categories(rows.column(column.name).cast(pa.string()), bound)
-    return None
+        return _categories(old.column(column.name).cast(pa.string()), new.column(column.name).cast(pa.string()))
+    if column.stype in {Stype.NUMERICAL, Stype.TIMESTAMP}:
+        one, two = (_as_numbers(side, column, time) for side in (old, new))
+        finite = one[np.isfinite(one)]
+        edges = np.unique(np.quantile(finite, np.linspace(0, 1, _BINS + 1)[1:-1])) if len(finite) else np.empty(0)
+        return _histogram(one, edges), _histogram(two, edges)
+    lost = [_missing(side.column(column.name)) for side in (old, new)]
+    return np.array([lost[0], 1 - lost[0]]), np.array([lost[1], 1 - lost[1]])
+
+
+def _as_numbers(rows: pa.Table, column: ColumnSchema, time: str | None) -> NDArray[np.float64]:
+    values = rows.column(column.name)
+    if column.stype is Stype.NUMERICAL:
+        numbers: NDArray[np.float64] = values.to_numpy()
+        return numbers
+    days = pc.fill_null(values.cast(pa.int64()), 0).to_numpy() / MICROS_PER_DAY
+    if time is not None:
+        days = days - rows.column(time).cast(pa.int64()).to_numpy() / MICROS_PER_DAY
+    return np.where(values.is_valid().to_numpy(), days, np.nan)
+
+
+def _missing(values: pa.ChunkedArray) -> float:
+    """Return the share of values that are missing."""
+    return float(values.null_count) / max(len(values), 1)
 
 
 def _histogram(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,9 +129,8 @@ def _histogram(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArr
     return np.bincount(place, minlength=len(edges) + 2) / max(len(values), 1)
 
 
-def _categories(values: pa.ChunkedArray, bound: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _categories(old: pa.ChunkedArray, new: pa.ChunkedArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the shares of the most frequent old values, of all others, and of NULL."""
-    old = values.slice(0, bound)
     counts: Any = pc.value_counts(old.drop_null())
     order = np.argsort(-counts.field("counts").to_numpy(), kind="stable")[:_TOP]
     known = counts.field("values").take(pa.array(order))
@@ -100,4 +140,4 @@ def _categories(values: pa.ChunkedArray, bound: int) -> tuple[NDArray[np.float64
         codes[part.is_null().to_numpy()] = len(known) + 1
         return np.bincount(codes, minlength=len(known) + 2) / max(len(part), 1)
 
-    return shares(old), shares(values.slice(bound))
+    return shares(old), shares(new)

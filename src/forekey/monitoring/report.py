@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from forekey.errors import SnapshotError
 from forekey.graph import Snapshot, SnapshotStore, to_micros, utc_now
 from forekey.monitoring.drift import ColumnDrift, column_drift, prediction_drift
 from forekey.monitoring.graph import EdgeStatistics, TableStatistics, graph_statistics
@@ -21,7 +22,8 @@ from forekey.task import Task, TaskType
 class MonitorReport:
     """What the monitors saw.
 
-    ``drift`` compares per task the rows since the champion's snapshot with those before; ``prediction_drift`` is the
+    ``drift`` compares per task the rows since the champion's snapshot with those before, ``not_measured`` says of which
+    tables that could not be done, and why; ``prediction_drift`` is the
     population stability index between a task's last two batches; ``latency`` holds milliseconds per route as the
     service last wrote them.
     """
@@ -35,6 +37,7 @@ class MonitorReport:
     prediction_drift: dict[str, float]
     quality: list[RealizedQuality]
     latency: dict[str, dict[str, float]]
+    not_measured: dict[str, list[str]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form of ``forekey monitor --json``."""
@@ -53,20 +56,22 @@ def observe(
     """Look at everything once. Reads only."""
     tables, edges = graph_statistics(snapshot, snapshots)
     drift: dict[str, list[ColumnDrift]] = {}
+    unmeasured: dict[str, list[str]] = {}
     moved: dict[str, float] = {}
     quality: list[RealizedQuality] = []
     for name, task in tasks.items():
         champion = models.champion_or_none(name)
         if champion is None:
             continue
-        drift[name] = column_drift(snapshot, _trained_until(champion))
+        trained_on = _snapshot_or_none(snapshots, champion.manifest["snapshot"])
+        drift[name], unmeasured[name] = column_drift(snapshot, _trained_until(champion), trained_on)
         quality += realized_quality(task, source, snapshot, log, {v.version: v for v in models.versions(name)})
         shift = _prediction_shift(task, log)
         if shift is not None:
             moved[name] = round(shift, 4)
     return MonitorReport(
         utc_now().isoformat(), snapshot.id, snapshot.as_of.isoformat(), tables, edges, drift, moved, quality,
-        read_latency(serving),
+        read_latency(serving), {name: why for name, why in unmeasured.items() if why},
     )  # fmt: skip
 
 
@@ -78,6 +83,13 @@ def read_latency(serving: Path) -> dict[str, dict[str, float]]:
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
     return data
+
+
+def _snapshot_or_none(snapshots: SnapshotStore, name: str) -> Snapshot | None:
+    try:
+        return snapshots.open(name)
+    except SnapshotError:
+        return None
 
 
 def _trained_until(model: ModelVersion) -> int:
