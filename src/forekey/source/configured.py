@@ -195,6 +195,8 @@ class ConfiguredSource:
         if found is None or found.is_plain:
             return exp.alias_(_named(name), alias, table=True, quoted=True)
         rows = self._rows(name, found)
+        if self.dialect == "postgres" and time_column_name(self._config.tables[name]) in found.computed:
+            rows = rows.offset(0)  # or Postgres computes the time anew for each anchor time that a row is held against
         if found.inherited is not None:
             rows = self._with_time_of_parent(name, found, rows)
         return rows.subquery(alias=exp.to_identifier(alias, quoted=True))

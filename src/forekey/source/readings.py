@@ -71,9 +71,9 @@ def read_moment(value: exp.Expression, dtype: DType, told: MomentConfig, dialect
     """Write the moment that a value stands for, by its unit or format (a text without either: ISO 8601)."""
     if told.unit in _DIGITS:
         whole, size = read_whole(value, dtype), _DIGITS[told.unit]
-        month = _part(whole, size // 100, 100) if size > 1 else _number(1)
-        day = _part(whole, 1, 100) if size == _DIGITS["yyyymmdd"] else _number(1)
-        return _at(_calendar(_part(whole, size), month, day), told)
+        month = _part(whole, size // 100, 100) if size > 1 else None
+        day = _part(whole, 1, 100) if size == _DIGITS["yyyymmdd"] else None
+        return _at(_calendar(_part(whole, size), month, day), told, begins=True)
     if told.unit is not None:
         return _at(_since(value, dtype, told.unit, dialect), told)
     if dtype is not DType.TEXT:
@@ -84,7 +84,7 @@ def read_moment(value: exp.Expression, dtype: DType, told: MomentConfig, dialect
 def read_date_parts(values: Sequence[tuple[exp.Expression, DType]], told: MomentConfig) -> Any:
     """Write the moment that a year, a month and maybe a day stand for, each in a column of its own."""
     numbers = [read_whole(value, dtype) for value, dtype in values]
-    return _at(_calendar(numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else _number(1)), told)
+    return _at(_calendar(*numbers), told, begins=True)
 
 
 def read_number(value: exp.Expression, decimal: str = ".") -> Any:
@@ -130,36 +130,34 @@ def read_whole(value: exp.Expression, dtype: DType) -> Any:
     return exp.Case().when(digits, exp.cast(bare, "BIGINT"))
 
 
-def _at(moment: Any, told: MomentConfig) -> Any:
-    """Move a moment to the end of its period that counts."""
+def _at(moment: Any, told: MomentConfig, *, begins: bool = False) -> Any:
+    """Move a moment to the end of its period that counts; ``begins``: it is the beginning of that period already."""
     if told.at is None and told.end == "start":
         return moment
-    begin = exp.Anonymous(this="date_trunc", expressions=[_text(told.period), moment])
-    if told.end == "start":
-        return begin
-    return exp.Add(this=begin, expression=_interval(1, told.period))
+    begin = moment if begins else exp.Anonymous(this="date_trunc", expressions=[_text(told.period), moment])
+    return begin if told.end == "start" else exp.Add(this=begin, expression=_interval(1, told.period))
 
 
-def _calendar(year: Any, month: Any, day: Any, clock: Sequence[Any] = ()) -> Any:
-    """Write a moment of the calendar; NULL where there is no such day or time of day."""
-    leap = exp.paren(
-        exp.and_(_is(_mod(year, 4), 0), exp.paren(exp.or_(exp.not_(_is(_mod(year, 100), 0)), _is(_mod(year, 400), 0))))
-    )
-    february = exp.Case().when(leap, _number(29)).else_(_number(28))
-    days = exp.Case().when(_is(month, 2), february).when(month.copy().isin(4, 6, 9, 11), _number(30)).else_(_number(31))
+def _calendar(year: Any, month: Any = None, day: Any = None, clock: Sequence[Any] = ()) -> Any:
+    """Write a moment of the calendar; NULL where there is no such day or time of day. Parts left out are the first."""
+    bounds: list[tuple[Any, int, Any]] = [(year, 1, _number(9998))]
+    bounds += [(month, 1, _number(12))] if month is not None else []
+    bounds += [(day, 1, exp.paren(_length_of_month(year, month)))] if day is not None else []
+    bounds += [(n, 0, _number(most)) for n, most in zip(clock, (23, 59, 59), strict=False)]
+    there = [exp.Between(this=n.copy(), low=_number(low), high=high) for n, low, high in bounds]
     hour, minute, second = [*clock, *[_number(0)] * (3 - len(clock))]
-    there = [
-        exp.Between(this=number.copy(), low=_number(low), high=high)
-        for number, low, high in (
-            (year, 1, _number(9998)),
-            (month, 1, _number(12)),
-            (day, 1, exp.paren(days)),
-            *((n, 0, _number(most)) for n, most in zip(clock, (23, 59, 59), strict=False)),
-        )
-    ]
-    whole = [exp.cast(n.copy(), "INT") for n in (year, month, day, hour, minute)]
+    parts = [year, month if month is not None else _number(1), day if day is not None else _number(1), hour, minute]
+    whole = [n.copy() if isinstance(n, exp.Literal) else exp.cast(n.copy(), "INT") for n in parts]
     moment = exp.Anonymous(this="make_timestamp", expressions=[*whole, exp.cast(second.copy(), "DOUBLE")])
     return exp.Case().when(exp.and_(*there), moment)
+
+
+def _length_of_month(year: Any, month: Any) -> Any:
+    """Write how many days a month of a year has."""
+    century = exp.paren(exp.or_(exp.not_(_is(_mod(year, 100), 0)), _is(_mod(year, 400), 0)))
+    leap = exp.paren(exp.and_(_is(_mod(year, 4), 0), century))
+    february = exp.Case().when(leap, _number(29)).else_(_number(28))
+    return exp.Case().when(_is(month, 2), february).when(month.copy().isin(4, 6, 9, 11), _number(30)).else_(_number(31))
 
 
 def _since(value: exp.Expression, dtype: DType, unit: str, dialect: str) -> Any:
@@ -206,14 +204,14 @@ def _of_groups(text: exp.Expression, pattern: Pattern) -> Any:
         # As POSIX has it: 69 to 99 are of the 20th century.
         century = exp.Case().when(number["y"] >= 69, _number(1900)).else_(_number(2000))
         year = exp.paren(exp.Add(this=number["y"].copy(), expression=exp.paren(century)))
-    month = number.get("m") or next((_month(part[c]) for c in "bB" if c in part), _number(1))
+    month = number.get("m") or next((_month(part[c]) for c in "bB" if c in part), None)
     clock: list[Any] = [
         exp.Coalesce(this=n, expressions=[_number(0)]) for c in "HIMS" if (n := number.get(c)) is not None
     ]
     if "p" in part and "I" in number:
         afternoon = exp.Case().when(exp.RegexpLike(this=part["p"], expression=_text("^[Pp]")), _number(12))
         clock[0] = exp.Add(this=_mod(clock[0], 12), expression=exp.paren(afternoon.else_(_number(0))))
-    moment = _calendar(year, month, number.get("d", _number(1)), clock)
+    moment = _calendar(year, month, number.get("d"), clock)
     if "f" in part:
         micros = exp.Anonymous(
             this="rpad", expressions=[exp.Left(this=part["f"], expression=_number(6)), _number(6), _text("0")]
