@@ -112,7 +112,7 @@ def initialized(done: Initialized) -> Shown:
         },
         "guesses": [{n: v for n, v in asdict(g).items() if n != "score"} for g in done.inference.guesses],
         "unreadable": done.inference.unreadable,
-        "exports": list(done.inference.exports),
+        "exports": done.inference.exports,
     }
     note = untimed_note(schema)
     notes = [Text(note)] if note is not None else []

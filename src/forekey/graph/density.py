@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forekey.graph.clock import MICROS_PER_DAY, Micros, from_micros
+from forekey.graph.clock import MICROS_PER_DAY, Micros
 
 _FEWEST = 20
 """Of fewer rows, none is stray: what is usual among them cannot be told."""
@@ -79,5 +79,5 @@ def _few_at(times: Micros) -> int:
 
 
 def _days(times: tuple[int, ...]) -> str:
-    days = sorted({f"{from_micros(t):%Y-%m-%d}" for t in times})
+    days = sorted({str(np.datetime64(t, "us").astype("datetime64[D]")) for t in times})  # years before 1, too
     return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"

@@ -41,19 +41,24 @@ def _read_otherwise(source: Source, table: str, column: ColumnInfo, told: Moment
     if other is not None:
         both = (MomentConfig(format=f) for f in (told.format, other))
         one, two = (read_moment(value.copy(), DType.TEXT, f, source.dialect) for f in both)
+        ways = (str(told.format), other)
         what = f"every value reads as {told.format} and as {other}; it is read as {told.format}"
         how = f"If that is not the order of day and month, set format: '{other}' in forekey.yaml."
     elif isinstance(told, ColumnConfig) and told.type is Stype.NUMERICAL and told.decimal is not None:
         mark = "," if told.decimal == "." else "."
         one, two = read_number(value.copy(), told.decimal), read_number(value.copy(), mark)
+        ways = (f"decimal: '{told.decimal}'", f"decimal: '{mark}'")
         what = f"every value reads with decimal: '{told.decimal}' and with decimal: '{mark}'"
         how = "Set the one that is meant in forekey.yaml."
     else:
         return
     differ = exp.Case().when(exp.NEQ(this=one.copy(), expression=two.copy()), exp.Literal.number(1))
-    counts = {"one": exp.Count(this=one), "two": exp.Count(this=two), "differ": exp.Count(this=differ)}
+    there = exp.Count(this=value.copy())
+    counts = {"there": there, "one": exp.Count(this=one), "two": exp.Count(this=two), "differ": exp.Count(this=differ)}
     statement = exp.select(*(c.as_(n) for n, c in counts.items())).from_(quoted(table))
     row = source.query(statement).read_all().to_pylist()[0]
+    if row["one"] < row["two"]:
+        what = f"{row['one']:,} of {row['there']:,} values read by {ways[0]}, {row['two']:,} by {ways[1]}"
     if row["one"] and row["one"] <= row["two"] and row["differ"]:
         yield Finding(f"{table}.{column.name}", what, how)
 

@@ -16,14 +16,10 @@ from numpy.typing import NDArray
 from forekey.graph.findings import Finding
 from forekey.graph.snapshot import Snapshot
 from forekey.schema import ColumnSchema, DType, Stype, TableSchema
-from forekey.source import names_plan, names_year
+from forekey.source import FEWEST_ROWS, MOST_LATER, TOGETHER, YEARS, names_plan, names_year
 
-_MOST = 0.9
 _SOME = 0.5
-_MIN_ROWS = 50
 _FEWEST = 0.02
-_TOGETHER = 0.99
-"""The share of rows in which two columns must be NULL alike to have been filled together."""
 _NEWEST = 0.02
 _SHIFT = 0.25  # a population stability index above which a distribution counts as another
 _MEND = "If it is filled in later, set it to ignore in forekey.yaml; if not, leave it."
@@ -32,7 +28,7 @@ _MEND = "If it is filled in later, set it to ignore in forekey.yaml; if not, lea
 def leak_risks(snapshot: Snapshot) -> Iterator[Finding]:
     """List columns that look updated after the fact."""
     for table in snapshot.schema.tables:
-        if snapshot.num_nodes(table.name) < _MIN_ROWS:
+        if snapshot.num_nodes(table.name) < FEWEST_ROWS:
             continue
         if table.time_column is None:
             yield from _seen_before_their_parent(snapshot, table)
@@ -61,7 +57,7 @@ def _written_later(snapshot: Snapshot, table: TableSchema) -> Iterator[tuple[str
         if name in told or not _FEWEST <= nulls.mean() <= 1 - _FEWEST:
             continue
         for other in (o for o in told if o in missing):
-            if float((missing[other] == nulls).mean()) >= _TOGETHER:
+            if float((missing[other] == nulls).mean()) >= TOGETHER:
                 yield name, f"leak risk: it is filled where {other} is, which is later than its row's own time"
                 break
 
@@ -87,9 +83,9 @@ def _counts_children(snapshot: Snapshot, table: TableSchema, column: ColumnSchem
             continue
         degrees = np.diff(snapshot.children(edge)[0])
         busy = (degrees > 0) & np.isfinite(values)
-        if busy.sum() >= _MIN_ROWS and len(np.unique(degrees[busy])) > 2:
+        if busy.sum() >= FEWEST_ROWS and len(np.unique(degrees[busy])) > 2:
             share = float((values[busy] == degrees[busy]).mean())
-            if share >= _MOST:
+            if share >= MOST_LATER:
                 yield f"leak risk: in {share:.0%} of rows it is the number of {edge.child} there are today"
 
 
@@ -103,19 +99,19 @@ def _later_than_the_row(snapshot: Snapshot, table: TableSchema, column: ColumnSc
         return None
     values = snapshot.rows(table.name).column(column.name)
     there = values.is_valid().to_numpy()
-    if there.sum() < _MIN_ROWS:
+    if there.sum() < FEWEST_ROWS:
         return None
     if is_year:
         # The end of a year, as the time of a row, is the first moment of the next.
         own = (times - 1).astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
         years = pc.fill_null(values, 0).to_numpy()
-        if not ((years[there] >= 1500) & (years[there] <= 2200)).all():
+        if not ((years[there] >= YEARS[0]) & (years[there] <= YEARS[1])).all():
             return None
         share = float((years[there] > own[there]).mean())
-        return f"leak risk: it is a year after that of its row in {share:.0%} of rows" if share >= _MOST else None
+        return f"leak risk: it is a year after that of its row in {share:.0%} of rows" if share >= MOST_LATER else None
     later = pc.fill_null(values.cast(pa.int64()), 0).to_numpy()[there] > times[there]
     share = float(later.mean())
-    return f"leak risk: it is later than its row's own time in {share:.0%} of rows" if share >= _MOST else None
+    return f"leak risk: it is later than its row's own time in {share:.0%} of rows" if share >= MOST_LATER else None
 
 
 def _settles_with_age(snapshot: Snapshot, table: TableSchema, column: ColumnSchema) -> str | None:
@@ -124,7 +120,7 @@ def _settles_with_age(snapshot: Snapshot, table: TableSchema, column: ColumnSche
         return None
     values = snapshot.rows(table.name).column(column.name).cast(pa.string())
     newest = int(len(values) * _NEWEST)
-    if newest < _MIN_ROWS:
+    if newest < FEWEST_ROWS:
         return None
     codes = values.combine_chunks().dictionary_encode(null_encoding="encode")
     count = len(codes.dictionary)

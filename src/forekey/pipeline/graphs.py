@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from forekey.pipeline.parts import SILENT, Listener, schema_of, snapshots, source_of
 from forekey.project import CONFIG_NAME, Project, graph_settings
-from forekey.secrets import without_password
 
 if TYPE_CHECKING:
     from forekey.graph import Difference, Snapshot
@@ -74,19 +73,28 @@ def current_graph(project: Project, listener: Listener = SILENT) -> Snapshot:
     changed = _changed_settings(project, newest)
     if not changed:
         return newest
-    listener.step(f"updating the graph: {changed} in {CONFIG_NAME} since snapshot {newest.id}")
-    return snapshot(project, listener=listener)
+    listener.step(f"updating the graph: {changed} since snapshot {newest.id}")
+    # A moment that was asked for is kept: rows after it stay unseen.
+    asked = newest.as_of if newest.manifest["asked"] and project.config.as_of is None else None
+    kept = asked if newest.manifest.get("configured", {}).get("", "None") == "None" else None
+    return snapshot(project, as_of=kept, listener=listener)
 
 
 def _changed_settings(project: Project, built: Snapshot) -> str:
     """Say what forekey.yaml says otherwise than when a snapshot was built; nothing if that is not so."""
-    if built.manifest["source"] != without_password(project.config.source):
-        return "source has changed"
-    before, now = built.manifest.get("configured", {}), graph_settings(project.config)
+    from forekey.source import shown_url
+
+    if built.manifest["source"] != shown_url(project.config.source):
+        return f"source: has changed in {CONFIG_NAME}"
+    before, now = built.manifest.get("configured"), graph_settings(project.config)
+    if before is None:
+        return "an earlier version built it"
     names = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
     tables = [f"'{n}'" for n in names if n][:4]
     more = ", …" if len(names) > len(tables) + ("" in names) else ""
-    return f"the settings of {', '.join(tables)}{more} have changed" if tables else "as_of has changed" if names else ""
+    if tables:
+        return f"the settings of {', '.join(tables)}{more} have changed in {CONFIG_NAME}"
+    return f"as_of: has changed in {CONFIG_NAME}" if names else ""
 
 
 def compare_snapshots(project: Project, before: str, after: str) -> Difference:

@@ -1,8 +1,9 @@
 """Databases in: connect, introspect, infer what is not declared, read Arrow batches."""
 
 from forekey.source.configured import ConfiguredSource
-from forekey.source.connect import normalize_url, open_source, source_on_demand
+from forekey.source.connect import normalize_url, open_source, shown_url, source_on_demand
 from forekey.source.dates import exchanged as exchanged_format
+from forekey.source.guess_leaks import FEWEST_ROWS, MOST_LATER, TOGETHER, YEARS
 from forekey.source.guesses import Guess
 from forekey.source.infer import Inference, infer_schema
 from forekey.source.keys import WHOLE_NUMBER, bare_uuid, is_written, key_sql, spelled, why_no_key, written
@@ -13,7 +14,11 @@ from forekey.source.readings import read_moment, read_number
 from forekey.source.relbench import read_manifest, relbench_project, relbench_tasks
 
 __all__ = [
+    "FEWEST_ROWS",
+    "MOST_LATER",
+    "TOGETHER",
     "WHOLE_NUMBER",
+    "YEARS",
     "ColumnInfo",
     "ConfiguredSource",
     "Guess",
@@ -35,6 +40,7 @@ __all__ = [
     "read_number",
     "relbench_project",
     "relbench_tasks",
+    "shown_url",
     "source_on_demand",
     "spelled",
     "unnamed_columns",

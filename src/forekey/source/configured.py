@@ -136,7 +136,7 @@ class ConfiguredSource:
     @cached_property
     def _defined(self) -> dict[str, exp.Query]:
         tables = self._config.tables.items()
-        return {n: defining_query(n, t.sql, self.dialect) for n, t in tables if t.sql is not None}
+        return {n: defining_query(n, t.sql, self.dialect, self._stored) for n, t in tables if t.sql is not None}
 
     @cached_property
     def _relations(self) -> dict[str, _Relation]:
@@ -267,6 +267,9 @@ def _relation(
             reading = _reading(known[column], told, dialect) if column in known else None
             if reading is not None:
                 types[column], computed[column] = reading
+        for amount in _amounts(entry, stored, dialect):
+            computed.setdefault(amount.name, _amount(amount))
+            types.setdefault(amount.name, amount)
         time = entry.time
         target = time_column_name(entry)
         if time is not None and target is not None and _needs_reading(time, known, computed):
@@ -303,6 +306,17 @@ def _reading(column: ColumnInfo, told: ColumnConfig, dialect: str) -> tuple[Colu
             return replace(column, dtype=DType.TIMESTAMP), read_moment(value, column.dtype, told, dialect)
         case _:
             return None
+
+
+def _amounts(entry: TableConfig, stored: tuple[ColumnInfo, ...], dialect: str) -> list[ColumnInfo]:
+    """Return the columns of Postgres' money, which its queries cannot compare with numbers; keys stay as they are."""
+    keys = {part.strip() for key in (entry.primary_key or "", *entry.foreign_keys) for part in key.split(",")}
+    return [c for c in stored if dialect == "postgres" and c.sql_type == "money" and c.name not in keys]
+
+
+def _amount(column: ColumnInfo) -> Any:
+    """Write an amount of Postgres' money as a number: it compares with none."""
+    return exp.cast(exp.cast(exp.column(column.name, quoted=True), "DECIMAL"), "DOUBLE")
 
 
 def _time(time: TimeConfig, known: Mapping[str, ColumnInfo], dialect: str) -> Any:

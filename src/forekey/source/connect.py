@@ -66,6 +66,11 @@ def _open(url: str, root: Path, writable: bool, timeout_seconds: float | None) -
     return (RelBenchSource if scheme == "relbench" else FolderSource).open(url, place)
 
 
+def shown_url(url: str) -> str:
+    """Return a URL as the source that it opens shows it, without connecting."""
+    return without_password(encoded(url)) if _server(url) is not None else url
+
+
 def normalize_url(url: str, cwd: Path, root: Path) -> str:
     """Turn what a user typed in ``cwd`` into a URL that stays true for a project in ``root``.
 

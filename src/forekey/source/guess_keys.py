@@ -7,6 +7,7 @@ other columns hold its values, and too many of them for that to be chance.
 from __future__ import annotations
 
 import functools
+import math
 import re
 import string
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -39,6 +40,8 @@ _UNNAMED = 0.85
 """The share of a column's values that must be found in a key that its name refers to, and in another."""
 _UNNAMED_NUMBERS = 0.99
 _CHANCE = 1e-3
+_SPREAD, _FEWEST = 0.5, 20
+"""How much of a key's range a column of other numbers must span, and how many different ones it must have."""
 _SAMPLE_KEYS = 10_000
 _VERIFIED_ROWS = 5_000_000
 _OWN_KEY = 1.0
@@ -90,6 +93,7 @@ class _Keys:
         self.source, self.infos, self.profiles, self.guesses = source, infos, profiles, guesses
         self.primary: dict[str, str | None] = {}
         self.foreign: dict[str, dict[str, str]] = {}
+        self._ranges: dict[str, tuple[float, float, int]] = {}
 
     def find_primary(self) -> None:
         """Take declared keys, then columns named like keys, then those that others refer to, then sets of columns."""
@@ -172,26 +176,13 @@ class _Keys:
                 if not self._could_hold(other, column, table.name, key):
                     continue
                 share = self._containment(other, column, table.name, key, sample=None)
-                if share >= _least_unnamed(key):
+                if self._is_no_chance(other, column, table.name, key, share):
                     yield f"{other.name}.{column.name} refers to it ({share:.1%} of its values are found)"
 
     def _composite_primary(self, table: TableInfo) -> str | None:
         """Return the shortest run of leading key-like columns that is unique, if others refer to it or it counts."""
         known = {p for k in self.primary.values() if k is not None for p in k.split(", ")}
-        leading = list(
-            takewhile(
-                lambda c: (
-                    _may_be_key(c)
-                    and (
-                        names_key(c.name)
-                        or names_ordinal(c.name)
-                        or c.name in known
-                        or calendar_part(table.name, c.name)
-                    )
-                ),
-                table.columns[:_MOST_PARTS],
-            )
-        )
+        leading = list(takewhile(lambda c: _may_be_part(table, c, known), table.columns[:_MOST_PARTS]))
         for size in range(2, len(leading) + 1):
             parts = tuple(c.name for c in leading[:size])
             if table.rows < 2 or self._count(table, parts) != (table.rows, table.rows):
@@ -263,8 +254,8 @@ class _Keys:
         unnamed = [
             (p, k) for p, k in self._single_keys(column) if p != table.name and self._could_hold(table, column, p, k)
         ]
-        best = self._most_contained(table, column, unnamed, _least_unnamed(column))
-        if best is None:
+        best = self._most_contained(table, column, unnamed, _UNNAMED)
+        if best is None or not self._is_no_chance(table, column, best[0], dict(unnamed)[best[0]], best[1]):
             return None
         parent, share, evidence = best
         self._note(table.name, column.name, "foreign_key", f"{evidence}, too many for chance", share)
@@ -301,26 +292,52 @@ class _Keys:
         return parent, round(share, 4), "no values to measure" if empty else evidence
 
     def _could_hold(self, table: TableInfo, column: ColumnInfo, parent: str, key: ColumnInfo) -> bool:
-        """Whether a column may refer to a key that its name does not say: its values look alike, and many be chance.
+        """Whether a column may refer to a key that its name does not say, by what is known before values are looked up.
 
-        How likely it is that values found there are so by chance follows from how densely the key's values fill the
-        range, or the codes of such a shape, that they are from.
+        Texts must look alike. Whole numbers must be spread over a key whose numbers have gaps: any column may hold
+        numbers from 1 on.
         """
         own, target = self.profiles[table.name][column.name], self.profiles[parent][key.name]
         if column.dtype is not key.dtype or own.distinct < 2 or target.distinct < 2:
             return False
         if column.name == key.name:  # of numbers, repeated ones are wanted: each key stands for several rows
             return _alike(own, target) if column.dtype is DType.TEXT else own.non_null >= 2 * own.distinct
-        density = self._density_within(parent, key, own) if key.dtype is DType.INTEGER else _density(key, target)
-        return density**own.distinct <= _CHANCE and (key.dtype is not DType.TEXT or _alike(own, target))
+        if column.dtype is DType.INTEGER:
+            low, high, count = self._range(parent, key)
+            spread = own.high - own.low >= _SPREAD * (high - low)
+            return spread and own.distinct >= _FEWEST and count <= _SPREAD * (high - low + 1)
+        return key.dtype is not DType.TEXT or _alike(own, target)
 
-    def _density_within(self, parent: str, key: ColumnInfo, own: ColumnProfile) -> float:
-        """Return the share of the whole numbers between the lowest and highest of a column that are keys."""
-        value = exp.column(key.name, quoted=True)
-        inside = exp.Between(this=value, low=_number(own.low), high=_number(own.high))
-        counts = exp.select(exp.Count(this=exp.Distinct(expressions=[value.copy()])).as_("n"))
-        found = self.source.query(counts.from_(_table(parent)).where(inside)).read_all().column(0)[0].as_py()
-        return min(1.0, int(found) / max(own.high - own.low + 1, 1.0))
+    def _is_no_chance(self, table: TableInfo, column: ColumnInfo, parent: str, key: ColumnInfo, share: float) -> bool:
+        """Whether so large a share of a column's values would hardly be found in a key by chance.
+
+        The chance that of ``k`` values the share ``c`` or more is found where a share ``d`` of all possible values are
+        keys is at most ``exp(-k D(c, d))``, D the relative entropy (Hoeffding 1963).
+        """
+        own, target = self.profiles[table.name][column.name], self.profiles[parent][key.name]
+        if share < (_UNNAMED_NUMBERS if key.dtype is DType.INTEGER else _UNNAMED):
+            return False
+        if column.name == key.name:
+            return True
+        density = _density(key, target)
+        if key.dtype is DType.INTEGER:
+            low, high, count = self._range(parent, key)
+            density = count / (high - low + 1)
+        return math.exp(-own.distinct * _relative_entropy(share, density)) <= _CHANCE
+
+    def _range(self, table: str, key: ColumnInfo) -> tuple[float, float, int]:
+        """Return the lowest and the highest number of a key, and how many there are; asked once a key."""
+        if table not in self._ranges:
+            value = exp.column(key.name, quoted=True)
+            answers = {
+                "low": exp.Min(this=value),
+                "high": exp.Max(this=value.copy()),
+                "n": exp.Count(this=value.copy()),
+            }
+            statement = exp.select(*(a.as_(n) for n, a in answers.items())).from_(_table(table))
+            row = self.source.query(statement).read_all().to_pylist()[0]
+            self._ranges[table] = (float(row["low"] or 0), float(row["high"] or 0), int(row["n"]))
+        return self._ranges[table]
 
     def _containment(
         self, table: TableInfo, column: ColumnInfo, parent: str, key: ColumnInfo, sample: int | None
@@ -401,11 +418,6 @@ def _may_be_part(table: TableInfo, column: ColumnInfo, known: Collection[str]) -
     return _may_be_key(column) and (named or column.name in known)
 
 
-def _least_unnamed(column: ColumnInfo) -> float:
-    """Return the share of values that a key must hold if no name says so; small whole numbers are everywhere."""
-    return _UNNAMED_NUMBERS if column.dtype is DType.INTEGER else _UNNAMED
-
-
 def _may_be_natural(column: ColumnInfo, profile: ColumnProfile) -> bool:
     """Whether a column may be a key whatever its name: short values, all different as far as was seen."""
     return _may_be_key(column) and profile.looks_unique and profile.nulls == 0 and profile.mean_length <= _LONGEST_KEY
@@ -435,13 +447,19 @@ def _shape(text: str) -> str:
     return re.sub(r"(.)\1+", r"\1+", shape) if len(bare) > 8 or " " in bare else shape
 
 
-def _number(value: float) -> exp.Expression:
-    return exp.Literal.number(int(value)) if value >= 0 else exp.Neg(this=exp.Literal.number(-int(value)))
+def _relative_entropy(share: float, density: float) -> float:
+    """Return how far a share is above a density, in nats; 0 if it is not."""
+    if share <= density:
+        return 0.0
+    if density <= 0.0:
+        return math.inf
+    rest = (1 - share) * math.log((1 - share) / (1 - density)) if share < 1 else 0.0
+    return share * math.log(share / density) + rest
 
 
 def _density(key: ColumnInfo, profile: ColumnProfile) -> float:
     """Return the share of the texts of such a shape as a key's values have that are keys."""
-    if key.dtype is DType.UUID:
+    if key.dtype is not DType.TEXT:
         return 0.0
     sizes = [_possible(t) for t in profile.texts]
     return min(1.0, profile.distinct / (sum(sizes) / max(len(sizes), 1))) if sizes else 1.0

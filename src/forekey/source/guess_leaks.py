@@ -5,87 +5,110 @@ What such a column says was not known at the time of its row. A model that learn
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import duckdb
 from sqlglot import exp
 
+from forekey.errors import SourceError
 from forekey.project import Config, TableConfig
 from forekey.schema import DType, Stype
 from forekey.source.configured import ConfiguredSource
+from forekey.source.duck import first_line
 from forekey.source.names import names_plan, names_year
-from forekey.source.protocol import Source, TableInfo
+from forekey.source.protocol import ColumnInfo, Source, TableInfo
+from forekey.source.times import inherited_times, time_column_name
 
-_MOST = 0.9
-_MIN_ROWS = 50
+MOST_LATER, FEWEST_ROWS, TOGETHER = 0.9, 50, 0.99
+"""The share of rows in which a moment must be later than its row, of how many, and in which two columns agree."""
+YEARS = (1500, 2200)
 _SAMPLE_ROWS = 500_000
-_TOGETHER = 0.99
 _MOST_OFFSETS = 5
-_YEARS = (1500, 2200)
+_FEWEST_NULLS = 0.02
 
 
-def written_later(source: Source, table: TableInfo, entry: TableConfig, time: str | None) -> Iterator[tuple[str, str]]:
+def written_later(
+    source: Source, infos: Mapping[str, TableInfo], tables: Mapping[str, TableConfig], name: str
+) -> Iterator[tuple[str, str]]:
     """Yield columns that hold a moment, or a year, later than their row's time, and those filled together with them.
 
     Moments that are planned (``due``, or always a few days later) are known before they come.
     """
-    if time is None or table.rows < _MIN_ROWS:
+    config = Config(source=source.url, tables=dict(tables))
+    inherited = inherited_times(config)
+    time = inherited[name].column if name in inherited else time_column_name(tables[name])
+    if time is None or infos[name].rows < FEWEST_ROWS:
         return
-    config = Config(source=source.url, tables={table.name: entry.model_copy(update={"foreign_keys": {}})})
-    told = ConfiguredSource(source, config, (table,))
-    kinds = {c.name: c.dtype for c in told.columns()[table.name]}
+    told = ConfiguredSource(source, config, tuple(infos.values()))
+    kinds = {c.name: c for c in told.columns()[name]}
+    judged = [c for c, entry in tables[name].readings.items() if entry.type is not Stype.IGNORE and c != time]
+    later = [c for c in judged if _may_be_later(kinds[c])]
+    if not later:
+        return
     with duckdb.connect() as engine:
-        engine.execute("SET TimeZone = 'UTC'")
-        columns = [told.column(table.name, n).as_(f"c{i}") for i, n in enumerate(kinds)]
-        rows = exp.select(*columns).from_(exp.Table(this=exp.to_identifier(table.name, quoted=True)))
-        engine.register("incoming", told.query(rows.limit(_SAMPLE_ROWS)))
-        engine.execute("CREATE TABLE sampled AS SELECT * FROM incoming")
-        names = {n: f"c{i}" for i, n in enumerate(kinds)}
+        _sample(told, engine, name, time, judged, later)
         late: dict[str, str] = {}
-        for column, config_ in entry.readings.items():
-            if column == time or names_plan(column) or config_.type is Stype.IGNORE:
-                continue
-            reason = _later(engine, names[column], names[time], kinds[column], column)
+        for column in later:
+            reason = _reason(engine, f"v{judged.index(column)}", kinds[column].dtype)
             if reason is not None:
-                late[column] = reason
+                late[column] = f"leak suspected: {reason}; set a type to learn from it"
         yield from late.items()
-        for column, config_ in entry.readings.items():
-            if column in {time, *late} or config_.type is Stype.IGNORE:
-                continue
-            other = next((o for o in late if _together(engine, names[column], names[o])), None)
+        for i, column in enumerate(judged):
+            other = next((o for o in late if column not in late and _together(engine, i, judged.index(o))), None)
             if other is not None:
-                yield (
-                    column,
-                    f"leak: it is filled where {other} is, which is written later; set a type to learn from it",
-                )
+                filled = f"it is filled where {other} is, which is written later"
+                yield column, f"leak suspected: {filled}; set a type to learn from it"
 
 
-def _later(engine: duckdb.DuckDBPyConnection, column: str, time: str, dtype: DType, name: str) -> str | None:
-    """Return why a column must have been written after its row's time, if it must."""
-    if dtype is DType.TIMESTAMP:
-        later, same = f"{column} > {time}", f"epoch({column}) - epoch({time})"
-    elif dtype is DType.INTEGER and names_year(name):
-        years = f"{column} BETWEEN {_YEARS[0]} AND {_YEARS[1]}"
-        there, all_years = engine.sql(f"SELECT count({column}), count(*) FILTER ({years}) FROM sampled").fetchall()[0]
-        if there != all_years:
+def _may_be_later(column: ColumnInfo) -> bool:
+    moment = column.dtype is DType.TIMESTAMP or (column.dtype is DType.INTEGER and names_year(column.name))
+    return moment and not names_plan(column.name)
+
+
+def _sample(
+    source: ConfiguredSource,
+    engine: duckdb.DuckDBPyConnection,
+    name: str,
+    time: str,
+    judged: list[str],
+    later: list[str],
+) -> None:
+    """Hold of some rows their time, what columns say that may be later (``v…``), and what is missing (``n…``)."""
+    values = [source.column(name, time).as_("time")]
+    for i, column in enumerate(judged):
+        values.append(exp.column(column, quoted=True).is_(exp.null()).as_(f"n{i}"))
+        if column in later:
+            values.append(source.column(name, column).as_(f"v{i}"))
+    rows = exp.select(*values).from_(exp.Table(this=exp.to_identifier(name, quoted=True))).limit(_SAMPLE_ROWS)
+    engine.execute("SET TimeZone = 'UTC'")
+    engine.register("incoming", source.query(rows))
+    try:
+        engine.execute("CREATE TABLE sampled AS SELECT * FROM incoming")
+    except duckdb.Error as error:
+        raise SourceError(f"Table '{name}' of '{source.url}' cannot be read: {first_line(error)}") from error
+
+
+def _reason(engine: duckdb.DuckDBPyConnection, column: str, dtype: DType) -> str | None:
+    """Say why a column seems to have been written after its row's time; None if it does not."""
+    later, offset = f"{column} > time", f"epoch({column}) - epoch(time)"
+    if dtype is DType.INTEGER:
+        inside = f"count(*) FILTER ({column} BETWEEN {YEARS[0]} AND {YEARS[1]})"
+        there, years = engine.sql(f"SELECT count({column}), {inside} FROM sampled").fetchall()[0]
+        if there != years:
             return None
-        # The last moment of a year is the first of the next.
-        later, same = f"{column} > year({time} - INTERVAL 1 microsecond)", f"{column} - year({time})"
-    else:
-        return None
+        # The end of a year, as the time of a row, is the first moment of the next.
+        later, offset = f"{column} > year(time - INTERVAL 1 microsecond)", f"{column} - year(time)"
     there, share, offsets = engine.sql(
-        f"SELECT count(*), avg(({later})::INT), count(DISTINCT {same}) FROM sampled "
-        f"WHERE {column} IS NOT NULL AND {time} IS NOT NULL"
+        f"SELECT count(*), avg(({later})::INT), count(DISTINCT {offset}) FROM sampled "
+        f"WHERE {column} IS NOT NULL AND time IS NOT NULL"
     ).fetchall()[0]
-    if there < _MIN_ROWS or share < _MOST or offsets <= _MOST_OFFSETS:
+    if there < FEWEST_ROWS or share < MOST_LATER or offsets <= _MOST_OFFSETS:
         return None
     kind = "a year later than that of its row's time" if dtype is DType.INTEGER else "later than its row's own time"
-    return f"leak: it is {kind} in {share:.0%} of rows; set a type to learn from it"
+    return f"it is {kind} in {share:.0%} of rows"
 
 
-def _together(engine: duckdb.DuckDBPyConnection, one: str, two: str) -> bool:
-    """Whether two columns are NULL in the same rows, and not in nearly all or none."""
-    agree, nulls = engine.sql(
-        f"SELECT avg((({one} IS NULL) = ({two} IS NULL))::INT), avg(({one} IS NULL)::INT) FROM sampled"
-    ).fetchall()[0]
-    return bool(agree >= _TOGETHER and 0.02 <= nulls <= 0.98)
+def _together(engine: duckdb.DuckDBPyConnection, one: int, two: int) -> bool:
+    """Whether two columns are missing in the same rows, and not in nearly all or none."""
+    agree, missing = engine.sql(f"SELECT avg((n{one} = n{two})::INT), avg(n{one}::INT) FROM sampled").fetchall()[0]
+    return bool(agree >= TOGETHER and _FEWEST_NULLS <= missing <= 1 - _FEWEST_NULLS)

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from forekey.project import MomentConfig, TableConfig, TimeConfig
 from forekey.schema import DType, key_parts
-from forekey.source.dates import WrittenMoments, written_moments
+from forekey.source.dates import READS, WrittenMoments, written_moments
 from forekey.source.names import calendar_part, names_moment, names_parts, singular, time_name_score
 from forekey.source.profile import ColumnProfile
 from forekey.source.protocol import Source, TableInfo
@@ -64,12 +64,12 @@ def _counted(source: Source, table: TableInfo, column: str, profile: ColumnProfi
     """Return what the numbers of a column count, if its name and all of them say that it holds moments."""
     if not names_moment(column):
         return None
-    if _JULIAN[0] <= profile.low <= profile.high <= _JULIAN[1]:
+    if _JULIAN[0] <= profile.usual_low <= profile.usual_high <= _JULIAN[1]:
         return MomentConfig(unit="julian")
-    if profile.whole == 1.0 and _are_days(source, table, column, profile):
+    if profile.whole >= READS and _are_days(source, table, column, profile):
         return MomentConfig(unit="yyyymmdd")
     for unit, per in _SCALES:
-        if _SECONDS[0] * per <= profile.low <= profile.high <= _SECONDS[1] * per:
+        if _SECONDS[0] * per <= profile.usual_low <= profile.usual_high <= _SECONDS[1] * per:
             return MomentConfig.model_validate({"unit": unit})
     return None
 
@@ -86,13 +86,13 @@ def _is_day(text: str) -> bool:
 
 def _are_days(source: Source, table: TableInfo, column: str, profile: ColumnProfile) -> bool:
     """Whether all whole numbers of a column are days of the calendar, such as 20240131."""
-    if not _FIRST_YEAR * 10_000 <= profile.low <= profile.high <= _LAST_YEAR * 10_000:
+    if not _FIRST_YEAR * 10_000 <= profile.usual_low <= profile.usual_high <= _LAST_YEAR * 10_000:
         return False
     value = exp.column(column, quoted=True)
     day = read_moment(value.copy(), DType.FLOAT, MomentConfig(unit="yyyymmdd"), source.dialect)
     counts = exp.select(exp.Count(this=value).as_("there"), exp.Count(this=day).as_("days")).from_(_table(table.name))
     row = source.query(counts).read_all().to_pylist()[0]
-    return int(row["there"]) == int(row["days"])
+    return int(row["days"]) >= READS * int(row["there"])
 
 
 def guess_time(
@@ -147,7 +147,7 @@ def _calendar_time(table: TableInfo, profile: Profiles, primary: str | None) -> 
     if "year" not in parts or not _says_more(table, primary):
         return None
     year = profile[parts["year"]]
-    seen = f"{parts['year']} goes from {year.low:.0f} to {year.high:.0f}"
+    seen = f"{parts['year']} goes from {year.usual_low:.0f} to {year.usual_high:.0f}"
     if "month" in parts and "day" in parts:
         return TimeGuess(
             TimeConfig(year_month_day=(parts["year"], parts["month"], parts["day"])), f"a date in parts; {seen}"
@@ -169,11 +169,11 @@ def _calendar_columns(table: TableInfo, profile: Profiles) -> dict[str, str]:
         part, own = calendar_part(table.name, column.name), profile[column.name]
         if part is None or part in found or not own.non_null or own.nulls > _MOST_NULLS * own.rows:
             continue
-        low, high, whole = (own.low, own.high, own.whole)
+        low, high, whole = own.usual_low, own.usual_high, own.whole
         if column.dtype is DType.TEXT:
-            numbers = [float(t) for t in own.texts if t.strip().isdigit()]
-            low, high, whole = min(numbers, default=0.0), max(numbers, default=0.0), own.plain
-        if whole == 1.0 and within[part][0] <= low <= high <= within[part][1]:
+            numbers = sorted(float(t) for t in own.texts if t.strip().isdigit()) or [0.0]
+            low, high, whole = numbers[len(numbers) // 100], numbers[-1 - len(numbers) // 100], own.plain
+        if whole >= READS and within[part][0] <= low <= high <= within[part][1]:
             found[part] = column.name
     return found
 

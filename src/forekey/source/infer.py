@@ -21,7 +21,6 @@ from forekey.source.guesses import Guess
 from forekey.source.overlay import configured_schema
 from forekey.source.profile import ColumnProfile, profile_table
 from forekey.source.protocol import Source, TableInfo
-from forekey.source.times import time_column_name
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,12 @@ def infer_schema(source: Source) -> Inference:
             unreadable[table.name] = str(error)
         else:
             infos[table.name] = table
+        if source.dialect == "postgres":
+            source.release()  # no transaction stands still while a sample is measured
+    source.release()
     guesses: list[Guess] = []
     keys = guess_keys(source, infos, profiles, guesses)
+    source.release()
     tables: dict[str, TableConfig] = {}
     timeless: dict[str, bool] = {}
     for name, table in infos.items():
@@ -92,6 +95,8 @@ def infer_schema(source: Source) -> Inference:
     for name, column, reason in guess_wholes(source, infos, tables, timeless):
         guesses.append(Guess(name, column, "time_from", reason))
         tables[name] = tables[name].model_copy(update={"time_from": column})
+    for name in tables:
+        tables[name] = _without_leaks(source, infos, tables, name, guesses)
     config = Config(source=source.url, tables=tables)
     schema = configured_schema(ConfiguredSource(source, config, tuple(infos.values())), config)
     return Inference(schema, tuple(guesses), {n: t.rows for n, t in infos.items()}, tables, unreadable, exports)
@@ -109,8 +114,6 @@ def _table(
     primary, foreign = keys.primary[table.name], keys.foreign[table.name]
     single = {c.name for c in table.columns if c.name == primary or c.name in foreign}
     time = guess_time(source, table, profile, {c: m for c, m in moments.items() if c not in single}, primary)
-    if time is not None and set(time.time.columns) & single:
-        time = None
     columns: dict[str, ColumnConfig] = {}
     for column in table.columns:
         if column.name not in single:
@@ -122,18 +125,26 @@ def _table(
             guesses.append(Guess(table.name, column.name, what, f"{told.type}: {reason}"))
     if time is not None and table.time_column is None:
         guesses.append(Guess(table.name, ", ".join(time.time.columns), "time_column", time.reason))
-    entry = TableConfig(
+    return TableConfig(
         primary_key=primary,
         time_column=(time.time.column if time.time.is_plain else time.time) if time is not None else None,
         foreign_keys={c: ForeignKeyConfig(table=p) for c, p in foreign.items()},
         columns={c: told.type if told.is_plain else told for c, told in columns.items()},
     )
-    parts = {p for k in (primary or "", *foreign) for p in key_parts(k, {c.name for c in table.columns}) or ()}
-    set_aside: dict[str, Stype] = {}
-    for late, reason in written_later(source, table, entry, time_column_name(entry)):
-        if late not in parts:
-            set_aside[late] = Stype.IGNORE
-            dropped = {(table.name, late, "stype"), (table.name, late, "reading")}
-            guesses[:] = [g for g in guesses if (g.table, g.column, g.what) not in dropped]
-            guesses.append(Guess(table.name, late, "leak", reason))
-    return entry.model_copy(update={"columns": {**entry.columns, **set_aside}})
+
+
+def _without_leaks(
+    source: Source,
+    infos: Mapping[str, TableInfo],
+    tables: Mapping[str, TableConfig],
+    name: str,
+    guesses: list[Guess],
+) -> TableConfig:
+    """Set columns aside that seem to have been written after their rows came to be; parts of keys stay."""
+    entry, known = tables[name], {c.name for c in infos[name].columns}
+    keys = {p for k in (entry.primary_key or "", *entry.foreign_keys) for p in key_parts(k, known) or ()}
+    aside = {c: reason for c, reason in written_later(source, infos, tables, name) if c not in keys}
+    replaced = {(name, c, what) for c in aside for what in ("stype", "reading")}
+    guesses[:] = [g for g in guesses if (g.table, g.column, g.what) not in replaced]
+    guesses += [Guess(name, c, "leak", reason) for c, reason in aside.items()]
+    return entry.model_copy(update={"columns": {**entry.columns, **dict.fromkeys(aside, Stype.IGNORE)}})

@@ -17,7 +17,9 @@ _NOT_EVENT_WORDS = (
 )  # fmt: skip
 _PLANNED_WORDS = frozenset({
     "due", "expiry", "expires", "expired", "expiration", "expire", "until", "maturity", "matures", "deadline",
-    "estimated", "planned", "scheduled", "promised", "next", "to", "target", "valid",
+    "estimated", "planned", "scheduled", "promised", "next", "to", "target", "valid", "appointment", "arrival",
+    "arrives", "begin", "begins", "booked", "check", "checkin", "checkout", "departure", "departs", "ends", "event",
+    "reserved", "start", "starts", "travel",
 })  # fmt: skip
 _YEAR_WORDS = frozenset({"year", "yr", "yyyy", "yearid", "season", "jahr", "annee", "anno"})
 _MONTH_WORDS = frozenset({"month", "mon", "monthid", "monat", "mois"})

@@ -38,11 +38,6 @@ class OnDemandSource:
         """The dialect of its SQL."""
         return self._facts()[1]
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether anything is open now."""
-        return self._live is not None
-
     def connect(self) -> Source:
         """Connect, unless that is so already. What is read between two releases is of one moment, where it can be."""
         if self._live is None:

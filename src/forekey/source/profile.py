@@ -28,7 +28,8 @@ class ColumnProfile:
     number with a decimal point, ``commas`` as one with a decimal comma, ``plain`` as a number without any other sign,
     ``padded`` as digits after a leading zero, ``lists`` the share of short texts in which a bar or semicolon separates
     words, ``parts`` how many different words there are, ``answers`` the share that is a word for yes or no, ``texts``
-    the first of them. Of numbers: ``low`` and ``high``, and the share that is ``whole``.
+    the first of them. Of numbers: ``low`` and ``high``, the same without the outermost hundredths (``usual_low``,
+    ``usual_high``: one placeholder must not decide), and the share that is ``whole``.
     """
 
     rows: int
@@ -45,6 +46,8 @@ class ColumnProfile:
     answers: float = 0.0
     low: float = 0.0
     high: float = 0.0
+    usual_low: float = 0.0
+    usual_high: float = 0.0
     whole: float = 0.0
     texts: tuple[str, ...] = ()
 
@@ -131,6 +134,8 @@ def _of_numbers(value: exp.Expression) -> dict[str, Any]:
     return {
         "low": exp.Min(this=finite),
         "high": exp.Max(this=finite.copy()),
+        "usual_low": exp.Anonymous(this="quantile_disc", expressions=[finite.copy(), exp.Literal.number("0.01")]),
+        "usual_high": exp.Anonymous(this="quantile_disc", expressions=[finite.copy(), exp.Literal.number("0.99")]),
         "whole": _share(value, exp.EQ(this=number.copy(), expression=floor)),
     }
 

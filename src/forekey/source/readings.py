@@ -26,13 +26,25 @@ _CODES = {
     "I": "([0-9]{1,2})", "M": "([0-9]{1,2})", "S": "([0-9]{1,2})", "f": "([0-9]{1,9})", "p": "([AaPp][Mm])",
     "b": "([A-Za-z]{3})", "B": "([A-Za-z]{3,9})", "z": _ZONE,
 }  # fmt: skip
+_PARSED_ALIKE = frozenset("YmdHMSb")
+"""Codes that DuckDB's parser reads as we do."""
+_PLAIN_ISO = (
+    r"^(?:[1-9][0-9]{3}|0[0-9]{2}[1-9]|0[0-9][1-9]0|0[1-9]00)-[0-9]{1,2}-[0-9]{1,2}"
+    r"(?:[T ](?:[01]?[0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:[.][0-9]{1,6})?)?)?$"
+)
+"""What DuckDB casts as we read it: the years 1 to 9999, no zone."""
 _DIGITS = {"year": 1, "yyyymm": 100, "yyyymmdd": 10_000}
 """What a year is multiplied by in each unit."""
 _MICROS_PER = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 0.001}
 _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_214_400_000_000
 """The years 1 to 9999, in microseconds since 1970."""
-_SIGN = r"(?:[\s$€£¥₩₹₽₺฿%\u00a0\u202f]|[A-Z]{3}|R\$|kr\.?|zł|Kč|Fr\.)*".replace(r"\u00a0\u202f", "\u00a0\u202f")
-_GAPS = " '’\u00a0\u202f"
+_CURRENCIES = (
+    "AED|ARS|AUD|BGN|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EGP|EUR|GBP|HKD|HUF|IDR|ILS|INR|ISK|JPY|KRW|KWD|MAD|MXN|MYR|NGN|"
+    "NOK|NZD|PEN|PHP|PKR|PLN|QAR|RON|RSD|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
+)
+_BLANKS = "\u00a0\u202f"
+_SIGN = rf"(?:[\s$€£¥₩₹₽₺฿%{_BLANKS}]|{_CURRENCIES}|R[$]|kr[.]?|zł|Kč|Fr[.])*"
+_GAPS = f" '’{_BLANKS}"
 
 
 class UnknownFormat(ValueError):
@@ -73,7 +85,7 @@ def read_moment(value: exp.Expression, dtype: DType, told: MomentConfig, dialect
         whole, size = read_whole(value, dtype), _DIGITS[told.unit]
         month = _part(whole, size // 100, 100) if size > 1 else None
         day = _part(whole, 1, 100) if size == _DIGITS["yyyymmdd"] else None
-        return _at(_calendar(_part(whole, size), month, day), told, begins=True)
+        return _at(_calendar(_part(whole, size), month, day, last_year=_last_year(told)), told, begins=True)
     if told.unit is not None:
         return _at(_since(value, dtype, told.unit, dialect), told)
     if dtype is not DType.TEXT:
@@ -84,7 +96,8 @@ def read_moment(value: exp.Expression, dtype: DType, told: MomentConfig, dialect
 def read_date_parts(values: Sequence[tuple[exp.Expression, DType]], told: MomentConfig) -> Any:
     """Write the moment that a year, a month and maybe a day stand for, each in a column of its own."""
     numbers = [read_whole(value, dtype) for value, dtype in values]
-    return _at(_calendar(*numbers), told, begins=True)
+    day = numbers[2] if len(numbers) > 2 else None
+    return _at(_calendar(numbers[0], numbers[1], day, last_year=_last_year(told)), told, begins=True)
 
 
 def read_number(value: exp.Expression, decimal: str = ".") -> Any:
@@ -96,7 +109,7 @@ def read_number(value: exp.Expression, decimal: str = ".") -> Any:
     text = exp.Trim(this=exp.cast(value, "TEXT"))
     mark, gap = ("[.]", f"[,{_GAPS}]") if decimal == "." else (",", f"[.{_GAPS}]")
     whole = rf"(?:[0-9]{{1,3}}(?:{gap}[0-9]{{3}})+|[0-9]{{1,200}})"
-    digits = rf"((?:{whole}(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][+-]?[0-9]{{1,2}})?)"
+    digits = rf"((?:{whole}(?:{mark}[0-9]{{0,200}})?|{mark}[0-9]{{1,200}})(?:[eE][+-]?[0-9]{{1,2}})?)"
     shape = rf"^(\(|-|\+)?{_SIGN}(\(|-|\+)?{_SIGN}{digits}{_SIGN}(-|\))?{_SIGN}$"
     bare = _replaced(_group(text, shape, 3), gap, "")
     bare = _replaced(bare, ",", ".") if decimal == "," else bare
@@ -138,9 +151,14 @@ def _at(moment: Any, told: MomentConfig, *, begins: bool = False) -> Any:
     return begin if told.end == "start" else exp.Add(this=begin, expression=_interval(1, told.period))
 
 
-def _calendar(year: Any, month: Any = None, day: Any = None, clock: Sequence[Any] = ()) -> Any:
+def _last_year(told: MomentConfig) -> int:
+    """Return the last year that reads: the end of 9999 is beyond what moments can be."""
+    return 9998 if told.end == "end" else 9999
+
+
+def _calendar(year: Any, month: Any = None, day: Any = None, clock: Sequence[Any] = (), last_year: int = 9999) -> Any:
     """Write a moment of the calendar; NULL where there is no such day or time of day. Parts left out are the first."""
-    bounds: list[tuple[Any, int, Any]] = [(year, 1, _number(9998))]
+    bounds: list[tuple[Any, int, Any]] = [(year, 1, _number(last_year))]
     bounds += [(month, 1, _number(12))] if month is not None else []
     bounds += [(day, 1, exp.paren(_length_of_month(year, month)))] if day is not None else []
     bounds += [(n, 0, _number(most)) for n, most in zip(clock, (23, 59, 59), strict=False)]
@@ -181,18 +199,18 @@ def _since(value: exp.Expression, dtype: DType, unit: str, dialect: str) -> Any:
 
 
 def _of_text(value: exp.Expression, written: str | None, dialect: str) -> Any:
-    """Write the moment that a text stands for."""
+    """Write the moment that a text stands for: by DuckDB's own parsers where they agree, else from its parts."""
     text = exp.Trim(this=exp.cast(value, "TEXT"))
     pattern = ISO if written is None else pattern_of(written)
     matches = exp.RegexpLike(this=text, expression=_text(pattern.regex))
-    if dialect != "duckdb":
-        return exp.Case().when(matches, _of_groups(text, pattern))
-    if written is None:
-        zoned = exp.TryCast(this=text.copy(), to=exp.DataType.build("TIMESTAMPTZ"))
-        read: Any = exp.TryCast(this=zoned, to=exp.DataType.build("TIMESTAMP"))
-    else:
-        read = exp.cast(exp.Anonymous(this="try_strptime", expressions=[text.copy(), _text(written)]), "TIMESTAMP")
-    return exp.Case().when(matches, read)
+    chosen = exp.Case()
+    if dialect == "duckdb" and written is None:
+        plain = exp.RegexpLike(this=text.copy(), expression=_text(_PLAIN_ISO))
+        chosen = chosen.when(plain, exp.TryCast(this=text.copy(), to=exp.DataType.build("TIMESTAMP")))
+    elif dialect == "duckdb" and set(pattern.codes) <= _PARSED_ALIKE:
+        parsed = exp.Anonymous(this="try_strptime", expressions=[text.copy(), _text(str(written))])
+        return chosen.when(matches, exp.cast(parsed, "TIMESTAMP"))
+    return chosen.when(matches, _of_groups(text, pattern))
 
 
 def _of_groups(text: exp.Expression, pattern: Pattern) -> Any:

@@ -20,7 +20,7 @@ _NO_SKILL = {"auroc": 0.5}
 
 def leaking_columns(snapshot: Snapshot, tables: set[str]) -> list[str]:
     """Warn of columns in use that seem to have been written after their rows came to be."""
-    found = [f for f in leak_risks(snapshot) if f.where.split(".")[0].split("->")[0] in tables]
+    found = [f for f in leak_risks(snapshot) if any(f.where.startswith(f"{t}.") for t in tables)]
     shown = [f"{f.where}: {f.what}. {f.how}" for f in found[:_LISTED]]
     more = [f"{len(found) - _LISTED} more columns are suspected; see `forekey check`."] if len(found) > _LISTED else []
     return shown + more
