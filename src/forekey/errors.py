@@ -44,6 +44,17 @@ class SourceError(ForekeyError):
     """The source database cannot be read as it was asked for."""
 
 
+class DefinedTableError(SourceError):
+    """The query by which forekey.yaml defines a table fails on its rows; ``table`` is the table's name."""
+
+    def __init__(self, table: str, reason: str) -> None:
+        super().__init__(
+            f"The query of '{table}' (tables.{table}.sql in forekey.yaml) fails on its rows: {reason}. Mend it, so "
+            "that a value that does not read gives NULL."
+        )
+        self.table = table
+
+
 class SourceUnavailable(SourceError):
     """The source database does not answer."""
 

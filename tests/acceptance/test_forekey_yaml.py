@@ -112,7 +112,7 @@ def test_a_model_that_needs_what_was_left_out_is_refused(project: Project) -> No
         lambda: pipeline.evaluate(changed, "next"),
         lambda: pipeline.explain(changed, "next", 1),
     ):
-        with pytest.raises(ModelError, match=r"needs people.age as numerical, .*Train the task again"):
+        with pytest.raises(ModelError, match=r"needs people.age as numerical, .*Run `forekey train"):
             ask()
 
 
@@ -174,4 +174,4 @@ def test_tables_without_a_time_are_named_where_it_matters(tmp_path: Path) -> Non
         assert shown.exit_code == 0, shown.output
         flat = " ".join(shown.stdout.split())
         assert "No time: people. Their rows count as known at every moment" in flat
-        assert "set time_column (a year will do), or time_from, in forekey.yaml" in flat
+        assert "set time_column (a year will do) in forekey.yaml" in flat

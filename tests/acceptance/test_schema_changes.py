@@ -43,7 +43,7 @@ def test_a_new_column_changes_nothing_until_it_is_named(own_project: Project) ->
     alter(own_project, "ALTER TABLE customers ADD COLUMN vip BOOLEAN")
     assert pipeline.snapshot(own_project).id == before
     said = {f.where: f.what for f in pipeline.check(own_project).warnings}
-    assert said["customers.vip"] == "forekey.yaml does not name this column"
+    assert said["customers"] == "forekey.yaml does not name the columns vip"
 
 
 def test_a_key_or_a_table_that_is_gone_is_refused_and_the_last_snapshot_stays(own_project: Project) -> None:

@@ -203,7 +203,9 @@ def test_a_configured_table_that_cannot_be_read_is_an_error(tmp_path: Path) -> N
     (tmp_path / "orders.csv").write_text("order_id,total\n1,5\n2,6\n")
     project = pipeline.init(f"files:///{tmp_path}", tmp_path / "project").project
     (tmp_path / "orders.csv").write_text("order_id,total\n1,5\n2,6,7\n")
-    with pytest.raises(SourceError, match=r"line 3 has 3 fields, the first line 2; .*remove 'orders' from tables:"):
+    with pytest.raises(
+        SourceError, match=r"line 3 of 'orders.csv' has 3 fields, the first line 2; .*remove 'orders' from tables:"
+    ):
         pipeline.snapshot(project)
 
 
@@ -229,7 +231,7 @@ def test_a_csv_file_with_uneven_lines_is_not_taken_for_one_column(tmp_path: Path
     with open_source(f"files:///{tmp_path}", tmp_path) as source:
         found = infer_schema(source)
     assert found.schema.names == ("good",)
-    assert "line 3 has" in found.unreadable["ragged"]
+    assert "line 3 of 'ragged.csv' has" in found.unreadable["ragged"]
 
 
 def test_a_line_that_does_not_fit_far_down_a_csv_file_is_named(tmp_path: Path) -> None:
@@ -239,7 +241,7 @@ def test_a_line_that_does_not_fit_far_down_a_csv_file_is_named(tmp_path: Path) -
     ):
         table = source.tables()[0]
     assert table.unreadable is not None
-    assert "line 50002 has 1 fields, the first line 2" in table.unreadable
+    assert "line 50002 of 'long.csv' has 1 fields, the first line 2" in table.unreadable
 
 
 def test_one_column_of_text_with_commas_is_one_column(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_line_far_down_decides_and_a_file_that_cannot_be_read_is_left_out(tmp_
     (path / "broken.csv").write_text("a,b\n1,2\n3\n")
     found = inferred(path)
     assert found.tables()["visits"].time_column == TimeConfig(column="seen", format="%m/%d/%Y")
-    assert "line 3 has 1 fields" in found.unreadable["broken"]
+    assert "line 3 of 'broken.csv' has 1 fields" in found.unreadable["broken"]
 
 
 Make = Callable[[list[str]], pa.Table]

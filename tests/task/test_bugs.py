@@ -61,7 +61,8 @@ def test_a_label_for_an_entity_that_did_not_exist_yet_is_left_out(shop_project: 
 @pytest.mark.parametrize(
     ("column", "values", "says"),
     [
-        ("renewed", ["yes", "no", "yes"], "cannot be used"),
+        ("renewed", ["yes", "no", "maybe"], "'maybe', which does not read as a word for yes or no"),
+        ("as_of", ["2024-05-01", "01/05/2024", "2024-05-03"], "'01/05/2024', which does not read as a time"),
         ("renewed", [1, 2, 1], "must hold 0 and 1"),
         ("as_of", [1700000000, 1700000001, 1700000002], "not a time"),
         ("who", ["x", "y", "z"], "cannot be used"),

@@ -9,8 +9,17 @@ from sqlglot import exp
 from forekey.graph.findings import Finding
 from forekey.graph.rows import quoted
 from forekey.project import ColumnConfig, Config, MomentConfig, TableConfig, TimeConfig
-from forekey.schema import DType, Schema, Stype, TableSchema
-from forekey.source import ColumnInfo, ConfiguredSource, Source, exchanged_format, read_moment, read_number
+from forekey.schema import DType, Schema, Stype, TableSchema, key_parts
+from forekey.source import (
+    MOST_PARTS,
+    ColumnInfo,
+    ConfiguredSource,
+    Source,
+    exchanged_format,
+    names_own_time,
+    read_moment,
+    read_number,
+)
 
 _MOST_APART = 0.05
 
@@ -25,6 +34,8 @@ def check_readings(source: ConfiguredSource, config: Config, schema: Schema) -> 
                 yield from _read_otherwise(source.stored, table.name, columns[column], told)
         if entry.time is not None and not entry.time.is_plain:
             yield from _apart(source, table, entry.time)
+        if entry.time_from is not None:
+            yield from _inherited(source, table, entry.time_from)
 
 
 def _written(entry: TableConfig) -> Mapping[str, MomentConfig]:
@@ -65,7 +76,8 @@ def _read_otherwise(source: Source, table: str, column: ColumnInfo, told: Moment
 
 def _apart(source: Source, table: TableSchema, time: TimeConfig) -> Iterator[Finding]:
     """Compare a time that is a year, month or day with the other moments of its row."""
-    others = [c for c in table.columns if c.stype is Stype.TIMESTAMP and c.name != table.time_column]
+    own_columns = {table.time_column, *time.columns}
+    others = [c for c in table.columns if c.stype is Stype.TIMESTAMP and c.name not in own_columns]
     own: exp.Expression = exp.column(table.time_column or "", quoted=True)
     if time.end == "end":  # the end of a period is the first moment of the next
         own = exp.Sub(this=own, expression=exp.Interval(this=exp.Literal.string("1"), unit=exp.var("MICROSECOND")))
@@ -82,3 +94,21 @@ def _apart(source: Source, table: TableSchema, time: TimeConfig) -> Iterator[Fin
                 f"{column.name} is in another {time.period} in {row['apart'] / row['there']:.0%} of rows",
                 "Check that time_column names the moment of the row.",
             )
+
+
+def _inherited(source: Source, table: TableSchema, via: str) -> Iterator[Finding]:
+    """Doubt a time taken from a parent: where rows have one of their own, or are too many to be parts."""
+    setting = f"{table.name}.time_from"
+    dated = [c.name for c in table.columns if c.name != table.time_column and names_own_time(table.name, c.name)]
+    if dated:
+        what = f"leak risk: rows take the time of their {via}, though {', '.join(dated)} may say when they came to be"
+        yield Finding(setting, what, "Set time_column, and remove time_from.")
+        return
+    columns = key_parts(via, [c.name for c in table.columns]) or (via,)
+    value = exp.column(columns[0], quoted=True)
+    counts = [exp.Count(this=value), exp.Count(this=exp.Distinct(expressions=[value.copy()]))]
+    statement = exp.select(*(c.as_(n) for c, n in zip(counts, ("rows", "wholes"), strict=True)))
+    row = source.query(statement.from_(quoted(table.name))).read_all().to_pylist()[0]
+    if row["rows"] > MOST_PARTS * max(row["wholes"], 1):
+        what = f"leak risk: rows take the time of their {via}, {row['rows'] / row['wholes']:,.0f} rows each"
+        yield Finding(setting, what, "Set time_column, unless all of them came to be when that did.")

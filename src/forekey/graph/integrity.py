@@ -12,8 +12,8 @@ from forekey.graph.findings import Finding
 from forekey.graph.leaks import leak_risks
 from forekey.graph.snapshot import Snapshot
 from forekey.graph.survey import count_future
-from forekey.schema import Schema
-from forekey.source import Source
+from forekey.schema import Schema, Stype
+from forekey.source import Source, names_own_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ _MEND = {
 }
 _MAX_QUARANTINED = 0.5
 _MAX_ORPHANS = 0.5
+_MOST_NAMED = 8
 
 
 def check_times(source: Source, schema: Schema) -> Iterator[Finding]:
@@ -53,9 +54,18 @@ def untimed_note(schema: Schema) -> str | None:
     names = [t.name for t in schema.tables if t.time_column is None]
     if not names:
         return None
+    dated = [
+        f"{t.name}.{c.name}"
+        for t in schema.tables
+        if t.name in names
+        for c in t.columns
+        if c.stype is not Stype.ID and names_own_time(t.name, c.name)
+    ]
+    more = f" and {len(dated) - _MOST_NAMED} more" if len(dated) > _MOST_NAMED else ""
+    hint = f" These may say when: {', '.join(dated[:_MOST_NAMED])}{more}." if dated else ""
     return (
         f"No time: {', '.join(names)}. Their rows count as known at every moment, also before they came to be. That is "
-        "right for lists that do not change; else set time_column (a year will do), or time_from, in forekey.yaml."
+        f"right for lists that do not change; else set time_column (a year will do) in forekey.yaml.{hint}"
     )
 
 

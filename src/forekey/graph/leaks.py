@@ -15,8 +15,18 @@ from numpy.typing import NDArray
 
 from forekey.graph.findings import Finding
 from forekey.graph.snapshot import Snapshot
-from forekey.schema import ColumnSchema, DType, Stype, TableSchema
-from forekey.source import FEWEST_ROWS, MOST_LATER, TOGETHER, YEARS, names_plan, names_year
+from forekey.schema import ColumnSchema, DType, EdgeType, Stype, TableSchema, key_parts
+from forekey.source import (
+    FEWEST_ROWS,
+    MOST_LATER,
+    MOST_PARTS,
+    TOGETHER,
+    YEARS,
+    names_own_time,
+    names_parts,
+    names_plan,
+    names_year,
+)
 
 _SOME = 0.5
 _FEWEST = 0.02
@@ -68,11 +78,28 @@ def _seen_before_their_parent(snapshot: Snapshot, table: TableSchema) -> Iterato
         if edge.child == table.name and snapshot.times(edge.parent) is not None and snapshot.num_edges(edge):
             share = snapshot.num_edges(edge) / snapshot.num_nodes(table.name)
             if share >= _SOME:
-                yield Finding(
-                    str(edge),
-                    f"leak risk: rows of {table.name} have no time and are seen before the {edge.parent} they refer to",
-                    f"Give '{table.name}' a time_column, or set time_from: {edge.column} in forekey.yaml.",
+                what = (
+                    f"leak risk: rows of {table.name} have no time and are seen before the {edge.parent} they refer to"
                 )
+                yield Finding(str(edge), what, _mend_untimed(snapshot, table, edge))
+
+
+def _mend_untimed(snapshot: Snapshot, table: TableSchema, edge: EdgeType) -> str:
+    """Say how rows without a time get one: that of their parent only if they seem to be parts of it."""
+    own = key_parts(table.primary_key or "", [c.name for c in table.columns]) or ()
+    degrees = np.diff(snapshot.children(edge)[0])
+    few = snapshot.num_edges(edge) <= MOST_PARTS * max(int((degrees > 0).sum()), 1)
+    dated = [c.name for c in table.columns if names_own_time(table.name, c.name)]
+    if dated:
+        return (
+            f"Set time_column of '{table.name}' in forekey.yaml: {', '.join(dated)} may say when its rows came to be."
+        )
+    if few and (names_parts(table.name) or (len(own) > 1 and edge.column in own)):
+        return f"Give '{table.name}' a time_column, or, as parts of {edge.parent}, time_from: {edge.column}."
+    return (
+        f"Give '{table.name}' a time_column (a year will do). time_from: {edge.column} dates its rows to when their "
+        f"{edge.parent} came to be: set it only if they came together."
+    )
 
 
 def _counts_children(snapshot: Snapshot, table: TableSchema, column: ColumnSchema) -> Iterator[str]:
@@ -94,7 +121,9 @@ def _later_than_the_row(snapshot: Snapshot, table: TableSchema, column: ColumnSc
     times = snapshot.times(table.name)
     if times is None or column.name == table.time_column or names_plan(column.name):
         return None
-    is_year = column.dtype is DType.INTEGER and column.stype is Stype.NUMERICAL and names_year(column.name)
+    is_year = (
+        column.dtype in {DType.INTEGER, DType.FLOAT} and column.stype is Stype.NUMERICAL and names_year(column.name)
+    )
     if column.stype is not Stype.TIMESTAMP and not is_year:
         return None
     values = snapshot.rows(table.name).column(column.name)
@@ -104,10 +133,10 @@ def _later_than_the_row(snapshot: Snapshot, table: TableSchema, column: ColumnSc
     if is_year:
         # The end of a year, as the time of a row, is the first moment of the next.
         own = (times - 1).astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
-        years = pc.fill_null(values, 0).to_numpy()
-        if not ((years[there] >= YEARS[0]) & (years[there] <= YEARS[1])).all():
+        years = pc.fill_null(values.cast(pa.float64()), 0).to_numpy()[there]
+        if not ((years >= YEARS[0]) & (years <= YEARS[1]) & (years == np.floor(years))).all():
             return None
-        share = float((years[there] > own[there]).mean())
+        share = float((years > own[there]).mean())
         return f"leak risk: it is a year after that of its row in {share:.0%} of rows" if share >= MOST_LATER else None
     later = pc.fill_null(values.cast(pa.int64()), 0).to_numpy()[there] > times[there]
     share = float(later.mean())

@@ -97,7 +97,9 @@ def check_signature(needed: Schema, found: Schema, model: str) -> None:
     missing += [f"the foreign key {e}" for e in needed.edge_types if e not in found.edge_types]
     if missing:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        raise ModelError(f"{model} needs {shown}, which the snapshot lacks. Train the task again.")
+        raise ModelError(
+            f"{model} needs {shown}, which the snapshot lacks. Run `forekey train {model.partition('/')[0]}`."
+        )
 
 
 def _missing_of(table: TableSchema, found: Schema) -> list[str]:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from forekey.errors import ForekeyError, PQLError, SchemaError, SourceError, SourceUnavailable, TaskError
+from forekey.errors import (
+    DefinedTableError,
+    ForekeyError,
+    PQLError,
+    SchemaError,
+    SourceError,
+    SourceUnavailable,
+    TaskError,
+)
 from forekey.pipeline.graphs import build
 from forekey.pipeline.parts import find_task, snapshots, source_of
 from forekey.project import Project, TableConfig, idle_settings
 
 if TYPE_CHECKING:
-    from forekey.graph import Finding, Integrity
+    from forekey.graph import Finding, Integrity, Snapshot
     from forekey.task import Task
 
 
@@ -36,22 +45,20 @@ def check(project: Project) -> Integrity:
     if newest is not None:
         newest.verify()
     project, broken = _without_broken_tables(project)
-    current = build(project, full=True, publish=False)
+    project, current, more_broken = _built(project)
+    broken += more_broken
     found = check_integrity(current)
     errors, more = [*broken, *found.errors], list(found.warnings)
     more += [Finding(s.where, f"the setting does nothing: {s.why}", s.how) for s in idle_settings(project.config)]
     with source_of(project) as source:
         more += check_times(source, current.schema)
         more += check_readings(source, project.config, current.schema)
-        more += [
-            Finding(f"{t}.{c}", "forekey.yaml does not name this column", "Name it under columns: to learn from it.")
-            for t, c in unnamed_columns(source, project.config)
-        ]
+        more += _unnamed(unnamed_columns(source, project.config))
         for name in project.config.tasks:
             try:
                 task = find_task(project, current.schema, name)
             except (PQLError, TaskError, SchemaError) as error:
-                errors.append(Finding(f"tasks.{name}", str(error).splitlines()[0], "Mend the task in forekey.yaml."))
+                errors.append(_of_task(name, error, {f.where for f in broken}))
                 continue
             more += _idle_in_static_tasks(task)
             try:
@@ -60,13 +67,51 @@ def check(project: Project) -> Integrity:
                 raise
             except (TaskError, SourceError) as error:
                 kind = more if isinstance(error, TaskError) else errors
-                kind.append(Finding(f"tasks.{name}", str(error).splitlines()[0], "It has no labels until that is so."))
+                kind.append(Finding(f"tasks.{name}", str(error).splitlines()[0], "Until then it has no labels."))
                 continue
             finally:
                 source.release()
             more += restating_columns(task, current, examples)
     note = untimed_note(current.schema)
     return Integrity(tuple(errors), tuple(more), (note,) if note is not None else ())
+
+
+def _built(project: Project) -> tuple[Project, Snapshot, list[Finding]]:
+    """Build the graph, without the tables whose queries fail on their rows; name these."""
+    from forekey.graph import Finding
+
+    found: list[Finding] = []
+    while True:
+        try:
+            return project, build(project, full=True, publish=False), found
+        except DefinedTableError as error:
+            found.append(Finding(error.table, str(error).splitlines()[0], "Mend its query."))
+            kept = _referring_to(project.config.tables, set(project.config.tables) - {error.table})
+            if not kept:
+                raise
+            project = replace(project, config=project.config.model_copy(update={"tables": kept}))
+
+
+def _of_task(name: str, error: ForekeyError, broken: set[str]) -> Finding:
+    """Say what is wrong with a task: it may be one of the tables that cannot be read."""
+    from forekey.graph import Finding
+
+    said = str(error).splitlines()[0]
+    out = next((table for table in sorted(broken) if f"'{table}'" in said), None)
+    if out is not None:
+        return Finding(f"tasks.{name}", f"it uses '{out}', which cannot be read", f"Mend {out} first.")
+    return Finding(f"tasks.{name}", said, "Mend the task in forekey.yaml.")
+
+
+def _unnamed(columns: Iterable[tuple[str, str]]) -> list[Finding]:
+    """Name the columns that forekey.yaml leaves out, those of a table together."""
+    from forekey.graph import Finding
+
+    of_table: dict[str, list[str]] = {}
+    for table, column in columns:
+        of_table.setdefault(table, []).append(column)
+    how = "Name them under columns: to learn from them."
+    return [Finding(t, f"forekey.yaml does not name the columns {', '.join(c)}", how) for t, c in of_table.items()]
 
 
 def _idle_in_static_tasks(task: Task) -> list[Finding]:

@@ -40,7 +40,7 @@ def labels(project: Project, name_or_pql: str, *, listener: Listener = SILENT) -
     """Make the label table of a task, or of a query given on the spot."""
     from forekey.graph import untimed_note
     from forekey.query import shortened
-    from forekey.task import label_doubts
+    from forekey.task import task_doubts
 
     check_name(project, name_or_pql)
     current = current_graph(project, listener)
@@ -52,7 +52,7 @@ def labels(project: Project, name_or_pql: str, *, listener: Listener = SILENT) -
         shown = source.sql(shortened(statement)) if statement is not None else None
     account = made.account("labels" if task.bound is None else "pairs of entity and anchor time")
     anchors = {s: [a.isoformat() for a in getattr(plan, s)] for s in ("train", "val", "test")} if plan else {}
-    doubts = (*task.period_notes(current), *label_doubts(made))
+    doubts = (*task.period_notes(current), *task_doubts(task, made))
     note = untimed_note(current.schema)
     return Labelled(
         task,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forekey.errors import ProjectError, TaskError, TrackingError, UnknownEntity
+from forekey.errors import ModelError, ProjectError, TaskError, TrackingError, UnknownEntity
 from forekey.pipeline.graphs import current_graph
 from forekey.pipeline.parts import (
     SILENT,
@@ -22,6 +22,7 @@ from forekey.pipeline.parts import (
     source_of,
 )
 from forekey.project import Project, record_export, recorded_exports
+from forekey.schema import Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +44,7 @@ def train(
     search_minutes: float | None = None,
     listener: Listener = SILENT,
 ) -> TrainReport:
-    """Train a task on the newest snapshot; the first model of a task becomes its champion.
+    """Train a task on the newest snapshot; its version becomes the champion where there is none that fits the data.
 
     ``search_minutes`` is how long to look for better settings first; None for what the preset says.
     """
@@ -59,8 +60,8 @@ def train(
         version, report = train_task(
             task, current, source, registry(project), config, progress=listener.step, on_epoch=listener.epoch
         )
-    if registry(project).champion_or_none(task.name) is None:
-        registry(project).promote(task.name, version.version, "the first model of the task")
+    note = _champion_if_none_fits(project, task.name, version, current)
+    report = replace(report, notes=(*report.notes, *note))
     if project.config.mlflow is not None:
         listener.step("telling MLflow")
         try:
@@ -68,6 +69,24 @@ def train(
         except TrackingError as error:
             report = replace(report, notes=(*report.notes, str(error)))
     return report
+
+
+def _champion_if_none_fits(project: Project, task: str, version: ModelVersion, current: Snapshot) -> list[str]:
+    """Make a version the champion if there is none that the graph has all columns for; say so."""
+    from forekey.inference import check_signature
+
+    models = registry(project)
+    champion = models.champion_or_none(task)
+    if champion is None:
+        models.promote(task, version.version, "the first model of the task")
+        return []
+    try:
+        check_signature(Schema.from_dict(champion.manifest["signature"]), current.schema, champion.name)
+    except ModelError:
+        why = f"{champion.version} needs columns that the graph has no more"
+        models.promote(task, version.version, why)
+        return [f"{version.version} is the champion now: {why}. `forekey embed {task}` stores its predictions."]
+    return []
 
 
 def evaluate(
@@ -204,6 +223,7 @@ def retrain(
 
     Without a ``preset`` the challenger is trained by the champion's settings, what a search found among them.
     """
+    from forekey.inference import check_signature
     from forekey.retraining import Challenge, judge
     from forekey.training import evaluate_examples, resolve_examples, train_task
 
@@ -211,6 +231,7 @@ def retrain(
     current, models = current_graph(project, listener), registry(project)
     task = find_task(project, current.schema, name)
     champion = models.champion(task.name)
+    check_signature(Schema.from_dict(champion.manifest["signature"]), current.schema, champion.name)
     config = _as_before(champion, seed) if preset is None else train_config(preset, seed)
     with source_of(project) as source:
         challenger, report = train_task(

@@ -4,18 +4,20 @@ from forekey.source.configured import ConfiguredSource
 from forekey.source.connect import normalize_url, open_source, shown_url, source_on_demand
 from forekey.source.dates import exchanged as exchanged_format
 from forekey.source.guess_leaks import FEWEST_ROWS, MOST_LATER, TOGETHER, YEARS
+from forekey.source.guess_times import MOST_PARTS
 from forekey.source.guesses import Guess
 from forekey.source.infer import Inference, infer_schema
 from forekey.source.keys import WHOLE_NUMBER, bare_uuid, is_written, key_sql, spelled, why_no_key, written
-from forekey.source.names import names_plan, names_year
+from forekey.source.names import names_own_time, names_parts, names_plan, names_year
 from forekey.source.overlay import configured_schema, unnamed_columns
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
-from forekey.source.readings import read_moment, read_number
+from forekey.source.readings import read_boolean, read_moment, read_number
 from forekey.source.relbench import read_manifest, relbench_project, relbench_tasks
 
 __all__ = [
     "FEWEST_ROWS",
     "MOST_LATER",
+    "MOST_PARTS",
     "TOGETHER",
     "WHOLE_NUMBER",
     "YEARS",
@@ -31,10 +33,13 @@ __all__ = [
     "infer_schema",
     "is_written",
     "key_sql",
+    "names_own_time",
+    "names_parts",
     "names_plan",
     "names_year",
     "normalize_url",
     "open_source",
+    "read_boolean",
     "read_manifest",
     "read_moment",
     "read_number",

@@ -15,7 +15,7 @@ from typing import Any, Self
 import pyarrow as pa
 from sqlglot import exp
 
-from forekey.errors import SchemaError, SourceError
+from forekey.errors import DefinedTableError, SchemaError, SourceError, SourceUnavailable
 from forekey.project import ColumnConfig, Config, TableConfig, TimeConfig
 from forekey.schema import ColumnSchema, DType, Stype, key_parts
 from forekey.source.defined import defining_query
@@ -106,8 +106,17 @@ class ConfiguredSource:
         return self.stored.sql(self._joined(statement))
 
     def query(self, statement: exp.Expression, batch_rows: int = 65_536) -> pa.RecordBatchReader:
-        """Run one SELECT."""
-        return self.stored.query(self._joined(statement), batch_rows)
+        """Run one SELECT; :class:`DefinedTableError` if it reads a table that is defined by a query, and fails."""
+        try:
+            return self.stored.query(self._joined(statement), batch_rows)
+        except SourceUnavailable:
+            raise
+        except SourceError as error:
+            named = [t.name for t in statement.find_all(exp.Table) if t.name in self._defined]
+            if len(set(named)) != 1:
+                raise
+            reason = str(error).split("refused a query: ", 1)[-1].rstrip(".")
+            raise DefinedTableError(named[0], reason) from error
 
     def write_table(self, name: str, rows: pa.Table) -> None:
         """Create or replace a table."""
@@ -302,7 +311,7 @@ def _reading(column: ColumnInfo, told: ColumnConfig, dialect: str) -> tuple[Colu
         case Stype.BOOLEAN if column.dtype is DType.TEXT:
             words = [w for w in (told.true_values, told.false_values) if w is not None]
             return replace(column, dtype=DType.BOOLEAN), read_boolean(value, *words)
-        case Stype.TIMESTAMP if column.dtype is DType.TEXT or told.unit is not None or told.at is not None:
+        case Stype.TIMESTAMP if column.dtype is DType.TEXT or not told.is_plain:
             return replace(column, dtype=DType.TIMESTAMP), read_moment(value, column.dtype, told, dialect)
         case _:
             return None

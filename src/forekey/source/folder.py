@@ -99,7 +99,7 @@ def _make_view(connection: Any, name: str, place: Path) -> None:
     try:
         connection.execute(f"CREATE VIEW {target} AS SELECT * FROM {rows}")
     except duckdb.Error:
-        wrong = [line for part in parts if reader == "read_csv" and (line := _uneven_line(part, None)) is not None]
+        wrong = [said for part in parts if reader == "read_csv" and (said := _uneven_line(part, None)) is not None]
         if not wrong:
             raise
         raise SourceError(wrong[0]) from None
@@ -159,7 +159,7 @@ def _table_name(place: Path) -> str:
 
 
 def _uneven_line(path: Path, width: int | None) -> str | None:
-    """Say which line of a CSV file has not as many fields as the first, unless it was read as it seems to be.
+    """Say which line of which CSV file has not as many fields as the first, unless it was read as it seems to be.
 
     Where rows differ in length, DuckDB may take whole lines for the values of one column, or the header for none.
     """
@@ -174,5 +174,6 @@ def _uneven_line(path: Path, width: int | None) -> str | None:
         expected = len(next(rows, []))
         for row in rows if 1 < expected != width else ():
             if row and len(row) != expected:
-                return f"line {rows.line_num} has {len(row)} fields, the first line {expected}; mend that line"
+                where = f"line {rows.line_num} of '{path.name}'"
+                return f"{where} has {len(row)} fields, the first line {expected}; mend that line"
     return None

@@ -97,8 +97,10 @@ class _Keys:
 
     def find_primary(self) -> None:
         """Take declared keys, then columns named like keys, then those that others refer to, then sets of columns."""
+        referred = {(fk.parent, fk.parent_columns) for t in self.infos.values() for fk in t.foreign_keys}
         for name, table in self.infos.items():
-            self.primary[name] = _declared_primary(table, self.guesses) or self._named_primary(table)
+            is_referred = (name, tuple(table.primary_key)) in referred
+            self.primary[name] = _declared_primary(table, is_referred, self.guesses) or self._named_primary(table)
         declared = {name: self._declared_foreign(table) for name, table in self.infos.items()}
         self.foreign = declared
         for table in self.infos.values():
@@ -182,13 +184,15 @@ class _Keys:
     def _composite_primary(self, table: TableInfo) -> str | None:
         """Return the shortest run of leading key-like columns that is unique, if others refer to it or it counts."""
         known = {p for k in self.primary.values() if k is not None for p in k.split(", ")}
-        leading = list(takewhile(lambda c: _may_be_part(table, c, known), table.columns[:_MOST_PARTS]))
+        shared = {c.name for t in self.infos.values() if t.name != table.name for c in t.columns}
+        leading = list(takewhile(lambda c: _may_be_part(table, c, known | shared), table.columns[:_MOST_PARTS]))
         for size in range(2, len(leading) + 1):
             parts = tuple(c.name for c in leading[:size])
             if table.rows < 2 or self._count(table, parts) != (table.rows, table.rows):
                 continue
             referring = [t.name for t in self._sharing(table, parts) if self._holds_together(t, table.name, parts)]
-            counts = names_ordinal(parts[-1]) and self.profiles[table.name][parts[-1]].low in {0.0, 1.0}
+            keys = all(_may_be_part(table, c, known) for c in leading[:size])
+            counts = keys and names_ordinal(parts[-1]) and self.profiles[table.name][parts[-1]].low in {0.0, 1.0}
             if referring or counts:
                 why = (
                     f"{', '.join(referring)} refer to it by the same names" if referring else f"{parts[-1]} counts rows"
@@ -284,9 +288,11 @@ class _Keys:
                 found.append((share, parent))
         if not found:
             return None
-        # Of two that hold its values alike, the one whose name says more of the column's; the table itself comes last.
+        # Of two that hold its values alike, one whose key is declared (no view has that), then the one whose name says
+        # more of the column's; the table itself comes last.
+        declared = {parent: len(self.infos[parent].primary_key) == 1 and parent != table.name for parent in keys}
         length = {parent: len(singular(parent)) if parent != table.name else 0 for parent in keys}
-        share, parent = max(found, key=lambda f: (round(f[0], 2), length[f[1]], f))
+        share, parent = max(found, key=lambda f: (round(f[0], 2), declared[f[1]], length[f[1]], f))
         whose = "all rows' values" if sample is None else "values"
         evidence = f"{share:.1%} of {whose} found in {parent}.{keys[parent].name}"
         return parent, round(share, 4), "no values to measure" if empty else evidence
@@ -389,12 +395,13 @@ class _Keys:
         self.guesses.append(Guess(table, column, what, reason, score))
 
 
-def _declared_primary(table: TableInfo, guesses: list[Guess]) -> str | None:
+def _declared_primary(table: TableInfo, is_referred: bool, guesses: list[Guess]) -> str | None:
+    """Return the declared primary key; a moment is one if other tables refer to it, and the time of its row if not."""
     dtypes = {c.name: c.dtype for c in table.columns}
     if (why := _unusable(table, table.primary_key)) is not None:
         guesses.append(Guess(table.name, ", ".join(table.primary_key), "not_used", f"the declared primary key: {why}"))
         return None
-    if len(table.primary_key) == 1 and dtypes[table.primary_key[0]] is not DType.TIMESTAMP:
+    if len(table.primary_key) == 1 and (is_referred or dtypes[table.primary_key[0]] is not DType.TIMESTAMP):
         return table.primary_key[0]
     if len(table.primary_key) == 1:
         guesses.append(Guess(table.name, table.primary_key[0], "primary_key", "a moment is taken as time, not as key"))

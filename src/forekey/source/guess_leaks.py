@@ -61,8 +61,8 @@ def written_later(
 
 
 def _may_be_later(column: ColumnInfo) -> bool:
-    moment = column.dtype is DType.TIMESTAMP or (column.dtype is DType.INTEGER and names_year(column.name))
-    return moment and not names_plan(column.name)
+    is_year = column.dtype in {DType.INTEGER, DType.FLOAT} and names_year(column.name)
+    return (is_year or column.dtype is DType.TIMESTAMP) and not names_plan(column.name)
 
 
 def _sample(
@@ -91,8 +91,8 @@ def _sample(
 def _reason(engine: duckdb.DuckDBPyConnection, column: str, dtype: DType) -> str | None:
     """Say why a column seems to have been written after its row's time; None if it does not."""
     later, offset = f"{column} > time", f"epoch({column}) - epoch(time)"
-    if dtype is DType.INTEGER:
-        inside = f"count(*) FILTER ({column} BETWEEN {YEARS[0]} AND {YEARS[1]})"
+    if dtype is not DType.TIMESTAMP:
+        inside = f"count(*) FILTER ({column} BETWEEN {YEARS[0]} AND {YEARS[1]} AND {column} = floor({column}))"
         there, years = engine.sql(f"SELECT count({column}), {inside} FROM sampled").fetchall()[0]
         if there != years:
             return None
@@ -104,7 +104,9 @@ def _reason(engine: duckdb.DuckDBPyConnection, column: str, dtype: DType) -> str
     ).fetchall()[0]
     if there < FEWEST_ROWS or share < MOST_LATER or offsets <= _MOST_OFFSETS:
         return None
-    kind = "a year later than that of its row's time" if dtype is DType.INTEGER else "later than its row's own time"
+    kind = (
+        "a year later than that of its row's time" if dtype is not DType.TIMESTAMP else "later than its row's own time"
+    )
     return f"it is {kind} in {share:.0%} of rows"
 
 

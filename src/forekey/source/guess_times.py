@@ -5,7 +5,7 @@ A table whose rows are parts of others, with no time of their own, takes the tim
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -13,7 +13,7 @@ from sqlglot import exp
 from forekey.project import MomentConfig, TableConfig, TimeConfig
 from forekey.schema import DType, key_parts
 from forekey.source.dates import READS, WrittenMoments, written_moments
-from forekey.source.names import calendar_part, names_moment, names_parts, singular, time_name_score
+from forekey.source.names import calendar_part, names_moment, names_ordinal, names_parts, singular, time_name_score
 from forekey.source.profile import ColumnProfile
 from forekey.source.protocol import Source, TableInfo
 from forekey.source.readings import read_moment
@@ -24,13 +24,17 @@ Profiles = Mapping[str, ColumnProfile]
 _RISING = 0.9
 _LAST_RESORT = -0.1
 """The score of a year or month: any moment that reads like that of the row is better."""
-_MOST_PARTS = 100.0
+MOST_PARTS = 100.0
+"""How many rows each whole may have on average, if its parts share its time."""
 _MOST_NULLS = 0.02
 """A row without a time is left out: a year that many rows do not have is not the time of the table."""
 _FIRST_YEAR, _LAST_YEAR = 1500, 2200
 _SECONDS = (3e8, 4.2e9)
 """From 1979 to 2103, in seconds since 1970."""
 _SCALES = (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9))
+_CALENDAR = {"yyyymmdd": 10_000, "yyyymm": 100}
+_SURE, _SPREAD = 20, 100
+"""How many different dates, and from how far apart, say by themselves that a column holds dates."""
 _JULIAN = (2_299_160.5, 2_561_118.5)
 """From 1582 to 2300, in Julian days."""
 
@@ -49,8 +53,7 @@ def hidden_moments(source: Source, table: TableInfo, profile: Profiles) -> Momen
     for column in table.columns:
         own = profile[column.name]
         if column.dtype is DType.TEXT and own.non_null:
-            digits = own.plain == 1.0 and _are_digits(column.name, own)
-            told = MomentConfig(unit="yyyymmdd") if digits else written_moments(source, table, column.name, own.texts)
+            told = _digits(column.name, own) or written_moments(source, table, column.name, own.texts)
         elif column.dtype in {DType.INTEGER, DType.FLOAT} and own.non_null:
             told = _counted(source, table, column.name, own)
         else:
@@ -61,47 +64,73 @@ def hidden_moments(source: Source, table: TableInfo, profile: Profiles) -> Momen
 
 
 def _counted(source: Source, table: TableInfo, column: str, profile: ColumnProfile) -> MomentConfig | None:
-    """Return what the numbers of a column count, if its name and all of them say that it holds moments."""
-    if not names_moment(column):
+    """Return what the numbers of a column count, if all of them say that it holds moments, and its name does too.
+
+    Of numbers in general, one in 27 is a day written as ``yyyymmdd``, one in 8 a month: where twenty different ones
+    all are, the name need not say so.
+    """
+    named, spread = names_moment(column), profile.usual_high - profile.usual_low
+    for unit, digits in _CALENDAR.items():
+        sure = named or (profile.distinct >= _SURE and spread >= _SPREAD)
+        if sure and profile.whole >= READS and _are_dates(source, table, column, profile, unit, digits):
+            return MomentConfig.model_validate({"unit": unit})
+    if not named:
         return None
     if _JULIAN[0] <= profile.usual_low <= profile.usual_high <= _JULIAN[1]:
         return MomentConfig(unit="julian")
-    if profile.whole >= READS and _are_days(source, table, column, profile):
-        return MomentConfig(unit="yyyymmdd")
     for unit, per in _SCALES:
         if _SECONDS[0] * per <= profile.usual_low <= profile.usual_high <= _SECONDS[1] * per:
             return MomentConfig.model_validate({"unit": unit})
     return None
 
 
-def _are_digits(column: str, profile: ColumnProfile) -> bool:
-    """Whether the texts of a column are all days written as eight digits."""
+def _digits(column: str, profile: ColumnProfile) -> MomentConfig | None:
+    """Return the unit of a column of texts that are all days or months, written as eight or six digits."""
     texts = [t.strip() for t in profile.texts]
-    return bool(texts) and names_moment(column) and all(len(t) == 8 and _is_day(t) for t in texts)
+    if not texts or profile.plain < 1.0 or not (names_moment(column) or len(set(texts)) >= _SURE):
+        return None
+    for unit, length in (("yyyymmdd", 8), ("yyyymm", 6)):
+        if all(len(t) == length and _is_date(t) for t in texts):
+            return MomentConfig.model_validate({"unit": unit})
+    return None
 
 
-def _is_day(text: str) -> bool:
-    return text.isdigit() and "1500" <= text[:4] <= "2200" and "01" <= text[4:6] <= "12" and "01" <= text[6:] <= "31"
+def _is_date(text: str) -> bool:
+    year, month, day = text[:4], text[4:6], text[6:] or "01"
+    return text.isdigit() and "1500" <= year <= "2200" and "01" <= month <= "12" and "01" <= day <= "31"
 
 
-def _are_days(source: Source, table: TableInfo, column: str, profile: ColumnProfile) -> bool:
-    """Whether all whole numbers of a column are days of the calendar, such as 20240131."""
-    if not _FIRST_YEAR * 10_000 <= profile.usual_low <= profile.usual_high <= _LAST_YEAR * 10_000:
+def _are_dates(source: Source, table: TableInfo, column: str, profile: ColumnProfile, unit: str, digits: int) -> bool:
+    """Whether the whole numbers of a column are days, such as 20240131, or months, such as 202401."""
+    if not _FIRST_YEAR * digits <= profile.usual_low <= profile.usual_high <= _LAST_YEAR * digits:
         return False
-    value = exp.column(column, quoted=True)
-    day = read_moment(value.copy(), DType.FLOAT, MomentConfig(unit="yyyymmdd"), source.dialect)
-    counts = exp.select(exp.Count(this=value).as_("there"), exp.Count(this=day).as_("days")).from_(_table(table.name))
+    value, told = exp.column(column, quoted=True), MomentConfig.model_validate({"unit": unit})
+    date = read_moment(value.copy(), DType.FLOAT, told, source.dialect)
+    counts = exp.select(exp.Count(this=value).as_("there"), exp.Count(this=date).as_("dates")).from_(_table(table.name))
     row = source.query(counts).read_all().to_pylist()[0]
-    return int(row["days"]) >= READS * int(row["there"])
+    return int(row["dates"]) >= READS * int(row["there"])
 
 
 def guess_time(
-    source: Source, table: TableInfo, profile: Profiles, moments: Moments, primary: str | None
+    source: Source,
+    table: TableInfo,
+    profile: Profiles,
+    moments: Moments,
+    primary: str | None,
+    foreign: Collection[str] = (),
 ) -> TimeGuess | None:
-    """Choose the moment at which a row came to be: by its name, and by how it rises with a key of integers."""
+    """Choose the moment at which a row came to be: by its name, and by how it rises with a key of integers.
+
+    A day that refers to another table may be the time too, in a column of its own; a row's own key may not.
+    """
     if table.time_column is not None:
         return TimeGuess(TimeConfig(column=table.time_column), "declared")
     times = _single_times(table, profile, moments)
+    days = {c.name for c in table.columns if c.sql_type.upper() == "DATE"}
+    for name in [n for n in times if n == primary or n in foreign]:
+        time = times.pop(name)
+        if name != primary and name in days:
+            times[name] = time.model_copy(update={"at": "start"})
     named = {name: time_name_score(singular(table.name), name) for name in times}
     counted = len(times) > 1 and {c.name: c.dtype for c in table.columns}.get(primary or "") is DType.INTEGER
     stored = {c.name for c in table.columns if c.dtype is DType.TIMESTAMP}
@@ -118,7 +147,12 @@ def guess_time(
 def _written(told: WrittenMoments | MomentConfig | None) -> str:
     if told is None:
         return ""
-    return f"; {told.reason}" if isinstance(told, WrittenMoments) else f"; its numbers count {told.unit}"
+    return f"; {told.reason}" if isinstance(told, WrittenMoments) else f"; {what_is_counted(told)}"
+
+
+def what_is_counted(told: MomentConfig) -> str:
+    """Say what the digits of a column mean."""
+    return f"its values are {told.unit}" if told.unit in _CALENDAR else f"its numbers count {told.unit}"
 
 
 def _single_times(table: TableInfo, profile: Profiles, moments: Moments) -> dict[str, TimeConfig]:
@@ -143,28 +177,32 @@ def _says_more(table: TableInfo, primary: str | None) -> bool:
 
 def _calendar_time(table: TableInfo, profile: Profiles, primary: str | None) -> TimeGuess | None:
     """Take the time from a year, with a month and a day where there are such columns."""
-    parts = _calendar_columns(table, profile)
+    parts = _calendar_columns(table, profile, primary)
     if "year" not in parts or not _says_more(table, primary):
         return None
-    year = profile[parts["year"]]
-    seen = f"{parts['year']} goes from {year.usual_low:.0f} to {year.usual_high:.0f}"
+    year, low, high = parts["year"]
+    seen = f"{year} goes from {low:.0f} to {high:.0f}" if low < high else f"such as {high:.0f} in {year}"
     if "month" in parts and "day" in parts:
-        return TimeGuess(
-            TimeConfig(year_month_day=(parts["year"], parts["month"], parts["day"])), f"a date in parts; {seen}"
-        )
+        time = TimeConfig(year_month_day=(year, parts["month"][0], parts["day"][0]))
+        return TimeGuess(time, f"a date in parts; {seen}")
     if "month" in parts:
-        time = TimeConfig(year_month=(parts["year"], parts["month"]))
+        time = TimeConfig(year_month=(year, parts["month"][0]))
         return TimeGuess(time, f"a year and a month; {seen}; a row counts as known at the end of its month")
-    if year.distinct < 2:
+    if profile[year].distinct < 2:
         return None  # of one year only: that is no clock
-    time = TimeConfig(column=parts["year"], unit="year", at="end")
+    time = TimeConfig(column=year, unit="year", at="end")
     return TimeGuess(time, f"a year; {seen}; a row counts as known at the end of its year")
 
 
-def _calendar_columns(table: TableInfo, profile: Profiles) -> dict[str, str]:
-    """Return the columns that hold the year, month and day of a row's date: named so, and with such numbers only."""
+def _calendar_columns(
+    table: TableInfo, profile: Profiles, primary: str | None = None
+) -> dict[str, tuple[str, float, float]]:
+    """Return the columns of the year, month and day of a row's date, each with its lowest and highest number.
+
+    They are named so and have such numbers only; of a key with a year, a part that goes from 1 to 12 is the month.
+    """
     within = {"year": (_FIRST_YEAR, _LAST_YEAR), "month": (1, 12), "day": (1, 31)}
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, float, float]] = {}
     for column in table.columns:
         part, own = calendar_part(table.name, column.name), profile[column.name]
         if part is None or part in found or not own.non_null or own.nulls > _MOST_NULLS * own.rows:
@@ -174,7 +212,12 @@ def _calendar_columns(table: TableInfo, profile: Profiles) -> dict[str, str]:
             numbers = sorted(float(t) for t in own.texts if t.strip().isdigit()) or [0.0]
             low, high, whole = numbers[len(numbers) // 100], numbers[-1 - len(numbers) // 100], own.plain
         if whole >= READS and within[part][0] <= low <= high <= within[part][1]:
-            found[part] = column.name
+            found[part] = (column.name, low, high)
+    if "year" in found and "month" not in found:
+        for name in key_parts(primary or "", [c.name for c in table.columns]) or ():
+            own = profile[name]
+            if (own.low, own.high, own.whole) == (1, 12, 1.0) and not names_ordinal(name):
+                found["month"] = (name, 1, 12)
     return found
 
 
@@ -209,7 +252,7 @@ def guess_wholes(
         if not inside and not names_parts(name):
             continue
         each = _rows_each(source, infos[name], column)
-        if 0 < each <= _MOST_PARTS:
+        if 0 < each <= MOST_PARTS:
             why = f"its key holds that of {whole}" if inside else f"it is named like parts of {whole}"
             known[name] = entry.model_copy(update={"time_from": column})
             yield name, column, f"its rows are parts of {whole}, and have no time: {why}, {each:.1f} rows each"

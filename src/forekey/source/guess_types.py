@@ -30,7 +30,7 @@ def guess_type(
     if isinstance(found, WrittenMoments) and found.chosen:
         return ColumnConfig(type=Stype.TIMESTAMP, format=found.told.format), found.reason
     if isinstance(found, MomentConfig):
-        return ColumnConfig(type=Stype.TIMESTAMP, unit=found.unit), f"numbers that count {found.unit}"
+        return ColumnConfig(type=Stype.TIMESTAMP, unit=found.unit), f"every value reads as {found.unit}"
     if column.dtype is DType.TEXT and profile.distinct > 1:
         told, reason = _type_of_text(column, profile)
         return told, reason if found is None else f"{reason}; {found.reason}"

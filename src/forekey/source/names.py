@@ -21,15 +21,16 @@ _PLANNED_WORDS = frozenset({
     "arrives", "begin", "begins", "booked", "check", "checkin", "checkout", "departure", "departs", "ends", "event",
     "reserved", "start", "starts", "travel",
 })  # fmt: skip
-_YEAR_WORDS = frozenset({"year", "yr", "yyyy", "yearid", "season", "jahr", "annee", "anno"})
-_MONTH_WORDS = frozenset({"month", "mon", "monthid", "monat", "mois"})
+_YEAR_WORDS = frozenset({"year", "yr", "yyyy", "yearid", "fy", "season", "jahr", "annee", "anno"})
+_MONTH_WORDS = frozenset({"month", "mon", "mo", "mm", "mnth", "monthid", "monat", "mois"})
 _DAY_WORDS = frozenset({"day", "dayofmonth", "tag", "jour"})
 _NEUTRAL_WORDS = frozenset(
     {"id", "no", "num", "number", "key", "fiscal", "calendar", "of", "the", "school", "academic"}
 )
 _CLOCK_WORDS = frozenset({
     "ts", "timestamp", "datetime", "date", "time", "epoch", "unix", "at", "on", "when", "day", "dt", "dob", "since",
-    "birth", "birthday", "born", "jd", "julian", "ymd", "month", "start", "end", "from", "until", "seen",
+    "birth", "birthday", "born", "jd", "julian", "ym", "ymd", "yyyymm", "yyyymmdd", "month", "period", "periode",
+    "start", "end", "from", "until", "seen", "tm", "stamp", "datum", "fecha", "zeit",
 })  # fmt: skip
 _ORDINAL_WORDS = frozenset({
     "line", "lineno", "linenumber", "seq", "sequence", "stint", "position", "index", "idx", "round", "step", "lap",
@@ -75,7 +76,14 @@ def names_plan(column: str) -> bool:
 
 def names_year(column: str) -> bool:
     """Whether a column is named like a year: of a birth, a season, a model."""
-    return bool({"year", "yr"} & set(words(column)))
+    return bool(_YEAR_WORDS & set(words(column)))
+
+
+def names_own_time(table: str, column: str) -> bool:
+    """Whether a column is named like the time at which its row came to be, or like its year, month or day."""
+    if calendar_part(table, column) is not None:
+        return True
+    return names_moment(column) and not names_plan(column) and time_name_score(singular(table), column) >= 0
 
 
 def names_parts(table: str) -> bool:

@@ -80,7 +80,10 @@ def pattern_of(text: str) -> Pattern:
 
 
 def read_moment(value: exp.Expression, dtype: DType, told: MomentConfig, dialect: str) -> Any:
-    """Write the moment that a value stands for, by its unit or format (a text without either: ISO 8601)."""
+    """Write the moment that a value stands for, by its unit or format (a text without either: ISO 8601).
+
+    A format reads the digits of a number as it reads those of a text: a file's digits may arrive as either.
+    """
     if told.unit in _DIGITS:
         whole, size = read_whole(value, dtype), _DIGITS[told.unit]
         month = _part(whole, size // 100, 100) if size > 1 else None
@@ -88,8 +91,10 @@ def read_moment(value: exp.Expression, dtype: DType, told: MomentConfig, dialect
         return _at(_calendar(_part(whole, size), month, day, last_year=_last_year(told)), told, begins=True)
     if told.unit is not None:
         return _at(_since(value, dtype, told.unit, dialect), told)
-    if dtype is not DType.TEXT:
+    if dtype is DType.TIMESTAMP:
         return _at(exp.cast(value, "TIMESTAMP"), told)
+    if dtype in {DType.INTEGER, DType.FLOAT}:
+        value = read_whole(value, dtype)
     return _at(_of_text(value, told.format, dialect), told)
 
 

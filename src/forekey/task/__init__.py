@@ -1,7 +1,7 @@
 """Tasks: what is predicted, for whom, when; labels, temporal splits and metrics."""
 
 from forekey.query import TaskType
-from forekey.task.doubts import label_doubts
+from forekey.task.doubts import label_doubts, task_doubts
 from forekey.task.labels import SPLITS, Examples, LabelTable, multi_hot
 from forekey.task.metrics import Metrics, average_precision, better, compute_metrics, default_metric, hits
 from forekey.task.past import PastLabels, past_labels, remembered_past
@@ -31,4 +31,5 @@ __all__ = [
     "remembered_past",
     "restating_columns",
     "split_by_time",
+    "task_doubts",
 ]

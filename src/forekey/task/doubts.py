@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forekey.project import TableConfig, TimeConfig
 from forekey.query import TaskType
 from forekey.task.labels import SPLITS, Examples, LabelTable
+
+if TYPE_CHECKING:
+    from forekey.task.task import Task
 
 _ENOUGH = 30
 """Labels that a split needs for its own to be judged."""
 _NEARLY = 0.001
+_DAYS_OF = {"year": 360, "month": 28}
 _FEW = 5
 _LARGE = 0.8
 """A large effect by Cohen (1988): of d between means, of h between shares."""
 _APART = 0.5
 """The share of labels that would have to change for two splits to have the same classes."""
+
+
+def task_doubts(task: Task, labels: LabelTable) -> list[str]:
+    """Say what is doubtful about the labels of a task: its window, splits without examples, and their labels."""
+    empty = [f"{name} has no examples." for name in SPLITS if len(labels.table) and not len(labels.split(name))]
+    return [*_short_windows(task), *empty, *label_doubts(labels)]
 
 
 def label_doubts(labels: LabelTable) -> list[str]:
@@ -32,6 +44,33 @@ def label_doubts(labels: LabelTable) -> list[str]:
             far = _far(labels.task_type, name, enough["train"], enough[name])
             found += [far] if far is not None else []
     return found
+
+
+def _short_windows(task: Task) -> list[str]:
+    """Name the tables whose rows have times of whole years or months only, of which a label covers less than one."""
+    if task.bound is None or task.bound.is_static:
+        return []
+    found = []
+    for name in task.target_tables:
+        time = _time_of(task.project.config.tables, name)
+        if time is not None and task.window_days < _DAYS_OF.get(time.period, 0):
+            found.append(
+                f"A label covers less than a {time.period}, but rows of {name} are dated to the {time.end} of a "
+                f"{time.period} ({', '.join(time.columns)}): in most windows there can be none. "
+                f"Choose a window of a {time.period} or more, or state a finer time_column in forekey.yaml."
+            )
+    return found
+
+
+def _time_of(tables: Mapping[str, TableConfig], name: str) -> TimeConfig | None:
+    """Return how the time of a table is written, be it that of the row that its rows are parts of."""
+    for _ in tables:
+        entry = tables.get(name)
+        if entry is None or entry.time_from is None:
+            return entry.time if entry is not None else None
+        foreign = entry.foreign_keys.get(entry.time_from)
+        name = foreign.table if foreign is not None else ""
+    return None
 
 
 def _alike(name: str, examples: Examples) -> str | None:

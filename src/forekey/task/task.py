@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,6 +43,7 @@ from forekey.schema import ColumnSchema, DType, Schema, TableSchema, key_parts
 from forekey.source import Source
 from forekey.task.labels import SPLITS, Examples, LabelTable, micros_of, sift, target_array, utc_micros, without_label
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
+from forekey.task.written import read_answers, read_numbers, read_times
 
 _DEFAULT_WINDOW_DAYS = 30.0
 _DEFAULT_TOP = 10
@@ -114,18 +115,26 @@ class Task:
         return self._known_period(snapshot)[1]
 
     def known_since(self, snapshot: Snapshot) -> datetime | None:
-        """Return when every table that the query aggregates had begun; None if there is no row.
+        """Return when the entities and every table that the query aggregates had begun; None if there is no row.
 
-        Before, nothing was recorded, which is not the same as that nothing happened.
+        Before, nothing was recorded, which is not the same as that nothing happened, or there was nobody.
         """
-        begun = [dense.first for dense in self._dense(snapshot).values()]
+        begun = [dense.first for dense in self._begun(snapshot).values()]
         return from_micros(max(begun)) if begun else None
+
+    @property
+    def target_tables(self) -> tuple[str, ...]:
+        """The tables that a target over time aggregates."""
+        if self.bound is None:
+            return ()
+        targets = aggregations(self.bound.query.target)
+        return tuple(dict.fromkeys(self.bound.aggregations[a].table.name for a in targets))
 
     def period_notes(self, snapshot: Snapshot) -> list[str]:
         """Say which rows lie so far from all others that anchors leave them aside, and which table begins last."""
         if self.bound is None or self.bound.is_static:
             return []
-        tables, since = self._dense(snapshot), self.known_since(snapshot)
+        tables, since = self._begun(snapshot), self.known_since(snapshot)
         if since is None:
             return []
         until = self.known_until(snapshot)
@@ -145,6 +154,15 @@ class Task:
                 f"back to {earlier:%Y-%m-%d}."
             )
         return notes
+
+    def _begun(self, snapshot: Snapshot) -> dict[str, Dense]:
+        """Return where the tables that the query aggregates, and that of the entities, are dense."""
+        found = self._dense(snapshot)
+        times = snapshot.times(self.entity.name)
+        dense = dense_period(times) if found and times is not None else None
+        if dense is not None and self.entity.name not in found:
+            found[self.entity.name] = replace(dense, after=())  # entities to come end nothing
+        return found
 
     def _dense(self, snapshot: Snapshot) -> dict[str, Dense]:
         """Return where each table that the query aggregates, in filters too, is dense; of tables with times."""
@@ -394,15 +412,10 @@ class Task:
         """Return entity, time, target and split in the types of label tables; ``ValueError`` says what is off."""
         key = self.entity.column(self.entity.primary_key or "")
         entity = _finite(table.column(names["entity"]))
-        time, target = table.column(names["time"]), table.column(names["target"])
+        time = read_times(table.column(names["time"]), names["time"])
         if not pa.types.is_temporal(time.type):
             raise ValueError(f"'{names['time']}' is {time.type}, not a time")
-        if self.task_type in {TaskType.BINARY_CLASSIFICATION, TaskType.REGRESSION}:
-            target = target.cast(pa.float64())
-        target = _finite(target)
-        binary = self.task_type is TaskType.BINARY_CLASSIFICATION
-        if binary and not set(pc.unique(target.drop_null()).to_pylist()) <= {0.0, 1.0}:
-            raise ValueError(f"'{names['target']}' must hold 0 and 1")
+        target = self._typed_target(table.column(names["target"]), names["target"])
         out = {
             "entity": entity.cast(pa.int64())
             if key.dtype is DType.INTEGER
@@ -421,6 +434,16 @@ class Task:
         if "split" in names:
             out["split"] = table.column(names["split"]).cast(pa.string())
         return pa.table(out)
+
+    def _typed_target(self, target: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+        """Return ready-made labels as numbers, where the task wants numbers; what is not finite is NULL."""
+        if self.task_type is TaskType.BINARY_CLASSIFICATION:
+            target = _finite(read_answers(target, name).cast(pa.float64()))
+            if not set(pc.unique(target.drop_null()).to_pylist()) <= {0.0, 1.0}:
+                raise ValueError(f"'{name}' must hold 0 and 1")
+        elif self.task_type is TaskType.REGRESSION:
+            target = read_numbers(target, name).cast(pa.float64())
+        return _finite(target)
 
 
 def define_task(name: str, project: Project, schema: Schema, config: TaskConfig | None = None) -> Task:

@@ -13,7 +13,7 @@ from forekey.features import WIDTH, FeatureStore
 from forekey.graph import Snapshot, from_micros
 from forekey.nn import PARAMETERS, ModelConfig, RelationSpec, TableSpec
 from forekey.sampling import relations_of
-from forekey.task import LabelTable, Task, default_metric, label_doubts
+from forekey.task import LabelTable, Task, default_metric, task_doubts
 from forekey.training.config import TrainConfig
 
 
@@ -53,7 +53,7 @@ def lineage(
         "unknown_entities": unknown,
         "neighbors": config.neighbors.to_dict(),
         "default_metric": default_metric(task.task_type)[0],
-        "warnings": list(label_doubts(labels)),
+        "warnings": list(task_doubts(task, labels)),
         "notes": [*task.period_notes(snapshot), *_notes(task, labels)],
     }
 
