@@ -211,3 +211,32 @@ def test_a_format_reads_digits_that_postgres_stores_as_numbers(postgres: Postgre
         ),
     )
     assert moments(url, tmp_path, DIGITS) == AT
+
+
+def test_the_day_of_a_calendar_that_a_fact_refers_to_is_its_time() -> None:
+    found = inferred(
+        "CREATE TABLE dim_date AS SELECT strftime(DATE '2023-01-01' + i::INT, '%Y%m%d')::INT AS date_key, "
+        "i % 7 AS weekday FROM range(500) t(i)",
+        "CREATE TABLE fact_sales AS SELECT strftime(DATE '2023-01-01' + (i % 500)::INT, '%Y%m%d')::INT AS date_key, "
+        "i % 9 AS amount FROM range(3000) t(i)",
+    )
+    assert [str(e) for e in found.schema.edge_types] == ["fact_sales.date_key->dim_date"]
+    assert found.schema.table("fact_sales").time_column == "date_key (start of day)"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("sold", "strftime(DATE '2022-01-01' + i::INT, '%d.%m.%y')", "if they are dates, state"),
+        (
+            "date_of_trip",
+            "CASE WHEN i % 2 = 0 THEN strftime(DATE '2022-01-01' + i::INT, '%Y-%m-%d') "
+            "ELSE strftime(DATE '2022-01-01' + i::INT, '%m/%d/%Y') END",
+            "dates written in several ways",
+        ),
+    ],
+)
+def test_dates_that_are_not_taken_are_said(column: str, value: str, said: str) -> None:
+    found = inferred(f"CREATE TABLE trips AS SELECT i AS trip_id, {value} AS {column} FROM range(300) t(i)")
+    assert found.schema.table("trips").time_column is None
+    assert any(g.column == column and said in g.reason for g in found.guesses)

@@ -58,15 +58,17 @@ def written_moments(source: Source, table: TableInfo, column: str, texts: Sequen
     """Find the format of a text column from the first of its ``texts``, and verify it on every row."""
     likely = list(_likely(column, texts))
     if not likely:
-        return None
+        return _of_several(column, texts)
     shares = _shares(source, table.name, column, likely)
     best = max(shares.values())
     if best < READS:
         return _of_no_order(column, shares)
     fitting = [f for f in likely if shares[f] == best]
     first = fitting[0]
-    if first is not None and "%y" in first and (best < 1.0 or not names_moment(column)):
-        return None  # 4-10-18 may be a part number
+    if first is not None and "%y" in first and (best < 1.0 or not names_moment(column)):  # 4-10-18 may be a part number
+        how = f"if they are dates, state {{type: timestamp, format: '{first}'}}"
+        said = f"every text reads as {first}, as some codes do; {how}"
+        return WrittenMoments(MomentConfig(format=first), best, said, chosen=False) if best == 1.0 else None
     what = f"text of which {best:.1%} reads as {'ISO 8601' if first is None else first}"
     other = exchanged(first) if first is not None else None
     if first is None or other is None or other not in fitting:
@@ -86,6 +88,26 @@ def _of_no_order(column: str, shares: dict[str | None, float]) -> WrittenMoments
         f"fits all. State it as {{type: timestamp, format: '{one}'}}; those that do not read so are NULL"
     )
     return WrittenMoments(MomentConfig(format=one), shares[one], reason, two, chosen=False)
+
+
+def _of_several(column: str, texts: Sequence[str]) -> WrittenMoments | None:
+    """Say that texts are dates written in several ways, as where files of one table come from several hands."""
+    if not names_moment(column):
+        return None
+    there = [t.strip() for t in texts if t.strip()]
+    ways: list[tuple[str | None, str]] = [(None, ISO.regex)]
+    ways += [(d + clock, pattern_of(d + clock).regex) for d in (*_YEAR_FIRST, *_DAYS, *_WORDED) for clock in _CLOCKS]
+    found: dict[str | None, int] = {}
+    for text in there:
+        way = next((w for w, regex in ways if re.match(regex, text)), "")
+        found[way] = found.get(way, 0) + 1
+    if not there or found.get("", 0) > (1 - READS) * len(there):
+        return None
+    shares = {w: n / len(there) for w, n in found.items() if w != ""}
+    first = max(shares, key=lambda w: shares[w])
+    told = ", ".join(f"{s:.0%} {'ISO 8601' if w is None else w}" for w, s in shares.items())
+    reason = f"dates written in several ways ({told}): define the table by a query (sql:) that reads each"
+    return WrittenMoments(MomentConfig(format=first), shares[first], reason, chosen=False)
 
 
 def exchanged(written: str) -> str | None:

@@ -121,7 +121,8 @@ def guess_time(
 ) -> TimeGuess | None:
     """Choose the moment at which a row came to be: by its name, and by how it rises with a key of integers.
 
-    A day that refers to another table may be the time too, in a column of its own; a row's own key may not.
+    A day that refers to another table (a calendar's, ``20240131``) may be the time too, in a column of its own; a row's
+    own key may not.
     """
     if table.time_column is not None:
         return TimeGuess(TimeConfig(column=table.time_column), "declared")
@@ -129,8 +130,8 @@ def guess_time(
     days = {c.name for c in table.columns if c.sql_type.upper() == "DATE"}
     for name in [n for n in times if n == primary or n in foreign]:
         time = times.pop(name)
-        if name != primary and name in days:
-            times[name] = time.model_copy(update={"at": "start"})
+        if name != primary and (name in days or time.unit in _CALENDAR):
+            times[name] = time.model_copy(update={"at": "start"}) if name in days else time
     named = {name: time_name_score(singular(table.name), name) for name in times}
     counted = len(times) > 1 and {c.name: c.dtype for c in table.columns}.get(primary or "") is DType.INTEGER
     stored = {c.name for c in table.columns if c.dtype is DType.TIMESTAMP}
@@ -225,7 +226,8 @@ def has_time_of_its_own(table: TableInfo, profile: Profiles, moments: Moments) -
     """Whether any column tells a time, if only a year, or one that is not that of the row."""
     timed = any(c.dtype is DType.TIMESTAMP for c in table.columns)
     named = any(calendar_part(table.name, c.name) is not None for c in table.columns)
-    return timed or bool(moments) or named or bool(_calendar_columns(table, profile))
+    written = any(isinstance(m, MomentConfig) or m.chosen or names_moment(c) for c, m in moments.items())
+    return timed or written or named or bool(_calendar_columns(table, profile))
 
 
 def guess_wholes(

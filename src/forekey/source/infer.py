@@ -113,7 +113,7 @@ def _table(
     """Put the configuration of one table together."""
     primary, foreign = keys.primary[table.name], keys.foreign[table.name]
     single = {c.name for c in table.columns if c.name == primary or c.name in foreign}
-    time = guess_time(source, table, profile, {c: m for c, m in moments.items() if c not in single}, primary, foreign)
+    time = guess_time(source, table, profile, {c: m for c, m in moments.items() if c != primary}, primary, foreign)
     columns: dict[str, ColumnConfig] = {}
     for column in table.columns:
         if column.name not in single:
