@@ -280,3 +280,13 @@ def test_an_mlflow_that_does_not_answer_is_named_without_its_password(
     assert told[0].startswith("MLflow at 'http://shop:***@127.0.0.1:1' did not take the run")
     assert "Zq" not in repr(report)
     assert "Zq" not in without_secrets(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://shop:hunter2@x", "duckdb://a:hunter2@b/c", "postgresql://shop:hunter2", "mysql://shop:hunter2/db"]
+)
+def test_a_password_where_none_belongs_is_hidden_too(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ForekeyError) as refused:
+        pipeline.init(url, tmp_path)
+    assert "hunter2" not in str(refused.value)
+    assert "***" in str(refused.value)

@@ -29,6 +29,7 @@ _MAY_HOLD_AT = re.compile(
     r"|sslrootcert|sslmode|connect_timeout|client_name|db",
     re.IGNORECASE,
 )
+_NO_PORT = re.compile(r"[^/?#:\[]+:(?!\d+(?:[/?,]|$))([^/?]+)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ESCAPED = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
@@ -141,7 +142,9 @@ def _places(url: str, *, widest: bool = False) -> _Places:
     end = parameters[0][0] if parameters else len(url)
     at = url.rfind("@", start, end if widest or not scheme else min(query, end))
     if at < 0 or url.startswith(("/", "["), start):
-        return _Places((0, 0), (0, 0), parameters)
+        # A password where the host was forgotten stands in the place of a port.
+        odd = _NO_PORT.match(url, start) if scheme and at < 0 else None
+        return _Places((0, 0), odd.span(1) if odd else (0, 0), parameters)
     colon = url.find(":", start, at)
     if colon >= 0:
         return _Places((start, colon), (colon + 1, at), parameters)

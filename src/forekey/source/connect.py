@@ -81,7 +81,9 @@ def normalize_url(url: str, cwd: Path, root: Path) -> str:
     scheme, path = _split(url)
     place = (Path(path) if Path(path).is_absolute() else cwd / path).resolve()
     if not place.exists():
-        raise SourceError(f"'{without_password(url)}' cannot be opened: there is no '{place}'. Check the path.")
+        shown = without_password(url)
+        where = f"there is no '{place}'. Check the path" if shown == url else "a file has no user and no password"
+        raise SourceError(f"'{shown}' cannot be opened: {where}.")
     inside = place.is_relative_to(root.resolve()) and place != root.resolve()
     return f"{scheme}:///{place.relative_to(root.resolve()) if inside else place}"
 
