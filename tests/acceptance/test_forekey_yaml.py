@@ -112,8 +112,13 @@ def test_a_model_that_needs_what_was_left_out_is_refused(project: Project) -> No
         lambda: pipeline.evaluate(changed, "next"),
         lambda: pipeline.explain(changed, "next", 1),
     ):
-        with pytest.raises(ModelError, match=r"needs people.age as numerical, .*Run `forekey train"):
+        with pytest.raises(ModelError, match=r"needs people.age as numerical, .*Run `forekey train next`"):
             ask()
+    with pytest.raises(ModelError, match="needs people.age"):
+        pipeline.retrain(changed, "next")
+    report = pipeline.train(changed, "next", preset="fast")
+    assert any("v2 is the champion now: v1 needs columns that the graph has no more" in n for n in report.notes)
+    assert pipeline.predict(changed, "next").model.version == "v2"
 
 
 @pytest.mark.parametrize(

@@ -81,29 +81,37 @@ def build_snapshot(
             drafts[name] = add_placeholders(build, drafts, name)
         progress("building edges")
         manifest = _assemble(build, drafts)
-        shape = json.dumps(manifest["schema"], sort_keys=True).encode()
+        manifest |= _lineage(build, manifest["schema"], columns, types)
         manifest |= {
-            "schema_hash": hashlib.blake2b(shape, digest_size=8).hexdigest(),
-            "configured": told,
-            "source": source.url,
-            "created_at": utc_now().isoformat(),
-            "tool_version": __version__,
-            "parent": history.id if history else None,
-            "changes": [
-                *schema_changes(history.schema, schema, *unnamed(history.manifest["columns"], columns, schema)),
-                *retyped(history.schema, schema, history.manifest["types"], types),
-            ]
-            if history
-            else [],
             "asked": as_of is not None,
-            "columns": columns,
-            "types": types,
-            "late": {table: sorted(names) for table, names in late.items()},
             "gone": [list(pair) for pair in gone],
             "read": {name: d.how for name, d in drafts.items()},
             "seconds": round(time.perf_counter() - started, 3),
         }
         return store.publish(manifest) if publish else store.unpublished(manifest)
+
+
+def _lineage(
+    build: Build, shape: dict[str, Any], columns: dict[str, list[str]], types: dict[str, dict[str, str]]
+) -> dict[str, Any]:
+    """Return what a manifest says of where a snapshot comes from, and what has changed since the one before."""
+    history, changes = build.history, []
+    if history is not None:
+        unknown = unnamed(history.manifest["columns"], columns, build.schema)
+        changes += schema_changes(history.schema, build.schema, *unknown)
+        changes += retyped(history.schema, build.schema, history.manifest["types"], types)
+    return {
+        "schema_hash": hashlib.blake2b(json.dumps(shape, sort_keys=True).encode(), digest_size=8).hexdigest(),
+        "configured": dict(build.configured),
+        "source": build.source.url,
+        "created_at": utc_now().isoformat(),
+        "tool_version": __version__,
+        "parent": history.id if history is not None else None,
+        "changes": changes,
+        "columns": columns,
+        "types": types,
+        "late": {table: sorted(names) for table, names in build.late.items()},
+    }
 
 
 def _as_of(source: Source, schema: Schema, asked: datetime | None, history: Snapshot | None) -> int:

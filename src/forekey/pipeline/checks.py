@@ -21,6 +21,7 @@ from forekey.project import Project, TableConfig, idle_settings
 
 if TYPE_CHECKING:
     from forekey.graph import Finding, Integrity, Snapshot
+    from forekey.source import Source
     from forekey.task import Task
 
 
@@ -39,7 +40,6 @@ def check(project: Project) -> Integrity:
         untimed_note,
     )
     from forekey.source import unnamed_columns
-    from forekey.task import restating_columns
 
     newest = snapshots(project).current_or_none()
     if newest is not None:
@@ -55,25 +55,35 @@ def check(project: Project) -> Integrity:
         more += check_readings(source, project.config, current.schema)
         more += _unnamed(unnamed_columns(source, project.config))
         for name in project.config.tasks:
-            try:
-                task = find_task(project, current.schema, name)
-            except (PQLError, TaskError, SchemaError) as error:
-                errors.append(_of_task(name, error, {f.where for f in broken}))
-                continue
-            more += _idle_in_static_tasks(task)
-            try:
-                examples = task.labels(source, current).split("train")
-            except SourceUnavailable:
-                raise
-            except (TaskError, SourceError) as error:
-                kind = more if isinstance(error, TaskError) else errors
-                kind.append(Finding(f"tasks.{name}", str(error).splitlines()[0], "Until then it has no labels."))
-                continue
-            finally:
-                source.release()
-            more += restating_columns(task, current, examples)
+            wrong, doubtful = _check_task(project, source, current, name, {f.where for f in broken})
+            errors += wrong
+            more += doubtful
     note = untimed_note(current.schema)
     return Integrity(tuple(errors), tuple(more), (note,) if note is not None else ())
+
+
+def _check_task(
+    project: Project, source: Source, current: Snapshot, name: str, broken: set[str]
+) -> tuple[list[Finding], list[Finding]]:
+    """Return what keeps a task from having labels, and what is doubtful about it; nothing keeps the others from it."""
+    from forekey.graph import Finding
+    from forekey.task import restating_columns
+
+    try:
+        task = find_task(project, current.schema, name)
+    except (PQLError, TaskError, SchemaError) as error:
+        return [_of_task(name, error, broken)], []
+    idle = _idle_in_static_tasks(task)
+    try:
+        examples = task.labels(source, current).split("train")
+    except SourceUnavailable:
+        raise
+    except (TaskError, SourceError) as error:
+        found = Finding(f"tasks.{name}", str(error).splitlines()[0], "Until then it has no labels.")
+        return ([], [*idle, found]) if isinstance(error, TaskError) else ([found], idle)
+    finally:
+        source.release()
+    return [], [*idle, *restating_columns(task, current, examples)]
 
 
 def _built(project: Project) -> tuple[Project, Snapshot, list[Finding]]:

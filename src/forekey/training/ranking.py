@@ -119,19 +119,11 @@ def train_ranking(
     manifest = lineage(
         task, snapshot, config, data.labels, data.cutoff, {name: r.unknown for name, r in data.splits.items()}
     )
-    manifest |= {
+    manifest |= _described(ranker, grown) | {
         **judged.to_dict(),
-        "model": {"entities": ranker.entities.model.config.to_dict(), "items": ranker.items.model.config.to_dict()},
-        "parameters": sum(p.numel() for t in (ranker.entities, ranker.items) for p in t.model.parameters()),
-        "output": ranker.transform.to_dict(),
-        "items": ranker.pairs.spec.items,
-        "top": ranker.top,
-        "train_std": None,
-        "final": {**ranker.stage.to_dict(), "objective": grown.objective},
         "history": [e.to_dict() for e in history],
         "tried": [t.to_dict() for t in tried],
         "explanation": _explanation(ranker, data, config),
-        "importance": _importance(ranker, grown.trees),
         "seconds": round(time.perf_counter() - started, 2),
     }
     manifest["notes"] += searched(tried, config)
@@ -142,15 +134,7 @@ def train_ranking(
         "items": ranker.items.features.spec.to_dict(),
         "pairs": ranker.pairs.spec.to_dict(),
     }
-    plots = judged.plots()
-
-    def save(path: Path) -> None:
-        torch.save({n: t.model.state_dict() for n, t in (("entities", ranker.entities), ("items", ranker.items))}, path)
-        if ranker.stage.trees is not None:
-            ranker.stage.trees.save(path.parent)
-        (path.parent / "plots.json").write_text(json.dumps(plots), encoding="utf-8")
-
-    version = registry.register(task.name, manifest, features, save)
+    version = registry.register(task.name, manifest, features, lambda path: _save(ranker, judged, path))
     checkpoint.clear()
     write_atomically(version.folder / "report.html", render_report(version))
     return version, TrainReport.from_version(version)
@@ -462,6 +446,28 @@ def _first_different(listed: NDArray[np.int32], top: int) -> NDArray[np.int32]:
         kept = list(dict.fromkeys(i for i in items if i >= 0))[:top]
         out[row, : len(kept)] = kept
     return out
+
+
+def _described(ranker: Ranker, grown: _Grown) -> dict[str, Any]:
+    """Return what a manifest says of a ranker."""
+    towers = {"entities": ranker.entities.model, "items": ranker.items.model}
+    return {
+        "model": {name: tower.config.to_dict() for name, tower in towers.items()},
+        "parameters": sum(p.numel() for tower in towers.values() for p in tower.parameters()),
+        "output": ranker.transform.to_dict(),
+        "items": ranker.pairs.spec.items,
+        "top": ranker.top,
+        "train_std": None,
+        "final": {**ranker.stage.to_dict(), "objective": grown.objective},
+        "importance": _importance(ranker, grown.trees),
+    }
+
+
+def _save(ranker: Ranker, judged: Judged, path: Path) -> None:
+    torch.save({n: t.model.state_dict() for n, t in (("entities", ranker.entities), ("items", ranker.items))}, path)
+    if ranker.stage.trees is not None:
+        ranker.stage.trees.save(path.parent)
+    (path.parent / "plots.json").write_text(json.dumps(judged.plots()), encoding="utf-8")
 
 
 def _importance(ranker: Ranker, trees: Trees) -> dict[str, float]:
