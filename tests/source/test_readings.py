@@ -53,6 +53,12 @@ def literal(value: Any) -> exp.Expression:
 MOMENTS: list[tuple[Any, DType, dict[str, Any], datetime | None]] = [
     ("2024-01-31", DType.TEXT, {}, datetime(2024, 1, 31)),
     ("2024-01-31T10:11:12.5+02:00", DType.TEXT, {}, datetime(2024, 1, 31, 8, 11, 12, 500_000)),
+    ("2024-01-05 10:00:00 +0000", DType.TEXT, {}, datetime(2024, 1, 5, 10)),
+    ("2024-01-05 10:00:00,5", DType.TEXT, {}, datetime(2024, 1, 5, 10, 0, 0, 500_000)),
+    ("2024-01-05T24:00:00", DType.TEXT, {}, None),
+    ("2024-1-5 9:05", DType.TEXT, {}, datetime(2024, 1, 5, 9, 5)),
+    ("0000-01-01", DType.TEXT, {}, None),
+    ("0001-01-01", DType.TEXT, {}, datetime(1, 1, 1)),
     ("2024-02-30", DType.TEXT, {}, None),
     ("4-10-18", DType.TEXT, {}, None),
     ("", DType.TEXT, {}, None),
@@ -79,6 +85,9 @@ MOMENTS: list[tuple[Any, DType, dict[str, Any], datetime | None]] = [
     (1704103200.5, DType.FLOAT, {"unit": "s"}, datetime(2024, 1, 1, 10, 0, 0, 500_000)),
     (10**17, DType.INTEGER, {"unit": "s"}, None),
     ("soon", DType.TEXT, {"unit": "s"}, None),
+    (20210305120000, DType.INTEGER, {"format": "%Y%m%d%H%M%S"}, datetime(2021, 3, 5, 12)),
+    (20210305.0, DType.FLOAT, {"format": "%Y%m%d"}, datetime(2021, 3, 5)),
+    (5, DType.INTEGER, {"format": "%Y%m%d"}, None),
     (2460310.8, DType.FLOAT, {"unit": "julian"}, datetime(2024, 1, 1, 7, 12)),
 ]
 
@@ -97,7 +106,8 @@ def test_a_moment_is_read_by_its_unit_or_format(
         ("17,60", ",", 17.6), ("$1,760.00", ".", 1760.0), ("1.760,00 €", ",", 1760.0), ("1 760,5", ",", 1760.5),
         ("(5.00)", ".", -5.0), ("5-", ".", -5.0), ("-$3", ".", -3.0), ("12%", ".", 12.0), ("1e5", ".", 100_000.0),
         ("USD 3", ".", 3.0), ("1'234.5", ".", 1234.5), ("1,76", ".", None), ("abc", ".", None), ("NaN", ".", None),
-        ("", ".", None), ("1.2.3", ".", None), ("-1.5E-3", ".", -0.0015),
+        ("", ".", None), ("1.2.3", ".", None), ("-1.5E-3", ".", -0.0015), ("0." + "3" * 330, ".", None), ("ABC 1000", ".", None),
+        ("LOT100", ".", None), ("SKU-00012", ".", None),
     ],
 )  # fmt: skip
 def test_a_number_is_read_as_people_write_it(
