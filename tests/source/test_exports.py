@@ -49,7 +49,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         url = server.database()
     elif request.param == "mysql":
         url = request.getfixturevalue("mariadb")
-        run_all(url, ("DROP TABLE IF EXISTS people", 'DROP TABLE IF EXISTS "Sco""res"'))
+        run_all(url, ("DROP DATABASE shop", "CREATE DATABASE shop"))
     else:
         url = str(tmp_path / f"people.{request.param}")
     run_all(url, PEOPLE)
