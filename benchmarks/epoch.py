@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from forekey import __version__, pipeline
+from forekey.progress import Listener
 from forekey.sampling import NeighborPlan
 from forekey.source import open_source
 from forekey.task import define_task
@@ -87,7 +88,7 @@ def our_epoch(folder: Path, name: str) -> float:
         with open_source(project.config.source, project.root) as source:
             task = define_task(name, project, snapshot.schema)
             registry = pipeline.registry(project)
-            train_task(task, snapshot, source, registry, config, baselines=False, on_epoch=seen.append)
+            train_task(task, snapshot, source, registry, config, baselines=False, listener=Listener(epoch=seen.append))
         return float(seen[1].seconds - seen[0].seconds)
 
 

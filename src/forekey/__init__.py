@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from forekey.api import Model, Project, Task, init, open
+    from forekey.api import Model, Project, Task, ask, init, open
     from forekey.errors import ForekeyError
 
-__all__ = ["ForekeyError", "Model", "Project", "Task", "__version__", "init", "open"]
+__all__ = ["ForekeyError", "Model", "Project", "Task", "__version__", "ask", "init", "open"]
 
 _HOMES = {"ForekeyError": "forekey.errors"}
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from forekey import pipeline
 from forekey.errors import TaskError
+from forekey.notebooks import as_table
 from forekey.project import Project as _Project
 from forekey.secrets import without_password
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from forekey.graph import Integrity, Snapshot
     from forekey.monitoring import MonitorReport
+    from forekey.pipeline import Reply
     from forekey.retraining import Challenge
     from forekey.task import Metrics
 
@@ -35,7 +37,18 @@ class Project:
         self._project = project
 
     def __repr__(self) -> str:
-        return f"Project({str(self._project.root)!r}, source={without_password(self._project.config.source)!r})"
+        config = self._project.config
+        tasks = f", tasks: {', '.join(config.tasks)}" if config.tasks else ""
+        return f"Project({str(self._project.root)!r}, {len(config.tables)} tables of {self._source}{tasks})"
+
+    def _repr_html_(self) -> str:
+        config = self._project.config
+        rows = ([name, getattr(task, "query", None) or "ready-made labels"] for name, task in config.tasks.items())
+        return as_table(["task", "query"], rows, f"{len(config.tables)} tables of {self._source}")
+
+    @property
+    def _source(self) -> str:
+        return without_password(self._project.config.source)
 
     @property
     def root(self) -> Path:
@@ -58,6 +71,13 @@ class Project:
             self._project.task(name)
         return Task(self._project, name or pql or "")
 
+    def ask(self, question: str, *, top: int = 20, seed: int = 0) -> Reply:
+        """Answer a query (or the query of a task) at once: a quick model, predictions, and what drives them.
+
+        Of FOR EACH, ``predictions`` are the first ``top``; ``table`` holds them all.
+        """
+        return pipeline.ask(self._project, question, top=top, seed=seed)
+
     def monitor(self) -> MonitorReport:
         """Look once at drift, quality, graph statistics, freshness and latency."""
         return pipeline.monitor(self._project)
@@ -71,18 +91,36 @@ class Task:
         self.name = name
 
     def __repr__(self) -> str:
-        return f"Task({self.name!r})"
+        query = getattr(self._project.config.tasks.get(self.name), "query", None)
+        return f"Task({self.name!r}: {query})" if query is not None else f"Task({self.name!r})"
 
     def labels(self) -> pa.Table:
         """Return the label table: entity, time, target, split."""
         return pipeline.labels(self._project, self.name).table
 
-    def train(self, *, preset: str = "normal", seed: int = 0, search_minutes: float | None = None) -> Model:
+    def train(
+        self,
+        *,
+        preset: str = "normal",
+        seed: int = 0,
+        search_minutes: float | None = None,
+        minutes: float | None = None,
+        importance: bool = True,
+    ) -> Model:
         """Train on the newest snapshot (built if there is none) and register the version.
 
-        ``search_minutes`` is how long to look for better settings first (default: what the preset says).
+        ``search_minutes`` is how long to look for better settings first (default: what the preset says); ``minutes``
+        is how long training may take in all. Without ``importance`` it is not measured which columns count.
         """
-        found = pipeline.train(self._project, self.name, preset=preset, seed=seed, search_minutes=search_minutes)
+        found = pipeline.train(
+            self._project,
+            self.name,
+            preset=preset,
+            seed=seed,
+            search_minutes=search_minutes,
+            minutes=minutes,
+            importance=importance,
+        )
         return Model(found)
 
     def evaluate(self, *, split: str = "test", at: str | datetime | None = None) -> Metrics:
@@ -121,10 +159,25 @@ class Model:
     def __repr__(self) -> str:
         return f"Model({self.report.task}/{self.version}: {self.report.verdict})"
 
+    def _repr_html_(self) -> str:
+        metrics = list(self.metrics["test"])
+        scores = {f"model {self.version}": self.metrics["test"]}
+        scores |= {name.replace("_", " "): splits["test"] for name, splits in self.baselines.items()}
+        rows = ([name, *(values.get(metric) for metric in metrics)] for name, values in scores.items())
+        return as_table(["test", *metrics], rows, self.report.verdict)
+
 
 def init(url: str, root: str | Path = ".", *, force: bool = False) -> Project:
     """Introspect a database and write forekey.yaml into ``root``."""
     return Project(pipeline.init(url, Path(root), force=force).project)
+
+
+def ask(source: str, question: str, *, root: str | Path | None = None, top: int = 20, seed: int = 0) -> Reply:
+    """Answer a question about a database, or a project folder, in one go; see :meth:`Project.ask`.
+
+    The project of a database lies in ``.forekey-ask`` unless ``root`` names another folder.
+    """
+    return pipeline.answer(source, question, root=Path(root) if root is not None else None, top=top, seed=seed)
 
 
 def open(root: str | Path = ".") -> Project:

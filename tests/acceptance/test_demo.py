@@ -73,7 +73,7 @@ def test_the_story_is_told_to_its_end(demo: tuple[Path, str, str]) -> None:
         "households 300",
         "baskets.household_id",
         "transactions.basket_id->baskets",
-        "graph model v1",
+        "model v1",
         "lightgbm",
         "embeddings and predictions as of 2017-12-0",
         "drift since training",

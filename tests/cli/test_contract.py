@@ -269,6 +269,11 @@ def test_a_file_that_only_ends_like_sqlite_is_refused_plainly(tmp_path: Path) ->
 
 def test_who_changes_the_champion_is_told_what_is_still_stored(own_project: Project) -> None:
     said = CliRunner().invoke(cli, ["models", "churn", "--promote", "v1", "--project", str(own_project.root)])
+    assert "Served from now on: v1" in " ".join(said.output.split())
+    from forekey import pipeline
+
+    pipeline.train(own_project, "churn", preset="instant")
+    said = CliRunner().invoke(cli, ["models", "churn", "--promote", "v2", "--project", str(own_project.root)])
     assert "run `forekey embed churn`" in " ".join(said.output.split())
 
 
@@ -277,3 +282,18 @@ def test_a_damaged_champion_of_one_task_does_not_keep_the_service_down(own_proje
 
     (own_project.place("models") / "spend" / "champion.json").write_text("{broken")
     assert render.serving(own_project, "127.0.0.1", 8000).data["untrained"] == []
+
+
+def test_help_lines_are_not_cut_off() -> None:
+    told = CliRunner().invoke(cli, ["--help"]).output
+    assert "..." not in told.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_commands_and_tasks_complete(shell: str, trained_project: Project) -> None:
+    assert "_FOREKEY_COMPLETE" in CliRunner().invoke(cli, ["completion", shell]).output
+    root = str(trained_project.root)
+    for words, found in ((["forekey", "tr"], "train"), (["forekey", "train", "--project", root, "chu"], "churn")):
+        asked = {"_FOREKEY_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+        done = CliRunner().invoke(cli, env=asked, prog_name="forekey")
+        assert found in done.output

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forekey.features import FeatureSpec, HistoryFeatures, HistoryScale, fit_features, fit_history
+from forekey.features import FeatureKind, FeatureSpec, HistoryFeatures, HistoryScale, fit_features, fit_history
+from forekey.features.spec import history_from_dict
 from forekey.graph import Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.source import infer_schema
 from forekey.testing import shop_tables
@@ -26,7 +29,8 @@ def told(snapshot: Snapshot, anchor: datetime, window: float = 7.0, **more: Any)
     spec = fit_history(snapshot, "customers", CUTOFF, window)
     rows = np.arange(snapshot.num_nodes("customers"), dtype=np.int32)
     times = np.full(len(rows), to_micros(anchor))
-    found, names = HistoryFeatures(snapshot, spec).compute(rows, times, **more)
+    features = HistoryFeatures(snapshot, spec)
+    found, names = features.compute(rows, times, **more), [f.name for f in features.features]
     assert len(set(names)) == len(names)
     return [dict(zip(names, row.tolist(), strict=True)) for row in found]
 
@@ -105,10 +109,26 @@ def test_what_came_after_the_graph_was_seen_is_not_told(shop: Snapshot) -> None:
 def test_the_row_of_one_entity_does_not_depend_on_who_else_is_asked_about(shop: Snapshot) -> None:
     features = HistoryFeatures(shop, fit_history(shop, "customers", to_micros(datetime(2024, 5, 1)), 30.0))
     rows, times = np.arange(40, dtype=np.int32), np.full(40, to_micros(datetime(2024, 6, 1)))
-    together = features.compute(rows, times)[0]
-    alone = np.concatenate([features.compute(rows[i : i + 1], times[i : i + 1])[0] for i in range(40)])
+    together = features.compute(rows, times)
+    alone = np.concatenate([features.compute(rows[i : i + 1], times[i : i + 1]) for i in range(40)])
     assert together.tobytes() == alone.tobytes()
-    assert features.compute(rows[:0], times[:0])[0].shape == (0, together.shape[1])
+    assert features.compute(rows[:0], times[:0]).shape == (0, together.shape[1])
+
+
+def test_features_that_are_left_out_are_not_computed_and_the_others_stay_as_they_are(shop: Snapshot) -> None:
+    spec = fit_history(shop, "customers", to_micros(datetime(2024, 5, 1)), 30.0)
+    rows, times = np.arange(40, dtype=np.int32), np.full(40, to_micros(datetime(2024, 6, 1)))
+    whole = HistoryFeatures(shop, spec)
+    every, columns = whole.features, whole.compute(rows, times)
+    unused = {f for f in every if f.origin.column == "amount" or f.kind is FeatureKind.CALENDAR or f.origin.hop == 2}
+    slim = HistoryFeatures(shop, spec.without(unused, ()))
+    assert slim.features == tuple(f for f in every if f not in unused)
+    assert not any(m.column == "amount" for focus in slim.spec.foci for listed in focus.lists for m in listed.measures)
+    kept = [i for i, f in enumerate(every) if f not in unused]
+    assert slim.compute(rows, times).tobytes() == np.ascontiguousarray(columns[:, kept]).tobytes()
+    again = slim.spec.without({slim.features[0]}, ())
+    assert HistoryFeatures(shop, again).features == slim.features[1:]
+    assert history_from_dict(json.loads(json.dumps(asdict(again)))) == again
 
 
 def test_a_spec_is_read_back_as_it_was_written(shop: Snapshot) -> None:
@@ -121,7 +141,7 @@ def test_a_spec_is_read_back_as_it_was_written(shop: Snapshot) -> None:
 
 def test_hidden_columns_are_in_no_number(shop: Snapshot) -> None:
     spec = fit_history(shop, "customers", to_micros(datetime(2024, 5, 1)), 30.0, [("orders", "amount")])
-    names = HistoryFeatures(shop, spec).names
+    names = [f.name for f in HistoryFeatures(shop, spec).features]
     assert any("channel" in n for n in names)
     assert not any("amount" in n for n in names)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from forekey import pipeline
-from forekey.features import CALENDAR, LABELS, FeatureKind, FeatureSpec, HistoryFeatures, Origin, fit_history, origins
+from forekey.features import CALENDAR, LABELS, FeatureKind, HistoryFeatures, Origin, fit_history
 from forekey.graph import to_micros
 from forekey.project import PQLTask, Project
 from tests.support.servers import run_all
@@ -46,11 +44,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return made
 
 
-def test_kinds_and_origins_do_not_go_by_names(project: Project) -> None:
+def test_kinds_and_origins_do_not_follow_from_names(project: Project) -> None:
     snapshot = pipeline.snapshots(project).current()
     spec = fit_history(snapshot, "buyers", to_micros(snapshot.as_of), 14.0)
     features = HistoryFeatures(snapshot, spec)
-    found = list(zip(features.names, features.kinds, origins(spec, features.names, features.kinds), strict=True))
+    found = [(f.name, f.kind, f.origin) for f in features.features]
     for name in ODD:
         assert (name, FeatureKind.OWN_COLUMN, Origin("buyers", name, 0)) in found
     assert ("all label_orders, 14 days", FeatureKind.POPULATION, Origin("label_orders")) in found
@@ -66,37 +64,3 @@ def test_baselines_learn_from_columns_whatever_they_are_called(project: Project)
     report = pipeline.train(project, "often", preset="fast")
     error = {name: scores["test"]["mae"] for name, scores in report.baselines.items()}
     assert error["lightgbm_columns"] < 0.5 * error["constant"], "the odd columns say how often a buyer orders"
-    version = pipeline.registry(project).champion("often")
-    snapshot = pipeline.snapshots(project).current()
-    predictor = pipeline.predictor_of(
-        project, version, pipeline.find_task(project, snapshot.schema, "often"), snapshot, to_moments(snapshot.as_of)
-    )
-    kept = predictor.features.spec  # type: ignore[union-attr]
-    assert kept.scale is not None
-    assert len(kept.scale.kinds) == len(kept.scale.names)
-    assert FeatureKind.LAGGED_LABEL in kept.scale.kinds
-
-
-def to_moments(as_of):  # type: ignore[no-untyped-def]
-    import numpy as np
-
-    return np.array([to_micros(as_of)])
-
-
-def test_a_model_of_a_version_that_kept_no_kinds_explains_as_before(trained_project: Project) -> None:
-    version = pipeline.registry(trained_project).champion("spend")
-    path = version.folder / "features.json"
-    data = json.loads(path.read_text())
-    whole = FeatureSpec.from_dict(data)
-    assert whole.scale is not None
-    del data["scale"]["kinds"]
-    old = FeatureSpec.from_dict(data)
-    assert old.scale is not None
-    assert (old.scale.names, old.scale.kinds) == (whole.scale.names, ())
-    snapshot = pipeline.snapshots(trained_project).current()
-    task = pipeline.find_task(trained_project, snapshot.schema, "spend")
-    predictor = pipeline.predictor_of(trained_project, version, task, snapshot, to_moments(snapshot.as_of))
-    features = predictor.features  # type: ignore[union-attr]
-    assert features.kinds == whole.scale.kinds
-    features.spec = old
-    assert features.kinds == whole.scale.kinds

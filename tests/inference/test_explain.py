@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from forekey import pipeline
-from forekey.features import CALENDAR, LABELS, FeatureStore, HistoryFeatures, Origin, fit_history, origins
+from forekey.features import CALENDAR, LABELS, FeatureStore, HistoryFeatures, Origin, fit_history
 from forekey.graph import SnapshotStore, build_snapshot, to_micros
 from forekey.inference import Explainer, Part, Predictor, Ranker, RankExplainer, explain_entity, explain_ranking
 from forekey.inference.assemble import Assembler
@@ -114,7 +114,7 @@ def test_each_number_of_a_past_knows_where_it_comes_from(shop_project: Project) 
     snapshot = pipeline.snapshots(shop_project).current()
     spec = fit_history(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
     features = HistoryFeatures(snapshot, spec)
-    found = dict(zip(features.names, origins(spec, features.names, features.kinds), strict=True))
+    found = {f.name: f.origin for f in features.features}
     assert found["age"] == Origin("customers", "age", 0)
     assert found["orders: sum amount, 30 days"] == Origin("orders", "amount", 1)
     assert found["orders: mean channel = web, all time"] == Origin("orders", "channel", 1)
@@ -159,7 +159,7 @@ def test_what_is_reached_through_a_table_is_gone_with_it(shop_project: Project) 
     snapshot = pipeline.snapshots(shop_project).current()
     spec = fit_history(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
     features = HistoryFeatures(snapshot, spec)
-    found = dict(zip(features.names, origins(spec, features.names, features.kinds), strict=True))
+    found = {f.name: f.origin for f in features.features}
     lines = found["order_lines of orders: mean quantity, all time"]
     assert Part("table", "orders").covers(lines)
     assert Part("table", "order_lines").covers(lines)

@@ -121,3 +121,21 @@ def test_settings_are_read_as_they_were_written_by_this_version_or_another(prese
     del written["weight_decay"], written["trees"]["patience"]
     read = TrainConfig.from_dict(written)
     assert (read.weight_decay, read.trees.patience) == (TrainConfig().weight_decay, TrainConfig().trees.patience)
+
+
+@pytest.mark.parametrize(
+    ("between", "said"), [((-0.01, 0.03), "cannot tell which is better"), ((0.005, 0.03), "between +0.005 and +0.03")]
+)
+def test_a_verdict_says_how_sure_it_is(between: tuple[float, float], said: str) -> None:
+    verdict = judge(TaskType.BINARY_CLASSIFICATION, {"auroc": 0.80}, {"auroc": 0.81}, 0.0, between)
+    assert verdict.promote
+    assert said in verdict.reason
+    assert ("cannot tell" in verdict.reason) == (between[0] <= 0.0)
+
+
+def test_a_challenger_alike_is_not_said_to_be_surely_better(own_project: Project) -> None:
+    pipeline.train(own_project, "churn", preset="instant")
+    pipeline.registry(own_project).promote("churn", "v2", "for the test")
+    found = pipeline.retrain(own_project, "churn", seed=0)  # the same settings, seed and data: the same model
+    assert found.interval == (0.0, 0.0)
+    assert not found.verdict.promote

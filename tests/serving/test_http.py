@@ -41,6 +41,34 @@ def test_an_online_prediction_agrees_with_the_stored_one(client: TestClient) -> 
     assert online["prediction"] == pytest.approx(stored["prediction"], rel=1e-4, abs=1e-3)
 
 
+def test_online_answers_say_who_is_eligible_as_stored_ones_do(client: TestClient) -> None:
+    ids = list(range(1, 60))
+    stored, online = (
+        client.post("/predict/churn", json={"entity_ids": ids, "mode": mode}).json() for mode in ("stored", "online")
+    )
+    flags = {p["entity_id"]: p["eligible"] for p in stored["predictions"]}
+    assert {p["entity_id"]: p["eligible"] for p in online["predictions"]} == flags
+    assert set(flags.values()) == {True, False}
+    assert stored["mixed_as_of"] is online["mixed_as_of"] is False
+
+
+def test_a_response_says_where_its_times_differ(own_project: Project) -> None:
+    """A customer that came since embedding is computed as of the newer snapshot; the others are looked up."""
+    import duckdb
+
+    with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
+        connection.execute("INSERT INTO customers VALUES (9001, 'north', 30)")
+        connection.execute(
+            "INSERT INTO orders SELECT * REPLACE (order_id + 900000 AS order_id, placed_at + INTERVAL 1 DAY AS placed_at) "
+            "FROM orders ORDER BY placed_at DESC LIMIT 1"
+        )
+    pipeline.snapshot(own_project)
+    with open_store(own_project) as store, TestClient(create_app(own_project, store)) as client:
+        answer = client.post("/predict/churn", json={"entity_ids": [7, 9001]}).json()
+    assert [p["mode"] for p in answer["predictions"]] == ["stored", "online"]
+    assert answer["mixed_as_of"] is True
+
+
 def test_many_at_once_and_unknown_ones_listed(client: TestClient) -> None:
     answer = client.post("/predict/churn", json={"entity_ids": [1, "2", 99999, "x"], "mode": "auto"}).json()
     assert [p["entity_id"] for p in answer["predictions"]] == [1, 2]
@@ -116,7 +144,9 @@ def test_errors_are_problem_documents(client: TestClient, path: str, status: int
     assert says in problem["detail"]
 
 
-@pytest.mark.parametrize("body", [{}, {"entity_ids": []}, {"entity_ids": [1], "extra": 2}, {"entity_ids": [1.5]}])
+@pytest.mark.parametrize(
+    "body", [{}, {"entity_ids": []}, {"entity_ids": [1], "extra": 2}, {"entity_ids": [1.5]}, {"entity_ids": [True]}]
+)
 def test_a_body_that_does_not_fit_is_a_problem(client: TestClient, body: dict[str, object]) -> None:
     assert client.post("/predict/churn", json=body).status_code == 422
 

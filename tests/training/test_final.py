@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
 
 from forekey import pipeline
 from forekey.inference import Calibration, FinalStage, Trees
@@ -15,8 +16,8 @@ from forekey.project import Project
 from forekey.task import TaskType
 from forekey.training.evaluate import joined
 from forekey.training.final import Validation, choose_calibration, choose_final, mean_loss
-from forekey.training.intervals import Bootstrap, weighted_auroc
-from forekey.training.trees import TreeData, TreePlan, fit_trees, regrow
+from forekey.training.intervals import Bootstrap, _macro_auprc, weighted_auroc
+from forekey.training.trees import Growing, TreeData, TreePlan, fit_trees, regrow
 
 PLAN = TreePlan(candidates=("careful", "random"), boosters=2, rounds=60, patience=10)
 BINARY, REGRESSION = TaskType.BINARY_CLASSIFICATION, TaskType.REGRESSION
@@ -32,11 +33,11 @@ def examples(n: int, seed: int) -> TreeData:
 
 def test_trees_learn_stop_in_time_and_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     train, val = examples(600, 0), examples(200, 1)
-    grown = fit_trees(BINARY, 0, train, val, PLAN, 0, 1)
+    grown = fit_trees(BINARY, 0, train, val, PLAN, 0, Growing(1))
     assert grown is not None
     raw = grown.trees.raw(val.history)
     assert raw.shape == (200, 1)
-    assert weighted_auroc(val.target, raw[:, 0], np.ones(200, np.int64)) > 0.75
+    assert weighted_auroc(val.target, raw[:, 0])(np.ones(200, np.int64)) > 0.75
     grown.trees.save(tmp_path)
     assert Trees.load(tmp_path, [len(g) for g in grown.trees.texts]).raw(val.history).tolist() == raw.tolist()
     assert grown.trees.raw(val.history[:0]).shape[0] == 0
@@ -48,25 +49,25 @@ def test_trees_learn_stop_in_time_and_are_read_back_as_they_were_written(tmp_pat
 
 def test_trees_grown_again_take_the_same_setting_and_rounds_and_know_the_new_examples() -> None:
     train, val = examples(300, 0), examples(300, 1)
-    grown = fit_trees(BINARY, 0, train, val, PLAN, 0, 1)
+    grown = fit_trees(BINARY, 0, train, val, PLAN, 0, Growing(1))
     assert grown is not None
-    again = regrow(grown, BINARY, 0, train.plus(val), PLAN, 0, 1)
+    again = regrow(grown, BINARY, 0, train.plus(val), PLAN, 0, Growing(1))
     assert [len(g) for g in again.texts] == [len(g) for g in grown.trees.texts]
     known = [mean_loss(BINARY, t.raw(val.history), val.target) for t in (grown.trees, again)]
     assert known[1] < known[0]
-    assert regrow(grown, BINARY, 0, train.plus(val), PLAN, 0, 1) == again
+    assert regrow(grown, BINARY, 0, train.plus(val), PLAN, 0, Growing(1)) == again
 
 
 def test_where_there_is_nothing_to_learn_there_are_no_trees() -> None:
     train = examples(100, 0)
-    assert fit_trees(BINARY, 0, TreeData(train.history, np.ones(100)), train, PLAN, 0, 1) is None
+    assert fit_trees(BINARY, 0, TreeData(train.history, np.ones(100)), train, PLAN, 0, Growing(1)) is None
     many = TreeData(train.history, np.zeros((100, 30)))
-    assert fit_trees(TaskType.MULTILABEL_CLASSIFICATION, 30, many, many, PLAN, 0, 1) is None
+    assert fit_trees(TaskType.MULTILABEL_CLASSIFICATION, 30, many, many, PLAN, 0, Growing(1)) is None
 
 
 def test_the_blend_takes_what_is_good_and_leaves_what_is_noise() -> None:
     train, val = examples(600, 0), examples(400, 1)
-    grown = fit_trees(BINARY, 0, train, val, PLAN, 0, 1)
+    grown = fit_trees(BINARY, 0, train, val, PLAN, 0, Growing(1))
     assert grown is not None
     noise = np.random.default_rng(2).normal(size=(400, 1))
     chosen = choose_final(Validation(BINARY, noise, val.history, val.target), grown.trees)
@@ -104,8 +105,18 @@ def test_weighted_auroc_counts_pairs(rows: list[tuple[bool, int, int]]) -> None:
         if t1 and not t0
     ]
     total = sum(w for w, _ in pairs)
-    found = weighted_auroc(target.astype(float), score.astype(float), weight)
+    found = weighted_auroc(target.astype(float), score.astype(float))(weight)
     assert found == pytest.approx(sum(w * v for w, v in pairs) / total) if total else np.isnan(found)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=12))
+def test_weighted_average_precision_is_that_of_scikit_learn(rows: list[tuple[bool, int, int]]) -> None:
+    target, score, weight = (np.array(c) for c in zip(*rows, strict=True))
+    found = _macro_auprc(target.astype(float)[:, None], score.astype(float)[:, None])(weight)
+    if (target * weight).sum() == 0:
+        assert np.isnan(found)
+    else:
+        assert found == pytest.approx(average_precision_score(target, score, sample_weight=weight))
 
 
 def test_an_interval_holds_the_score_and_narrows_with_more_entities() -> None:

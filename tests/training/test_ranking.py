@@ -10,6 +10,7 @@ import pytest
 
 from forekey import pipeline
 from forekey.errors import TaskError
+from forekey.progress import Listener
 from forekey.project import LabelTask, PQLTask, Project
 from forekey.training import train_task
 from forekey.training.lineage import run_id
@@ -98,9 +99,15 @@ def test_a_run_of_towers_that_was_cut_off_goes_on(own_project: Project) -> None:
     with pipeline.source_of(own_project) as source:
         straight, _ = train_task(task, current, source, models, config, baselines=False)
         with pytest.raises(CutOff):
-            train_task(task, current, source, models, config, baselines=False, on_epoch=cut)
+            train_task(task, current, source, models, config, baselines=False, listener=Listener(epoch=cut))
         resumed, _ = train_task(
-            task, current, source, models, config, baselines=False, on_epoch=lambda e: seen.append(e.number)
+            task,
+            current,
+            source,
+            models,
+            config,
+            baselines=False,
+            listener=Listener(epoch=lambda e: seen.append(e.number)),
         )
     assert seen == [1, 2, 3]
     assert resumed.manifest["metrics"] == straight.manifest["metrics"]
@@ -205,8 +212,10 @@ def test_a_run_that_had_stopped_before_it_was_cut_off_does_not_go_on(
         with monkeypatch.context() as patched:
             patched.setattr(ranking, "_grow", killed)
             with pytest.raises(RuntimeError):
-                train_task(task, current, source, models, config, on_epoch=lambda e: epochs[0].append(e.number))
-        train_task(task, current, source, models, config, on_epoch=lambda e: epochs[1].append(e.number))
+                train_task(
+                    task, current, source, models, config, listener=Listener(epoch=lambda e: epochs[0].append(e.number))
+                )
+        train_task(task, current, source, models, config, listener=Listener(epoch=lambda e: epochs[1].append(e.number)))
     assert len(epochs[0]) < 12
     assert epochs[1] == []
 
@@ -254,7 +263,9 @@ def test_runs_that_see_the_graph_cut_otherwise_never_go_on_from_one_another(own_
     with pipeline.source_of(own_project) as source:
         for aging, left in ((lambda _, times: times - 1, False), (None, True)):
             with pytest.raises(CutOff):
-                train_task(task, current, source, models, config, baselines=False, aging=aging, on_epoch=cut)
+                train_task(
+                    task, current, source, models, config, baselines=False, aging=aging, listener=Listener(epoch=cut)
+                )
             assert models.unfinished("baskets", run_id(task, current, config)).exists() is left
 
 

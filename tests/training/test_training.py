@@ -11,6 +11,7 @@ import torch
 
 from forekey import pipeline
 from forekey.errors import TaskError
+from forekey.progress import Listener
 from forekey.project import PQLTask, Project
 from forekey.registry import ModelVersion
 from forekey.task import TaskType
@@ -55,9 +56,9 @@ def test_a_forecast_learns_from_labels_that_end_before_it_is_judged(trained_proj
 
 
 def test_too_many_classes_are_to_be_ranked(own_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from forekey.training import train
+    from forekey.training import prepare
 
-    monkeypatch.setattr(train, "_MAX_CLASSES", 2)
+    monkeypatch.setattr(prepare, "_MAX_CLASSES", 2)
     with pytest.raises(TaskError, match=r"hold 3 classes; CLASSIFY takes up to 2\. Use RANK TOP k"):
         pipeline.train(own_project, "channels", preset="fast")
 
@@ -196,11 +197,17 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(own_proje
     with pipeline.source_of(own_project) as source:
         straight, _ = train_task(task, current, source, models, config, baselines=False)
         with pytest.raises(CutOff):
-            train_task(task, current, source, models, config, baselines=False, on_epoch=cut)
+            train_task(task, current, source, models, config, baselines=False, listener=Listener(epoch=cut))
         folder = own_project.place("models") / "spend"
         assert len(list(folder.glob(".unfinished-*"))) == 1
         resumed, _ = train_task(
-            task, current, source, models, config, baselines=False, on_epoch=lambda e: seen.append(e.number)
+            task,
+            current,
+            source,
+            models,
+            config,
+            baselines=False,
+            listener=Listener(epoch=lambda e: seen.append(e.number)),
         )
     assert seen == [1, 2, 3, 4]
     assert resumed.manifest["metrics"] == straight.manifest["metrics"]
@@ -219,7 +226,7 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(own_project: Project, m
 
 
 def test_where_the_data_end_before_what_is_predicted_all_examples_see_them_so_old() -> None:
-    from forekey.training.train import _as_late_as_tests
+    from forekey.training.prepare import _as_late_as_tests
 
     assert _as_late_as_tests(np.array([5, 9]), 10, 0) is None
     seen = _as_late_as_tests(np.array([12, 30]), 10, 0)

@@ -24,6 +24,11 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each command's first sentence whole; click would cut it off."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, c.get_short_help_str(limit=200)) for name, c in self.commands.items()])
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="forekey")
@@ -42,7 +47,18 @@ def _common(function: _F) -> _F:
     return function
 
 
-_PRESETS = click.Choice(["fast", "normal", "best"])
+def _tasks(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Return the tasks of the project whose names begin so; what cannot be read completes nothing."""
+    from forekey.errors import ForekeyError
+    from forekey.project import Project
+
+    try:
+        return [name for name in Project.open(ctx.params.get("root") or Path()).config.tasks if name.startswith(begun)]
+    except ForekeyError:
+        return []
+
+
+_PRESETS = click.Choice(["instant", "fast", "normal", "best"])
 _seed = click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
 
 
@@ -61,6 +77,37 @@ def demo(no_serve: bool, port: int, households: int | None, root: Path, as_json:
 
 
 @cli.command()
+@click.argument("source")
+@click.argument("question")
+@click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="Of FOR EACH, show this many.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write all predictions to this .parquet or .csv file.")
+@_seed
+@click.option("--project", "root", type=click.Path(path_type=Path), help="Project folder, made if there is none.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an unexpected error.")
+def ask(
+    source: str, question: str, top: int, out: Path | None, seed: int, root: Path | None, as_json: bool, verbose: bool
+) -> None:
+    """Answer a question in one go: graph, quick model, predictions, what drives them.
+
+    SOURCE is a database as for `forekey init`, or the folder of a project; QUESTION a query such as "PREDICT
+    COUNT(orders.*, 0, 30, days) = 0 FOR EACH customers.id", or the name of a task. The project of a database lies in
+    .forekey-ask/ unless --project names another folder.
+    """
+    from forekey import pipeline
+    from forekey.cli import files, render, reply
+    from forekey.cli.listening import listening
+
+    if out is not None:
+        files.check_target(out)
+    with listening(as_json) as listener:
+        found = pipeline.answer(source, question, root=root, top=top, seed=seed, listener=listener)
+    if out is not None:
+        files.write_table(found.table, out)
+    render.show(reply.answered(found, out), as_json)
+
+
+@cli.command()
 @click.argument("url")
 @click.option("--force", is_flag=True, help="Overwrite forekey.yaml.")
 @_common
@@ -71,9 +118,9 @@ def init(url: str, force: bool, root: Path, as_json: bool, verbose: bool) -> Non
     or CSV), relbench:///FOLDER, or a path.
     """
     from forekey import pipeline
-    from forekey.cli import render
+    from forekey.cli import render, schema
 
-    render.show(render.initialized(pipeline.init(url, root, force=force)), as_json)
+    render.show(schema.initialized(pipeline.init(url, root, force=force)), as_json)
 
 
 @cli.command()
@@ -111,6 +158,7 @@ def snapshot(
     """Build or update the graph; print rows, edges, time and what changed."""
     from forekey import pipeline
     from forekey.cli import render
+    from forekey.cli.listening import listening
 
     project = _open(root)
     store = pipeline.snapshots(project)
@@ -127,13 +175,13 @@ def snapshot(
     if listing or prune is not None:
         return render.show(render.snapshot_list(store.manifests(), store.current_id()), as_json)
     before = store.current_id()
-    with render.listening(as_json) as listener:
+    with listening(as_json) as listener:
         built = pipeline.snapshot(project, full=full, as_of=as_of, listener=listener)
     return render.show(render.snapshot(built, unchanged=built.id == before), as_json)
 
 
 @cli.command()
-@click.argument("task")
+@click.argument("task", shell_complete=_tasks)
 @click.option("--out", type=click.Path(path_type=Path), help="Write the label table to this Parquet or CSV file.")
 @click.option("--full", is_flag=True, help="Print the SQL for all anchor times, not for the first and the last only.")
 @_common
@@ -141,9 +189,10 @@ def sql(task: str, out: Path | None, full: bool, root: Path, as_json: bool, verb
     """Print the label SQL and label statistics of TASK, a name or a query."""
     from forekey import pipeline
     from forekey.cli import files, render
+    from forekey.cli.listening import listening
 
     project = _open(root)
-    with render.listening(as_json) as listener:
+    with listening(as_json) as listener:
         made = pipeline.labels(project, task, listener=listener)
     if out is not None:
         files.write_table(made.table, out)
@@ -151,7 +200,7 @@ def sql(task: str, out: Path | None, full: bool, root: Path, as_json: bool, verb
 
 
 @cli.command()
-@click.argument("task")
+@click.argument("task", shell_complete=_tasks)
 @click.option("--preset", type=_PRESETS, default="normal", show_default=True)
 @_seed
 @click.option(
@@ -159,24 +208,46 @@ def sql(task: str, out: Path | None, full: bool, root: Path, as_json: bool, verb
     type=click.FloatRange(min=0),
     help="How long to look for better settings first (15 with --preset best, else 0).",
 )
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How long training may take in all; what does not fit is made smaller or left out.",
+)
+@click.option("--no-importance", is_flag=True, help="Do not measure which tables and columns count.")
 @_common
 def train(
-    task: str, preset: str, seed: int, search_minutes: float | None, root: Path, as_json: bool, verbose: bool
+    task: str,
+    preset: str,
+    seed: int,
+    search_minutes: float | None,
+    minutes: float | None,
+    no_importance: bool,
+    root: Path,
+    as_json: bool,
+    verbose: bool,
 ) -> None:
     """Train TASK, compare with baselines, register the version, print the report."""
     from forekey import pipeline
     from forekey.cli import render
+    from forekey.cli.listening import listening
 
     project = _open(root, acts=True)
-    with render.listening(as_json) as listener:
+    with listening(as_json) as listener:
         report = pipeline.train(
-            project, task, preset=preset, seed=seed, search_minutes=search_minutes, listener=listener
+            project,
+            task,
+            preset=preset,
+            seed=seed,
+            search_minutes=search_minutes,
+            minutes=minutes,
+            importance=not no_importance,
+            listener=listener,
         )
     render.show(render.report(report), as_json)
 
 
 @cli.command()
-@click.argument("task")
+@click.argument("task", shell_complete=_tasks)
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
 @click.option("--at", type=click.DateTime(), help="Score all labels at this anchor time (UTC) instead of a split.")
 @click.option("--model", "version", help="A version such as v2; the champion if left out.")
@@ -187,32 +258,34 @@ def evaluate(
     """Score a model of TASK on a split, or at an anchor time."""
     from forekey import pipeline
     from forekey.cli import render
+    from forekey.cli.listening import listening
 
     chosen = click.get_current_context().get_parameter_source("split")
     if at is not None and chosen is not ParameterSource.DEFAULT:
         raise click.UsageError("Score a split or the labels at a time: --split or --at, not both.")
     project = _open(root)
-    with render.listening(as_json) as listener:
+    with listening(as_json) as listener:
         model, metrics, rows = pipeline.evaluate(project, task, split=split, at=at, version=version, listener=listener)
     render.show(render.evaluation(model, metrics, rows, split if at is None else at.isoformat()), as_json)
 
 
 @cli.command()
-@click.argument("task")
+@click.argument("task", shell_complete=_tasks)
 @_common
 def embed(task: str, root: Path, as_json: bool, verbose: bool) -> None:
     """Write embeddings and predictions of every entity of TASK into the store."""
     from forekey import pipeline
     from forekey.cli import render
+    from forekey.cli.listening import listening
 
     project = _open(root)
-    with render.listening(as_json) as listener:
+    with listening(as_json) as listener:
         done = pipeline.embed(project, task, listener=listener)
     render.show(render.embedded(done), as_json)
 
 
 @cli.command()
-@click.argument("task")
+@click.argument("task", shell_complete=_tasks)
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this .parquet or .csv file.")
 @click.option("--table", help="Write to this table of the source database; replaces an earlier export of that name.")
 @click.option("--as-of", type=click.DateTime(), help="Predict as of this time (UTC) instead of the snapshot's.")
@@ -223,13 +296,14 @@ def predict(
     """Export predictions for every entity that TASK speaks of."""
     from forekey import pipeline
     from forekey.cli import files, render
+    from forekey.cli.listening import listening
 
     if (out is None) == (table is None):
         raise click.UsageError("Say where to: --out FILE or --table NAME.")
     project = _open(root)
     if out is not None:
         files.check_target(out)
-    with render.listening(as_json) as listener:
+    with listening(as_json) as listener:
         batch = pipeline.predict(project, task, as_of=as_of, listener=listener)
     rows = batch.table()
     if out is not None:
@@ -241,7 +315,7 @@ def predict(
 
 
 @cli.command()
-@click.argument("task")
+@click.argument("task", shell_complete=_tasks)
 @click.argument("entity_id")
 @click.option("--as-of", type=click.DateTime(), help="Explain the prediction as of this time (UTC).")
 @_common
@@ -249,9 +323,10 @@ def explain(task: str, entity_id: str, as_of: datetime | None, root: Path, as_js
     """Say what drives the prediction of TASK for ENTITY_ID: tables, columns, hops, neighbours."""
     from forekey import pipeline
     from forekey.cli import render
+    from forekey.cli.listening import listening
 
     project = _open(root)
-    with render.listening(as_json) as listener:
+    with listening(as_json) as listener:
         told = pipeline.explain(project, task, entity_id, as_of=as_of, listener=listener)
     render.show(render.explanation(told), as_json)
 
@@ -265,10 +340,11 @@ def serve(host: str, port: int, insecure: bool, root: Path, as_json: bool, verbo
     """Serve predictions, embeddings and the status page over HTTP."""
     from forekey import pipeline
     from forekey.cli import render
+    from forekey.cli.listening import listening
     from forekey.serving import serve as run
 
     project = _open(root, acts=True)
-    with render.listening(as_json) as listener:
+    with listening(as_json) as listener:
         pipeline.current_graph(project, listener)
     announce = render.serving(project, host, port)
     run(project, host, port, insecure=insecure, on_listening=lambda: render.show(announce, as_json))
@@ -280,15 +356,16 @@ def monitor(root: Path, as_json: bool, verbose: bool) -> None:
     """Look once at drift, quality, graph statistics, freshness and latency."""
     from forekey import pipeline
     from forekey.cli import render
+    from forekey.cli.listening import listening
 
     project = _open(root, acts=True)
-    with render.listening(as_json) as listener:
+    with listening(as_json) as listener:
         report = pipeline.monitor(project, listener=listener)
     render.show(render.monitored(report, pipeline.advise(project, report), project.config.retrain), as_json)
 
 
 @cli.command()
-@click.argument("task")
+@click.argument("task", shell_complete=_tasks)
 @click.option("--preset", type=_PRESETS, help="Settings of this preset, not the champion's.")
 @_seed
 @_common
@@ -296,9 +373,10 @@ def retrain(task: str, preset: str | None, seed: int, root: Path, as_json: bool,
     """Train a challenger of TASK, hold it against the champion; exit 1 if the champion stays."""
     from forekey import pipeline
     from forekey.cli import render
+    from forekey.cli.listening import listening
 
     project = _open(root, acts=True)
-    with render.listening(as_json) as listener:
+    with listening(as_json) as listener:
         challenge = pipeline.retrain(project, task, preset=preset, seed=seed, listener=listener)
     render.show(render.challenge(challenge), as_json)
     if not challenge.verdict.promote:
@@ -306,7 +384,7 @@ def retrain(task: str, preset: str | None, seed: int, root: Path, as_json: bool,
 
 
 @cli.command()
-@click.argument("task", required=False)
+@click.argument("task", required=False, shell_complete=_tasks)
 @click.option("--promote", metavar="VERSION", help="Make this version of TASK the champion.")
 @click.option(
     "--rollback", is_flag=True, help="Go back to the champion before this one; twice, to the one before that."
@@ -325,12 +403,23 @@ def models(task: str | None, promote: str | None, rollback: bool, root: Path, as
         raise click.UsageError("Promote a version or roll back: --promote or --rollback, not both.")
     if (promote or rollback) and task is None:
         raise click.UsageError("Name the TASK whose champion changes.")
-    if promote and task:
-        registry.promote(task, promote, "promoted by hand")
-    if rollback and task:
-        registry.rollback(task)
+    served = pipeline.change_champion(project, task, promote) if task and (promote or rollback) else None
     changed = task if promote or rollback else None
-    render.show(render.versions(registry, [task] if task else registry.tasks(), changed), as_json)
+    render.show(render.versions(registry, [task] if task else registry.tasks(), changed, served), as_json)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes commands, options and tasks in SHELL.
+
+    For bash, add `eval "$(forekey completion bash)"` to ~/.bashrc.
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(cli, {}, "forekey", "_FOREKEY_COMPLETE").source())
 
 
 def _open(root: Path, *, acts: bool = False) -> Project:

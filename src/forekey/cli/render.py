@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from forekey.pipeline import Listener
 from forekey.task import SPLITS
 
 if TYPE_CHECKING:
     from forekey.graph import Difference, Integrity, Snapshot
     from forekey.inference import BatchPredictions
     from forekey.monitoring import MonitorReport
-    from forekey.pipeline import Embedded, Initialized, Labelled
+    from forekey.pipeline import Embedded, Labelled
     from forekey.project import Project, RetrainConfig
     from forekey.registry import ModelVersion, Registry
     from forekey.retraining import Challenge, Decision
-    from forekey.schema import TableSchema
+    from forekey.store import EmbeddingVersion
     from forekey.task import Metrics
     from forekey.training import TrainReport
 
@@ -53,92 +50,14 @@ def show(shown: Shown, as_json: bool) -> None:
         console().print(shown.view)
 
 
-@contextmanager
-def listening(as_json: bool) -> Iterator[Listener]:
-    """Show progress on standard error: a bar and epochs on a terminal, plain lines elsewhere, nothing for JSON."""
-    if as_json:
-        yield Listener()
-        return
-    errors = Console(stderr=True, highlight=False)
-    if not errors.is_terminal:
-        yield Listener(lambda step: errors.print(f"  {step}"), lambda e: errors.print(f"  {_epoch(e)}"))
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=errors, transient=True) as progress:
-        bar = progress.add_task("starting", total=None)
-
-        def epoch(seen: Any) -> None:
-            progress.console.print(f"  {_epoch(seen)}")
-            progress.update(bar, total=seen.of, completed=seen.number)
-
-        yield Listener(lambda step: progress.reset(bar, total=None, description=step), epoch)
-
-
-def _epoch(epoch: Any) -> str:
-    score = "–" if epoch.score is None else f"{epoch.score:.4f}"
-    star = "  best" if epoch.best else ""
-    figures = f"loss {epoch.loss:.4f}  val {epoch.metric} {score}  {epoch.seconds:.0f} s"
-    return f"epoch {epoch.number:>2}/{epoch.of}  {figures}{star}"
-
-
-def initialized(done: Initialized) -> Shown:
-    """Show a new project's schema and guesses."""
-    from forekey.graph import untimed_note
-
-    schema, rows = done.inference.schema, done.inference.rows
-    table = _table("table", "rows", "primary key", "time", "foreign keys", "columns", right=("rows",))
-    for t in schema.tables:
-        keys = ", ".join(f"{fk.column} → {fk.parent}" for fk in t.foreign_keys)
-        table.add_row(
-            t.name, f"{rows[t.name]:,}", t.primary_key or "–", t.time_column or "–", keys or "–", _by_stype(t)
-        )
-    structure = [g for g in done.inference.guesses if g.what != "stype"]
-    guessed = _table("guessed", "what", "why")
-    for g in structure:
-        guessed.add_row(f"{g.table}.{g.column}", g.what.replace("_", " "), g.reason)
-    tasks = f"Tasks: {', '.join(done.tasks)}." if done.tasks else "State a task under tasks: to train it."
-    end = Text(f"Wrote {done.project.root / 'forekey.yaml'}. {tasks}")
-    data = {
-        "source": done.url,
-        "tables": {
-            t.name: {
-                "primary_key": t.primary_key,
-                "time_column": t.time_column,
-                "foreign_keys": {fk.column: fk.parent for fk in t.foreign_keys},
-                "columns": {c.name: str(c.stype) for c in t.columns},
-                "rows": rows[t.name],
-            }
-            for t in schema.tables
-        },
-        "guesses": [{n: v for n, v in asdict(g).items() if n != "score"} for g in done.inference.guesses],
-        "unreadable": done.inference.unreadable,
-        "exports": done.inference.exports,
-    }
-    note = untimed_note(schema)
-    notes = [Text(note)] if note is not None else []
-    reasons = {**done.inference.unreadable, **done.inference.exports}
-    left_out = [Text(f"Left out: {name}. {why}", style="yellow") for name, why in reasons.items()]
-    return Shown(data, Group(table, *([guessed] if structure else []), *notes, *left_out, end))
-
-
-def _by_stype(table: TableSchema) -> str:
-    """List columns under what they mean: ``numerical items, total; timestamp placed_at``."""
-    groups: dict[str, list[str]] = {}
-    for column in table.columns:
-        computed = column.name == table.time_column and column.name.endswith((" of year)", " of month)", " of day)"))
-        if column.name not in table.keys and not computed:
-            groups.setdefault(str(column.stype), []).append(column.name)
-    return "; ".join(f"{stype} {', '.join(names)}" for stype, names in groups.items()) or "–"
-
-
 def snapshot(built: Snapshot, *, unchanged: bool = False) -> Shown:
     """Show nodes, edges, and what was left out; say if it is the snapshot that was there before."""
     facts = built.manifest
-    nodes = _table("node type", "nodes", "quarantined", "newest row", "read", right=("nodes", "quarantined"))
+    nodes = grid("node type", "nodes", "quarantined", "newest row", "read", right=("nodes", "quarantined"))
     for name, t in facts["tables"].items():
         left_out = ", ".join(f"{n:,} {reason}" for reason, n in t["quarantined"].items()) or "0"
         nodes.add_row(name, f"{t['nodes']:,}", left_out, _moment(t["newest"]), facts["read"][name])
-    edges = _table(
+    edges = grid(
         "edge type", "edges", "NULL", "orphans", "mean degree", right=("edges", "NULL", "orphans", "mean degree")
     )
     for name, e in facts["edges"].items():
@@ -172,7 +91,7 @@ def snapshot(built: Snapshot, *, unchanged: bool = False) -> Shown:
 
 def snapshot_list(manifests: Sequence[dict[str, Any]], current: str | None) -> Shown:
     """Show the snapshots of a project, oldest first; a star marks the one that readers take."""
-    table = _table("", "snapshot", "as of", "built", "nodes", "edges", "parent", right=("nodes", "edges"))
+    table = grid("", "snapshot", "as of", "built", "nodes", "edges", "parent", right=("nodes", "edges"))
     rows = [
         {
             "snapshot": m["id"],
@@ -201,7 +120,7 @@ def snapshot_list(manifests: Sequence[dict[str, Any]], current: str | None) -> S
 
 def difference(found: Difference) -> Shown:
     """Show what is different between two snapshots."""
-    table = _table("", found.before, found.after, "change", right=(found.before, found.after, "change"))
+    table = grid("", found.before, found.after, "change", right=(found.before, found.after, "change"))
     kinds = (
         ("nodes", found.nodes),
         ("left out", found.quarantined),
@@ -227,16 +146,16 @@ def statistics(built: Snapshot, parent: Snapshot | None) -> Shown:
     facts = built.manifest
     before = {n: t["nodes"] for n, t in parent.manifest["tables"].items()} if parent is not None else {}
     growth = {n: t["nodes"] - before[n] if n in before else None for n, t in facts["tables"].items()}
-    nodes = _table("node type", "nodes", "since the parent", "newest row", right=("nodes", "since the parent"))
+    nodes = grid("node type", "nodes", "since the parent", "newest row", right=("nodes", "since the parent"))
     for name, t in facts["tables"].items():
         grown = growth[name]
         nodes.add_row(name, f"{t['nodes']:,}", "–" if grown is None else f"{grown:+,}", _moment(t["newest"]))
-    edges = _table("edge type", "edges", "mean", "median", "p99", "max", "isolated", "orphans", right=("edges",))
+    edges = grid("edge type", "edges", "mean", "median", "p99", "max", "isolated", "orphans", right=("edges",))
     for name, e in facts["edges"].items():
         d, keys = e["degree"], e["edges"] + e["orphans"]
         degrees = (f"{d['mean']:.2f}", f"{d['median']:g}", f"{d['p99']:g}", f"{d['max']:,}", f"{d['isolated']:,}")
         edges.add_row(name, f"{e['edges']:,}", *degrees, f"{e['orphans'] / keys:.2%}" if keys else "–")
-    columns = _table("column", "NULL", "unreadable", "distribution", right=("NULL", "unreadable"))
+    columns = grid("column", "NULL", "unreadable", "distribution", right=("NULL", "unreadable"))
     for name, t in facts["tables"].items():
         for column, c in with_moments(t["columns"], built.schema.table(name)).items():
             unread = f"{t['unreadable'].get(column, 0):,}"
@@ -266,7 +185,7 @@ def _distribution(column: dict[str, Any]) -> str:
 
 def integrity(found: Integrity) -> Shown:
     """Show what a check found."""
-    table = _table("", "where", "what", "how to mend it")
+    table = grid("", "where", "what", "how to mend it")
     for level, findings in (("error", found.errors), ("warning", found.warnings)):
         for f in findings:
             table.add_row(level, f.where, f.what, f.how)
@@ -282,11 +201,11 @@ def integrity(found: Integrity) -> Shown:
 
 def labelled(made: Labelled, *, full: bool = False) -> Shown:
     """Show a task's SQL (``full``: for all anchor times), label statistics and a few labelled rows."""
-    table = _table("split", "rows", "anchors", "label", right=("rows", "anchors"))
+    table = grid("split", "rows", "anchors", "label", right=("rows", "anchors"))
     for split in SPLITS:
         s = made.statistics[split]
         table.add_row(split, f"{s['rows']:,}", _anchors(made.anchors.get(split), s["anchors"]), _spread(s))
-    sample = _table("entity", "time", "target", "split")
+    sample = grid("entity", "time", "target", "split")
     sample_rows = made.table.slice(0, 5).to_pylist()
     for row in sample_rows:
         sample.add_row(*(Text(str(row[c])) for c in ("entity", "time", "target", "split")))
@@ -316,15 +235,16 @@ def labelled(made: Labelled, *, full: bool = False) -> Shown:
 def report(found: TrainReport) -> Shown:
     """Show test and validation metrics beside those of the baselines."""
     metrics = list(found.metrics["test"])
-    table = _table("test", *metrics, right=metrics)
-    table.add_row(f"graph model {found.model_version}", *_numbers(found.metrics["test"], metrics), style="bold")
+    table = grid("test", *metrics, right=metrics)
+    table.add_row(f"model {found.model_version}", *_numbers(found.metrics["test"], metrics), style="bold")
     for name, scores in found.baselines.items():
         table.add_row(name.replace("_", " "), *_numbers(scores["test"], metrics))
     page = (f"Report: {found.page}",) if found.page is not None else ()
     val = found.metrics["val"].get(found.default_metric)
     end = Text(
-        f"{found.task} {found.model_version} ({found.task_type}): validation {found.default_metric} {_number(val)}, "
-        f"{found.seconds:.0f} s on snapshot {found.snapshot}.\n" + "\n".join((found.verdict, *found.notes, *page))
+        f"{found.task} {found.model_version} ({found.task_type}): validation {found.default_metric} {number(val)}, "
+        f"{found.seconds:.0f} s on snapshot {found.snapshot}.\n"
+        + "\n".join(line for line in (found.blend, found.verdict, *found.notes, *page) if line)
     )
     warnings = [Text(f"Warning: {w}", style="yellow") for w in found.warnings]
     return Shown(found.to_dict(), Group(*warnings, table, end))
@@ -332,9 +252,9 @@ def report(found: TrainReport) -> Shown:
 
 def evaluation(model: ModelVersion, metrics: Metrics, rows: int, where: str) -> Shown:
     """Show one model's metrics on some labels."""
-    table = _table(f"{model.name} on {where}", "value", right=("value",))
+    table = grid(f"{model.name} on {where}", "value", right=("value",))
     for name, value in metrics.items():
-        table.add_row(name, _number(value))
+        table.add_row(name, number(value))
     data = {"task": model.task, "model_version": model.version, "on": where, "rows": rows, "metrics": metrics}
     return Shown(data, Group(table, Text(f"{rows:,} examples.")))
 
@@ -347,8 +267,8 @@ def embedded(done: Embedded) -> Shown:
         f"({done.eligible:,} eligible) as version {done.version}, {done.seconds:.1f} s."
     )
     return Shown(
-        {k: data[k] for k in ("task", "version", "model_version", "as_of", "entities", "eligible", "seconds")},
-        Text(line),
+        {k: data[k] for k in ("task", "version", "model_version", "as_of", "entities", "eligible", "kind", "seconds")},
+        Text(line if done.kind == "network" else f"{line} Embeddings are those of trees: the model has no network."),
     )
 
 
@@ -412,7 +332,7 @@ def _no_advice(limits: RetrainConfig) -> str:
 
 
 def _drift(found: MonitorReport) -> Table:
-    table = _table("drift since training", "column", "PSI", "new rows", right=("PSI", "new rows"))
+    table = grid("drift since training", "column", "PSI", "new rows", right=("PSI", "new rows"))
     for task, columns in found.drift.items():
         shifted = [d for d in columns if d.psi >= _STABLE][:_SHOWN_DRIFT]
         for d in shifted or columns[:1]:
@@ -421,16 +341,16 @@ def _drift(found: MonitorReport) -> Table:
 
 
 def _quality(found: MonitorReport) -> Table:
-    table = _table("realized quality", "predicted as of", "model", "examples", "metric", "realized", "expected")
+    table = grid("realized quality", "predicted as of", "model", "examples", "metric", "realized", "expected")
     for q in found.quality:
         metric = next(iter(q.metrics))
-        realized, expected = _number(q.metrics[metric]), _number(q.expected.get(metric))
+        realized, expected = number(q.metrics[metric]), number(q.expected.get(metric))
         table.add_row(q.task, q.as_of, q.model_version, f"{q.examples:,}", metric, realized, expected)
     return table
 
 
 def _nodes(found: MonitorReport) -> Table:
-    table = _table("graph", "nodes", "growth", "newest row", "age (days)", right=("nodes", "growth", "age (days)"))
+    table = grid("graph", "nodes", "growth", "newest row", "age (days)", right=("nodes", "growth", "age (days)"))
     for t in found.tables:
         growth = "–" if t.growth is None else f"{t.growth:+,}"
         age = "–" if t.age_days is None else f"{t.age_days:.1f}"
@@ -440,7 +360,7 @@ def _nodes(found: MonitorReport) -> Table:
 
 def _edges(found: MonitorReport) -> Table:
     figures = ("count", "mean degree", "max", "isolated", "orphan rate")
-    table = _table("edges", *figures, right=figures)
+    table = grid("edges", *figures, right=figures)
     for e in found.edges:
         rate = f"{e.orphan_rate:.2%}"
         table.add_row(e.edge_type, f"{e.edges:,}", f"{e.mean_degree:.2f}", f"{e.max_degree:,}", f"{e.isolated:,}", rate)
@@ -449,7 +369,7 @@ def _edges(found: MonitorReport) -> Table:
 
 def _latency(found: MonitorReport) -> Table:
     figures = ("requests", "p50 ms", "p95 ms", "p99 ms")
-    table = _table("latency", *figures, right=figures)
+    table = grid("latency", *figures, right=figures)
     for route, took in found.latency.items():
         table.add_row(route, f"{took['requests']:,}", *(f"{took[k]:.2f}" for k in ("p50_ms", "p95_ms", "p99_ms")))
     return table
@@ -458,7 +378,7 @@ def _latency(found: MonitorReport) -> Table:
 def challenge(found: Challenge) -> Shown:
     """Show a challenger beside the champion, and who won."""
     metrics = list(found.challenger_metrics)
-    table = _table(f"newest window, {found.examples:,} examples", *metrics, right=metrics)
+    table = grid(f"newest window, {found.examples:,} examples", *metrics, right=metrics)
     table.add_row(f"champion {found.champion}", *_numbers(found.champion_metrics, metrics))
     table.add_row(f"challenger {found.challenger}", *_numbers(found.challenger_metrics, metrics))
     word = "Promoted" if found.verdict.promote else "Kept"
@@ -467,9 +387,11 @@ def challenge(found: Challenge) -> Shown:
     return Shown(asdict(found), Group(table, end))
 
 
-def versions(registry: Registry, tasks: Sequence[str], changed: str | None = None) -> Shown:
-    """Show model versions with their lineage; of a task whose champion ``changed``, say what is stored."""
-    table = _table("task", "version", "created", "snapshot", "as of", "metric", "test", "")
+def versions(
+    registry: Registry, tasks: Sequence[str], changed: str | None = None, served: EmbeddingVersion | None = None
+) -> Shown:
+    """Show model versions with their lineage; of a task whose champion ``changed``, say what is ``served`` now."""
+    table = grid("task", "version", "created", "snapshot", "as of", "metric", "test", "")
     listed = []
     for task in tasks:
         champion = registry.champion_or_none(task)
@@ -479,7 +401,7 @@ def versions(registry: Registry, tasks: Sequence[str], changed: str | None = Non
             metric = m["default_metric"]
             table.add_row(
                 task, v.version, m["created_at"], m["snapshot"], m["snapshot_as_of"], metric,
-                _number(m["metrics"]["test"].get(metric)), mark,
+                number(m["metrics"]["test"].get(metric)), mark,
             )  # fmt: skip
             shown = (
                 "task_type",
@@ -494,7 +416,9 @@ def versions(registry: Registry, tasks: Sequence[str], changed: str | None = Non
             listed.append({"task": task, "version": v.version, "champion": bool(mark), **{k: m[k] for k in shown}})
     shown_table: RenderableType = table if listed else Text("There are no models yet.")
     if changed is not None:
-        hint = f"What is stored and served is still of the former champion: run `forekey embed {changed}`."
+        hint = f"Nothing is stored of this version, and what is served is another's: run `forekey embed {changed}`."
+        if served is not None:
+            hint = f"Served from now on: {served.model_version}, stored as of {served.as_of[:16].replace('T', ' ')}."
         shown_table = Group(shown_table, Text(hint))
     return Shown({"models": listed}, shown_table)
 
@@ -505,7 +429,7 @@ def explanation(told: dict[str, Any]) -> Shown:
 
     parts: list[RenderableType] = []
     if "items" in told:
-        table = _table("item", "what speaks for it", "value", "effect", right=("value", "effect"))
+        table = grid("item", "what speaks for it", "value", "effect", right=("value", "effect"))
         for item in told["items"]:
             for i, reason in enumerate(item["reasons"][:_SHOWN_REASONS]):
                 value = "–" if reason["value"] is None else f"{reason['value']:.4g}"
@@ -515,7 +439,7 @@ def explanation(told: dict[str, Any]) -> Shown:
     for kind in ("tables", "columns", "hops", "neighbors"):
         if not told.get(kind):
             continue
-        table = _table(kind, says, right=(says,))
+        table = grid(kind, says, right=(says,))
         for part in told[kind][:_SHOWN_PARTS]:
             table.add_row(part_name(part), f"{part['effect']:+.4g}")
         parts.append(table)
@@ -530,7 +454,8 @@ _SHOWN_PARTS = 8
 _SHOWN_REASONS = 3
 
 
-def _table(*heads: str, right: Sequence[str] = ()) -> Table:
+def grid(*heads: str, right: Sequence[str] = ()) -> Table:
+    """Return an empty table without lines."""
     table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
     for head in heads:
         table.add_column(head, justify="right" if head in right else "left", overflow="fold")
@@ -563,10 +488,11 @@ def _spread(statistics: dict[str, Any]) -> str:
 
 
 def _numbers(metrics: Metrics, names: Sequence[str]) -> list[str]:
-    return [_number(metrics.get(n)) for n in names]
+    return [number(metrics.get(n)) for n in names]
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Write a metric as tables have it."""
     return "–" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}"
 
 

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from forekey import demo as data
 from forekey import pipeline
-from forekey.cli import files, render
+from forekey.cli import files, render, schema
+from forekey.cli.listening import listening
 from forekey.errors import ProjectError
 from forekey.project import PQLTask, Project, TaskConfig
 
@@ -107,18 +108,18 @@ class _Story:
         self._heading("forekey init: inferring keys, foreign keys, times and column types")
         tasks: dict[str, TaskConfig] = {name: PQLTask(query=pql) for name, pql in data.TASKS.items()}
         done = pipeline.init(f"duckdb:///{self.database.resolve()}", self.root, tasks=tasks)
-        self._show("init", render.initialized(done))
+        self._show("init", schema.initialized(done))
         return done.project
 
     def _snapshot(self, project: Project) -> None:
         self._heading("forekey snapshot: tables become node types, foreign keys edge types, rows nodes")
-        with render.listening(self.as_json) as listener:
+        with listening(self.as_json) as listener:
             built = pipeline.snapshot(project, listener=listener)
         self._show("snapshot", render.snapshot(built))
 
     def _train(self, project: Project, task: str) -> None:
         self._heading(f"forekey train {task}: {data.TASKS[task]}")
-        with render.listening(self.as_json) as listener:
+        with listening(self.as_json) as listener:
             report = pipeline.train(project, task, preset=_PRESET, listener=listener)
         self._show(f"train_{task}", render.report(report))
 
@@ -142,7 +143,7 @@ class _Story:
         self._heading("forekey monitor: drift, and what became of the predictions made four weeks ago")
         self._show("monitor", self._monitored(project))
         self._heading("forekey retrain churn: a challenger against the champion, on the newest window")
-        with render.listening(self.as_json) as listener:
+        with listening(self.as_json) as listener:
             found = pipeline.retrain(project, "churn", preset=_PRESET, listener=listener)
         self._show("retrain_churn", render.challenge(found))
         self._show("embed_spend", render.embedded(pipeline.embed(project, "spend")))

@@ -2,13 +2,15 @@
 
 from forekey.features.embedder import WIDTH
 from forekey.features.encode import Encoded, FeatureStore, encode_rows
-from forekey.features.history import HistoryFeatures, HistorySpec, fit_history
+from forekey.features.feature import CALENDAR, LABELS, Feature, Origin, Stat
+from forekey.features.history import HistoryFeatures, fit_history
 from forekey.features.kinds import FeatureKind
-from forekey.features.origins import CALENDAR, LABELS, Origin, origins
 from forekey.features.pairs import PairFeatures, PairSpec, interactions_between
 from forekey.features.spec import FeatureSpec, HistoryScale, fit_features
 from forekey.features.statistics import ColumnFeature, TableFeatures
 from forekey.features.texts import TextCache
+from forekey.features.window_spec import HistorySpec
+from forekey.features.words import in_words, topic, value_of
 
 __all__ = [
     "CALENDAR",
@@ -16,6 +18,7 @@ __all__ = [
     "WIDTH",
     "ColumnFeature",
     "Encoded",
+    "Feature",
     "FeatureKind",
     "FeatureSpec",
     "FeatureStore",
@@ -25,11 +28,14 @@ __all__ = [
     "Origin",
     "PairFeatures",
     "PairSpec",
+    "Stat",
     "TableFeatures",
     "TextCache",
     "encode_rows",
     "fit_features",
     "fit_history",
+    "in_words",
     "interactions_between",
-    "origins",
+    "topic",
+    "value_of",
 ]

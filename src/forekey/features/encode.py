@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from forekey.features.embedder import embed_texts
+from forekey.features.feature import Feature
 from forekey.features.history import HistoryFeatures
-from forekey.features.kinds import FeatureKind
 from forekey.features.spec import FeatureSpec, HistoryScale
 from forekey.features.statistics import RESERVED_CODES, TEXT_BUCKETS, ColumnFeature, TableFeatures, days_of
 from forekey.features.texts import TextCache
@@ -67,21 +67,21 @@ class FeatureStore:
         self._history = HistoryFeatures(snapshot, spec.history, past) if spec.history is not None else None
 
     @property
-    def kinds(self) -> tuple[FeatureKind, ...]:
-        """Return what kind each number of a past is, worked out anew for models that did not keep it."""
-        kept = self.spec.scale.kinds if self.spec.scale is not None else ()
-        return kept or (self._history.kinds if self._history is not None else ())
+    def features(self) -> tuple[Feature, ...]:
+        """Return what each column of :meth:`history` is."""
+        return self._history.features if self._history is not None else ()
 
     def history(
         self, rows: NDArray[np.int32], times: Micros, seen_until: Micros | None = None
     ) -> NDArray[np.float32] | None:
         """Return the pasts of entities in numbers (see :class:`HistoryFeatures`); None if the spec has none."""
-        return self._history.compute(rows, times, seen_until)[0] if self._history is not None else None
+        return self._history.compute(rows, times, seen_until) if self._history is not None else None
 
     def learn_scale(self, history: NDArray[np.float32]) -> None:
         """Learn from the pasts of training examples how a network is to read such numbers."""
         assert self._history is not None
-        self.spec = replace(self.spec, scale=HistoryScale.fit(history, self._history.names, self._history.kinds))
+        names = (feature.name for feature in self._history.features)
+        self.spec = replace(self.spec, scale=HistoryScale.fit(history, names))
 
     def table(self, name: str) -> Encoded:
         """Return all rows of a table, encoded, and after them their former contents.

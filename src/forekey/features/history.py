@@ -10,90 +10,27 @@ that it is bit for bit what a database cut at that moment would give.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from forekey.features.feature import Feature
 from forekey.features.kinds import FeatureKind
 from forekey.features.lists import MAX_LISTED, RowLists, paths_of, row_lists
 from forekey.features.measures import Measure, choose_measures, measure_rows
 from forekey.features.statistics import ColumnFeature, days_of, fit_column
+from forekey.features.window_spec import EXTREMES, Focus, HistorySpec, ListFeatures, Piece
 from forekey.graph import MICROS_PER_DAY, Micros, Snapshot
 from forekey.schema import EdgeType, Stype
 from forekey.task import PastLabels
 
 HALF_LIVES = (2.0, 5.0, 12.0)
 """In how many rows the weight of a row halves, in means that look at the newest rows most."""
-EXTREMES = 5
-"""Among how many of the newest rows the least and the greatest value are looked for."""
 _YEAR = 365.2425
 _MAX_POSITIONS = 4_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Focus:
-    """Whose past is looked at: the entity (no route), its parent along ``up``, or that of its newest row down ``down``.
-
-    ``columns`` are read off the row itself; ``lists`` are the ways down to rows that are aggregated by ``measures``.
-    """
-
-    down: EdgeType | None
-    up: EdgeType | None
-    table: str
-    columns: tuple[ColumnFeature, ...]
-    lists: tuple[ListFeatures, ...]
-
-    @property
-    def name(self) -> str:
-        """Return how feature names begin."""
-        if self.up is None:
-            return ""
-        return f"{self.up.parent} of newest {self.down.child}: " if self.down is not None else f"{self.up.parent}: "
-
-    @property
-    def kinds(self) -> tuple[FeatureKind, FeatureKind]:
-        """Return what kind its columns are, and its aggregates."""
-        if self.up is None:
-            return FeatureKind.OWN_COLUMN, FeatureKind.OWN_WINDOW
-        if self.down is None:
-            return FeatureKind.PARENT_COLUMN, FeatureKind.PARENT_WINDOW
-        return FeatureKind.NEWEST_COLUMN, FeatureKind.NEWEST_WINDOW
-
-
-@dataclass(frozen=True, slots=True)
-class ListFeatures:
-    """Aggregates over the rows that one path reaches: over windows in days, and means that fade by ``half_lives``.
-
-    ``detailed`` tells sums, the newest value and the extremes too.
-    """
-
-    path: tuple[EdgeType, ...]
-    measures: tuple[Measure, ...]
-    windows: tuple[float, ...]
-    half_lives: tuple[float, ...]
-    detailed: bool
-
-    @property
-    def name(self) -> str:
-        """Return the path as people read it."""
-        return " of ".join(edge.child for edge in reversed(self.path))
-
-
-@dataclass(frozen=True, slots=True)
-class HistorySpec:
-    """Which numbers to compute, chosen from rows up to the cut-off of training.
-
-    ``seasons`` are tables whose rows are counted altogether; ``past_labels`` says whether earlier labels are looked at.
-    """
-
-    entity: str
-    window_days: float
-    foci: tuple[Focus, ...]
-    seasons: tuple[str, ...]
-    past_labels: bool
 
 
 def fit_history(
@@ -118,8 +55,9 @@ def fit_history(
         path: tuple[EdgeType, ...], spans: tuple[float, ...], fading: tuple[float, ...], own: bool
     ) -> ListFeatures:
         timed = schema.table(path[-1].child).time_column is not None
+        seen = any(schema.table(edge.child).time_column is not None for edge in path)
         measures = choose_measures(snapshot, path[-1].child, cutoff, left_out)
-        return ListFeatures(path, measures, spans if timed else (), fading if timed else (), own)
+        return ListFeatures(path, measures, spans if timed else (), fading if timed else (), own, seen)
 
     own = [listed(path, windows, HALF_LIVES if len(path) == 1 else (), True) for path in paths_of(schema, entity, 2)]
     foci = [Focus(None, None, entity, _columns(snapshot, entity, cutoff, left_out), tuple(own))]
@@ -198,50 +136,59 @@ class HistoryFeatures:
         self._lists: dict[tuple[EdgeType, ...], RowLists] = {}
         self._matrices: dict[tuple[str, tuple[Measure, ...]], NDArray[np.float32]] = {}
 
-    def compute(
-        self, rows: NDArray[np.int32], times: Micros, seen_until: Micros | None = None
-    ) -> tuple[NDArray[np.float32], list[str]]:
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """Return the features that :meth:`compute` gives, in its order."""
+        return self.spec.features(self._classes)
+
+    def compute(self, rows: NDArray[np.int32], times: Micros, seen_until: Micros | None = None) -> NDArray[np.float32]:
         """Describe rows of the entity as of ``times [n]``, from what was seen by ``seen_until`` (default: ``times``).
 
-        Returns ``[n, features] float32``, NaN where there is nothing to tell, and the names of the features.
+        Returns ``[n, features] float32``, NaN where a value is missing or not finite.
         """
         cut = times if seen_until is None else np.minimum(times, seen_until)
         rows = np.ascontiguousarray(rows, np.int32)
-        blocks = [_calendar(times), ((times - cut) / MICROS_PER_DAY).astype(np.float32)[:, None]]
-        names = [*_CALENDAR, "days since anything was seen"]
-        for block, block_names, _ in self._blocks(rows, times, cut):
+        out = np.empty((len(rows), sum(len(kept) for _, kept in self._plan)), np.float32)
+        focused: dict[Focus, NDArray[np.int32]] = {}
+        at = 0
+        for piece, kept in self._plan:
+            if len(kept) == 0:
+                continue
+            if piece.focus is not None and piece.focus not in focused:
+                focused[piece.focus] = self._focused(piece.focus, rows, cut)
+            block = self._computed(piece, focused[piece.focus] if piece.focus is not None else rows, times, cut)
             with np.errstate(over="ignore"):
-                narrow = block.astype(np.float32).reshape(len(rows), len(block_names))
+                narrow = block[:, kept].astype(np.float32)
             # Adding zero makes one number of 0 and -0, which databases do not always tell apart.
-            blocks.append(np.where(np.isinf(narrow), np.float32(np.nan), narrow) + np.float32(0.0))
-            names += block_names
-        return np.concatenate(blocks, axis=1), names
+            out[:, at : at + len(kept)] = np.where(np.isinf(narrow), np.float32(np.nan), narrow) + np.float32(0.0)
+            at += len(kept)
+        return out
+
+    @cached_property
+    def _plan(self) -> list[tuple[Piece, NDArray[np.int64]]]:
+        """Return the pieces, each with the positions of those of its features that are used."""
+        pieces = self.spec.pieces(self._classes)
+        ends = np.cumsum([0, *(len(p.features) for p in pieces)])
+        kept = np.arange(ends[-1]) if self.spec.kept is None else np.array(self.spec.kept, np.int64)
+        return [(p, kept[(kept >= a) & (kept < b)] - a) for p, a, b in zip(pieces, ends, ends[1:], strict=False)]
+
+    def _computed(self, piece: Piece, rows: NDArray[np.int32], times: Micros, cut: Micros) -> NDArray[Any]:
+        """Compute all features of a piece, ``[n, features]``, for the rows of its focus."""
+        if piece.listed is not None:
+            return np.concatenate(list(self._aggregated(piece.listed, rows, times, cut)), axis=1)
+        if piece.focus is not None:
+            return self._read_off(piece.focus, rows, times, cut)
+        if piece.season is not None:
+            return self._season(piece.season, times, cut)
+        if piece.features[0].kind is FeatureKind.CALENDAR:
+            stale = ((times - cut) / MICROS_PER_DAY).astype(np.float32)[:, None]
+            return np.concatenate([_calendar(times), stale], axis=1)
+        assert self._past is not None
+        return self._past.describe(rows, times, cut)
 
     @property
-    def names(self) -> list[str]:
-        """Return the names of the features."""
-        return self.compute(np.empty(0, np.int32), np.empty(0, np.int64))[1]
-
-    @property
-    def kinds(self) -> tuple[FeatureKind, ...]:
-        """Return what kind each feature is, in the order of :attr:`names`."""
-        nobody, never = np.empty(0, np.int32), np.empty(0, np.int64)
-        found = [FeatureKind.CALENDAR] * (len(_CALENDAR) + 1)
-        return (*found, *(kind for _, names, kind in self._blocks(nobody, never, never) for _ in names))
-
-    def _blocks(
-        self, rows: NDArray[np.int32], times: Micros, cut: Micros
-    ) -> Iterable[tuple[NDArray[Any], list[str], FeatureKind]]:
-        if self._past is not None:
-            yield *self._past.describe(rows, times, cut), FeatureKind.LAGGED_LABEL
-        for table in self.spec.seasons:
-            yield *self._season(table, times, cut), FeatureKind.POPULATION
-        for focus in self.spec.foci:
-            own = self._focused(focus, rows, cut)
-            yield *self._read_off(focus, own, times, cut), focus.kinds[0]
-            for listed in focus.lists:
-                for block, names in self._aggregated(focus, listed, own, times, cut):
-                    yield block, names, focus.kinds[1]
+    def _classes(self) -> tuple[str | None, ...]:
+        return self._past.classes or (None,) if self._past is not None else ()
 
     def _focused(self, focus: Focus, rows: NDArray[np.int32], cut: Micros) -> NDArray[np.int32]:
         """Return the row that a focus looks at for each entity, -1 where there is none that was seen."""
@@ -256,11 +203,8 @@ class HistoryFeatures:
         found = np.where(rows >= 0, parents[np.maximum(rows, 0)] if len(parents) else -1, -1).astype(np.int32)
         return np.where(found < self.snapshot.visible(focus.table, cut), found, np.int32(-1))
 
-    def _read_off(
-        self, focus: Focus, rows: NDArray[np.int32], times: Micros, cut: Micros
-    ) -> tuple[NDArray[Any], list[str]]:
-        names = [f"{focus.name}{c.name}" for c in focus.columns]
-        out = np.full((len(rows), len(names)), np.nan, np.float32)
+    def _read_off(self, focus: Focus, rows: NDArray[np.int32], times: Micros, cut: Micros) -> NDArray[Any]:
+        out = np.full((len(rows), len(focus.columns)), np.nan, np.float32)
         there = np.flatnonzero(rows >= 0)
         if len(there):
             contents, place = np.unique(
@@ -275,9 +219,9 @@ class HistoryFeatures:
                 else:
                     with np.errstate(over="ignore"):  # what does not fit is infinite, and counts as missing
                         out[there, at] = values[place]
-        return np.where(np.isfinite(out), out, np.nan), names
+        return np.where(np.isfinite(out), out, np.nan)
 
-    def _season(self, table: str, times: Micros, cut: Micros) -> tuple[NDArray[Any], list[str]]:
+    def _season(self, table: str, times: Micros, cut: Micros) -> NDArray[Any]:
         """Count all rows of a table in the last window, and in the window to come one and two years before."""
         known, width = self.snapshot.times(table), self.spec.window_days
         assert known is not None
@@ -287,41 +231,38 @@ class HistoryFeatures:
             low, high = times + _micros(start), times + _micros(end)
             count = np.searchsorted(known, high, "right") - np.searchsorted(known, low, "right")
             columns.append(np.where(high <= cut, count, np.nan))
-        label = f"all {table}, {width:g} days"
-        return np.stack(columns, axis=1), [f"{label}", f"{label}, a year ago", f"{label}, two years ago"]
+        return np.stack(columns, axis=1)
 
     def _aggregated(
-        self, focus: Focus, listed: ListFeatures, rows: NDArray[np.int32], times: Micros, cut: Micros
-    ) -> Iterable[tuple[NDArray[Any], list[str]]]:
+        self, listed: ListFeatures, rows: NDArray[np.int32], times: Micros, cut: Micros
+    ) -> Iterable[NDArray[Any]]:
         lists = self._listed(listed.path)
         count = lists.counts(rows, cut)
         # Windows end where what is seen ends: of data that came late, the newest there are tell most.
         before = [np.minimum(lists.counts(rows, cut - _micros(w)), count) for w in listed.windows]
         within = [count - b for b in before]
         nobody = rows < 0
-        prefix = f"{focus.name}{listed.name}: "
         counts = np.stack([*within, count], axis=1).astype(np.float64)
         counts[nobody] = np.nan
-        yield counts, [f"{prefix}rows, {_days(w)}" for w in (*listed.windows, None)]
+        yield counts
         if lists.seen is not None:
-            yield self._recency(prefix, lists, rows, cut, count)
+            yield self._recency(lists, rows, cut, count)
             span = (times - _micros(_YEAR), times + _micros(self.spec.window_days - _YEAR))
             year = [lists.counts(rows, np.minimum(cut, moment)) for moment in span]
-            yield np.where(span[1] <= cut, year[1] - year[0], np.nan), [f"{prefix}rows, same season a year ago"]
+            yield np.where(span[1] <= cut, year[1] - year[0], np.nan)[:, None]
         if listed.measures:
             takes = np.minimum(np.stack([*within, count], axis=1), MAX_LISTED)
-            yield from self._measured(listed, lists, prefix, rows, cut, count, takes)
+            yield from self._measured(listed, lists, rows, cut, count, takes)
 
     def _measured(
         self,
         listed: ListFeatures,
         lists: RowLists,
-        prefix: str,
         rows: NDArray[np.int32],
         cut: Micros,
         count: NDArray[np.int64],
         takes: NDArray[np.int64],
-    ) -> Iterable[tuple[NDArray[Any], list[str]]]:
+    ) -> Iterable[NDArray[Any]]:
         from forekey.features.kernels import newest_rows, recent_form, sums_of_newest
 
         lengths = np.minimum(count, MAX_LISTED)
@@ -337,25 +278,18 @@ class HistoryFeatures:
             known.append(two)
             form.append(recent_form(values, index, lengths[part], decays, EXTREMES))
         total, count_known, recent = np.concatenate(sums), np.concatenate(known), np.concatenate(form)
-        spans = [_days(w) for w in (*listed.windows, None)]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            yield total / count_known, [f"{prefix}mean {m}, {s}" for m in listed.measures for s in spans]
         d = len(listed.half_lives)
-        faded = [f"{prefix}{m}, newest {h:g} or so" for m in listed.measures for h in listed.half_lives]
-        yield recent[:, :, :d], faded
-        numbers = [at for at, m in enumerate(listed.measures) if m.stype is Stype.NUMERICAL]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            yield _flat(total / count_known)
+        yield _flat(recent[:, :, :d])
+        numbers = listed.numbers
         if listed.detailed and numbers:
             total[rows < 0] = np.nan
-            names = [str(listed.measures[at]) for at in numbers]
-            if listed.windows:
-                yield total[:, numbers, :-1], [f"{prefix}sum {m}, {s}" for m in names for s in spans[:-1]]
-            if listed.half_lives:
-                kinds = ("newest", f"least of {EXTREMES}", f"greatest of {EXTREMES}")
-                yield recent[:, numbers, d:], [f"{prefix}{kind} {m}" for m in names for kind in kinds]
+            yield _flat(total[:, numbers, :-1])
+            if d:
+                yield _flat(recent[:, numbers, d:])
 
-    def _recency(
-        self, prefix: str, lists: RowLists, rows: NDArray[np.int32], cut: Micros, count: NDArray[np.int64]
-    ) -> tuple[NDArray[Any], list[str]]:
+    def _recency(self, lists: RowLists, rows: NDArray[np.int32], cut: Micros, count: NDArray[np.int64]) -> NDArray[Any]:
         """Return the days from the newest, the fifth newest and the oldest row seen to the last moment seen."""
         assert lists.seen is not None
         first = lists.indptr[np.maximum(rows, 0)]
@@ -365,7 +299,7 @@ class HistoryFeatures:
         ):
             then = lists.seen[lists.order[place[there]]]
             out[there, at] = (cut[there] - then) / MICROS_PER_DAY
-        return out, [f"{prefix}days since the {which} row" for which in ("newest", "fifth newest", "oldest")]
+        return out
 
     def _values(
         self, table: str, measures: tuple[Measure, ...], contents: NDArray[np.int32]
@@ -383,9 +317,6 @@ class HistoryFeatures:
         if path not in self._lists:
             self._lists[path] = row_lists(self.snapshot, path)
         return self._lists[path]
-
-
-_CALENDAR = ("sine of the year", "cosine of the year", "sine of the week", "cosine of the week")
 
 
 def _calendar(times: Micros) -> NDArray[np.float32]:
@@ -412,6 +343,10 @@ def _plain(values: Any, column: ColumnFeature) -> NDArray[np.float64]:
     return np.asarray(ranks, np.float64)
 
 
+def _flat(block: NDArray[Any]) -> NDArray[Any]:
+    return block.reshape(len(block), int(np.prod(block.shape[1:])))
+
+
 def _parts(ends: NDArray[np.int64], most: int) -> Iterable[slice]:
     """Cut lists into runs of about ``most`` rows altogether; one empty run if there are none."""
     at, size = 0, len(ends)
@@ -426,7 +361,3 @@ def _parts(ends: NDArray[np.int64], most: int) -> Iterable[slice]:
 
 def _micros(days: float) -> np.int64:
     return np.int64(days * MICROS_PER_DAY)
-
-
-def _days(window: float | None) -> str:
-    return "all time" if window is None else f"{window:g} days"

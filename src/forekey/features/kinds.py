@@ -22,4 +22,3 @@ class FeatureKind(StrEnum):
 
 
 COLUMNS = frozenset({FeatureKind.OWN_COLUMN, FeatureKind.PARENT_COLUMN, FeatureKind.NEWEST_COLUMN})
-WINDOWS = frozenset({FeatureKind.OWN_WINDOW, FeatureKind.PARENT_WINDOW, FeatureKind.NEWEST_WINDOW})

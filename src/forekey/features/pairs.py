@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.features.history import HistoryFeatures, HistorySpec
+from forekey.features.feature import Origin
+from forekey.features.history import HistoryFeatures
 from forekey.features.lists import RowLists
-from forekey.features.origins import Origin, origins
 from forekey.features.spec import history_from_dict
+from forekey.features.window_spec import HistorySpec
 from forekey.graph import MICROS_PER_DAY, Micros, Snapshot
 from forekey.schema import EdgeType, Schema
 
@@ -244,7 +245,7 @@ class PairFeatures:
             rows = interaction.table if alone else interaction.name
             found += [what.format(rows, *days) for what in _BETWEEN]
         found += ["how often walks by way of others end here"] if self.spec.interactions else []
-        return [*found, *(f"item: {name}" for name in self._history.names)]
+        return [*found, *(f"item: {feature.name}" for feature in self._history.features)]
 
     @property
     def origins(self) -> tuple[Origin, ...]:
@@ -254,7 +255,7 @@ class PairFeatures:
             through = tuple(dict.fromkeys(e.parent for way in (i.to_entity, i.to_item) for e in way[:-1]))
             found += [Origin(i.table, None, min(len(i.to_entity), len(i.to_item)), through)] * len(_BETWEEN)
         found += found[:1]  # walks go along the first
-        return (*found, *origins(self.spec.history, self._history.names, self._history.kinds))
+        return (*found, *(feature.origin for feature in self._history.features))
 
     @property
     def _window(self) -> int:
@@ -343,8 +344,7 @@ class PairFeatures:
         distinct, place = np.unique(code, return_inverse=True)
         moment = moments[distinct // max(self.num_items, 1)] if len(distinct) else moments[:0]
         rows = (distinct % max(self.num_items, 1)).astype(np.int32)
-        described, _ = self._history.compute(rows, moment[:, 0].copy(), moment[:, 1].copy())
-        return described[place]
+        return self._history.compute(rows, moment[:, 0].copy(), moment[:, 1].copy())[place]
 
 
 _BETWEEN = (

@@ -9,31 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.features.history import Focus, HistorySpec, ListFeatures
-from forekey.features.kinds import FeatureKind
 from forekey.features.measures import Measure
 from forekey.features.statistics import ColumnFeature, TableFeatures, fit_column, robust_scale
+from forekey.features.window_spec import Focus, HistorySpec, ListFeatures
 from forekey.graph import Snapshot
 from forekey.schema import EdgeType, Stype
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryScale:
-    """How a network reads the numbers of a past: ``center`` and ``scale`` of each, learnt from training examples.
-
-    ``kinds`` is empty in models of versions that did not keep it.
-    """
+    """How a network reads window features: ``center`` and ``scale`` of each, learnt from training examples."""
 
     names: tuple[str, ...]
     center: tuple[float, ...]
     scale: tuple[float, ...]
-    kinds: tuple[FeatureKind, ...] = ()
 
     @classmethod
-    def fit(cls, history: NDArray[np.float32], names: Iterable[str], kinds: Iterable[FeatureKind] = ()) -> HistoryScale:
+    def fit(cls, history: NDArray[np.float32], names: Iterable[str]) -> HistoryScale:
         """Learn median and interquartile range of each column of ``history [examples, features]``."""
         pairs = [robust_scale(history[:, i].astype(np.float64)) for i in range(history.shape[1])]
-        return cls(tuple(names), tuple(c for c, _ in pairs), tuple(s for _, s in pairs), tuple(kinds))
+        return cls(tuple(names), tuple(c for c, _ in pairs), tuple(s for _, s in pairs))
 
     def apply(self, history: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return ``[n, 2 * features] float32``: ``asinh((x - center) / scale)``, 0 if missing, then missing flags."""
@@ -98,8 +93,7 @@ def fit_features(
 
 
 def _scale(data: dict[str, Any]) -> HistoryScale:
-    kinds = tuple(FeatureKind(kind) for kind in data.get("kinds", ()))
-    return HistoryScale(tuple(data["names"]), tuple(data["center"]), tuple(data["scale"]), kinds)
+    return HistoryScale(tuple(data["names"]), tuple(data["center"]), tuple(data["scale"]))
 
 
 def _column(data: dict[str, Any]) -> ColumnFeature:
@@ -123,6 +117,7 @@ def history_from_dict(data: dict[str, Any]) -> HistorySpec:
         ),
         tuple(data["seasons"]),
         data["past_labels"],
+        tuple(data["kept"]) if data.get("kept") is not None else None,
     )
 
 
@@ -133,4 +128,5 @@ def _listed(data: dict[str, Any]) -> ListFeatures:
         tuple(data["windows"]),
         tuple(data["half_lives"]),
         data["detailed"],
+        data.get("timed", bool(data["windows"])),
     )

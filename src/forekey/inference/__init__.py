@@ -2,6 +2,8 @@
 
 from forekey.inference.assemble import Assembler
 from forekey.inference.batch import BatchPredictions, predict_everyone
+from forekey.inference.drivers import Driver, drivers_of
+from forekey.inference.error_band import ErrorBand
 from forekey.inference.explain import Effects, Explainer, Part, part_name
 from forekey.inference.explain_entity import explain_entity
 from forekey.inference.explain_ranking import RankEffects, RankExplainer, explain_ranking
@@ -17,7 +19,9 @@ __all__ = [
     "Assembler",
     "BatchPredictions",
     "Calibration",
+    "Driver",
     "Effects",
+    "ErrorBand",
     "Explainer",
     "FinalStage",
     "OutputTransform",
@@ -34,6 +38,7 @@ __all__ = [
     "check_signature",
     "chosen_classes",
     "comparable",
+    "drivers_of",
     "embed_all",
     "explain_entity",
     "explain_ranking",

@@ -112,6 +112,7 @@ class BatchPredictions:
             outputs=self.transform.outputs,
             task_type=str(self.task.task_type),
             classes=self.named,
+            kind=self.model.manifest.get("embedding", "network"),
         )
 
 

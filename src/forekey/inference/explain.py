@@ -8,7 +8,7 @@ approximation of it; effects do not add up, as parts tell of one another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,12 +17,12 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from forekey.features import Encoded, Origin, encode_rows, origins
+from forekey.features import Encoded, Origin, encode_rows
 from forekey.graph import Micros
 from forekey.inference.assemble import Assembler
 from forekey.inference.output import Predictions, predictions_from
 from forekey.inference.predictor import Predictor
-from forekey.nn import GraphBatch, NodeBatch, RelationBatch
+from forekey.nn import GraphBatch, NodeBatch, RelationBatch, RelationSpec
 from forekey.sampling import NeighborPlan, NeighborSampler, Subgraph
 from forekey.task import TaskType
 
@@ -96,20 +96,26 @@ class Explainer:
         self._features = predictor.features
         self._sampler = NeighborSampler(self._features.snapshot, predictor.plan)
         self._assemble = Assembler(self._features)
-        spec = self._features.spec
-        names = spec.scale.names if spec.scale is not None else ()
-        self._origins = origins(spec.history, names, self._features.kinds) if spec.history is not None else ()
+        self._origins = tuple(feature.origin for feature in self._features.features)
         self._nothing: dict[str, Encoded] = {}
         self.parts = tuple(self._all_parts())
 
     def effects(
-        self, rows: NDArray[np.int32], times: Micros, seen_until: Micros | None = None, kinds: Iterable[str] = ()
+        self,
+        rows: NDArray[np.int32],
+        times: Micros,
+        seen_until: Micros | None = None,
+        kinds: Iterable[str] = (),
+        done: Callable[[float, float], None] = lambda *_: None,
     ) -> Effects:
-        """Explain predictions for rows at ``times [n]``; ``kinds`` limits it to parts that are table, column or hop."""
+        """Explain predictions for rows at ``times [n]``; ``kinds`` limits it to parts that are table, column or hop.
+
+        ``done`` is told how many of all parts were taken away so far, batch by batch.
+        """
         wanted = set(kinds)
         parts = tuple(p for p in self.parts if not wanted or p.kind in wanted)
         cut = times if seen_until is None else np.minimum(times, seen_until)
-        told = self.without_each(rows, times, [(), *((part,) for part in parts)], cut)
+        told = self.without_each(rows, times, [(), *((part,) for part in parts)], cut, done)
         return self._as_effects(parts, told[:, 0], told[:, 1:])
 
     def without(
@@ -124,20 +130,27 @@ class Explainer:
         times: Micros,
         gone: Sequence[tuple[Part, ...]],
         seen_until: Micros | None = None,
+        done: Callable[[float, float], None] = lambda *_: None,
     ) -> NDArray[np.float64]:
         """Return the final raw outputs without each of several choices of parts, ``[n, len(gone), outputs]``."""
         cut, found = times if seen_until is None else np.minimum(times, seen_until), []
         for first in range(0, max(len(rows), 1), _BATCH):
             piece = slice(first, first + _BATCH)
             seen = _Seen.of(self, rows[piece], times[piece], cut[piece])
-            found.append(np.stack([seen.raw(parts) for parts in gone], axis=1))
+            told = []
+            for number, parts in enumerate(gone):
+                told.append(seen.raw(parts))
+                done(first + (number + 1) / len(gone) * min(_BATCH, len(rows) - first), max(len(rows), 1))
+            found.append(np.stack(told, axis=1))
         return np.concatenate(found)
 
     def neighbors(self, row: int, time: int) -> list[dict[str, Any]]:
-        """Return the direct neighbours of one row with their effects, as far as the network hears them one by one.
+        """Return the direct neighbours of one row with their effects, as far as the network reads them one by one.
 
-        Trees see counts and sums of rows, not single ones, and are left as they are.
+        Trees see counts and sums of rows, not single ones, and are left as they are; without a network there are none.
         """
+        if self._predictor.model is None:
+            return []
         one, moment = np.array([row], np.int32), np.array([time], np.int64)
         model, history = self._predictor.model.config, self._features.history(one, moment, moment)
         # One more than the network hears, so that the next may take the place of one that is gone.
@@ -167,7 +180,7 @@ class Explainer:
 
     def _heard(self, batch: GraphBatch, gone: tuple[str, int] | None) -> GraphBatch:
         """Return a batch of one seed as the network hears it, without one of the seed's neighbours."""
-        model, kept = self._predictor.model.config, dict(batch.relations)
+        model, kept = self._predictor.graph_model.config, dict(batch.relations)
         for relation in model.relations:
             if relation.source != model.entity or relation.name not in kept:
                 continue
@@ -185,8 +198,10 @@ class Explainer:
         return replace(batch, relations=kept)
 
     @torch.no_grad()
-    def _final(self, batch: GraphBatch, history: NDArray[np.float32] | None) -> NDArray[np.float64]:
-        raw = self._predictor.model(batch)[1].numpy().astype(np.float64)
+    def _final(self, batch: GraphBatch | None, history: NDArray[np.float32] | None) -> NDArray[np.float64]:
+        raw = None
+        if self._predictor.model is not None:
+            raw = self._predictor.model(batch)[1].numpy().astype(np.float64)
         return self._predictor.final.apply(raw, history, self._predictor.transform.task_type)
 
     def _as_effects(self, parts: tuple[Part, ...], base: NDArray[np.float64], others: NDArray[np.float64]) -> Effects:
@@ -203,8 +218,9 @@ class Explainer:
         return Effects(parts, now, now[:, None] - flat, weights)
 
     def _all_parts(self) -> Iterable[Part]:
-        model, schema = self._predictor.model.config, self._features.snapshot.schema
-        used = [t for t in self._features.spec.tables if t.table in model.types_at(0)]
+        network, schema = self._predictor.model, self._features.snapshot.schema
+        read = network.config.types_at(0) if network is not None else ()
+        used = [t for t in self._features.spec.tables if t.table in read]
         tables = dict.fromkeys([*(t.table for t in used), *(o.table for o in self._origins)])
         yield from (Part("table", table) for table in tables)
         columns = dict.fromkeys(
@@ -220,7 +236,8 @@ class Explainer:
             for table, column in columns
             if table in schema.names and (table, column) not in timed
         )
-        furthest = max([model.layers, *(o.hop for o in self._origins if o.hop is not None)])
+        layers = network.config.layers if network is not None else 0
+        furthest = max([layers, *(o.hop for o in self._origins if o.hop is not None)])
         yield from (Part("hop", hop=hop) for hop in range(1, furthest + 1))
 
     def missing(self, table: str) -> Encoded:
@@ -238,14 +255,16 @@ class _Seen:
     """What the model sees of some rows, whole; parts are taken away from copies."""
 
     explainer: Explainer
-    subgraph: Subgraph
-    batch: GraphBatch
+    subgraph: Subgraph | None
+    batch: GraphBatch | None
     history: NDArray[np.float32] | None
 
     @classmethod
     def of(cls, explainer: Explainer, rows: NDArray[np.int32], times: Micros, cut: Micros) -> _Seen:
-        model = explainer._predictor.model.config
-        history = explainer._features.history(rows, times, cut)
+        network, history = explainer._predictor.model, explainer._features.history(rows, times, cut)
+        if network is None:
+            return cls(explainer, None, None, history)
+        model = network.config
         subgraph = explainer._sampler.sample(model.entity, rows, times, seen_until=cut)
         return cls(explainer, subgraph, explainer._assemble(subgraph, model.types_at(0), history), history)
 
@@ -255,12 +274,14 @@ class _Seen:
         if history is not None and gone:
             lost = np.array([any(p.covers(o) for p in gone) for o in self.explainer._origins], bool)
             history = np.where(lost, np.float32(np.nan), history)
-            batch = replace(batch, history=self.explainer._assemble.scaled(history))
+            if batch is not None:
+                batch = replace(batch, history=self.explainer._assemble.scaled(history))
         for part in gone:
-            batch = self._without(batch, part)
+            batch = self._without(batch, part) if batch is not None else None
         return self.explainer._final(batch, history)
 
     def _without(self, batch: GraphBatch, part: Part) -> GraphBatch:
+        assert self.subgraph is not None
         entity = self.subgraph.entity
         if part.kind == "hop":
             assert part.hop is not None
@@ -293,10 +314,13 @@ class _Seen:
         return replace(nodes, numbers=numbers, codes=codes, age=age)
 
     def source(self, relation: str) -> str:
-        return next(r.source for r in self.explainer._predictor.model.config.relations if r.name == relation)
+        return self._relation(relation).source
 
     def neighbor(self, relation: str) -> str:
-        return next(r.neighbor for r in self.explainer._predictor.model.config.relations if r.name == relation)
+        return self._relation(relation).neighbor
+
+    def _relation(self, name: str) -> RelationSpec:
+        return next(r for r in self.explainer._predictor.graph_model.config.relations if r.name == name)
 
 
 def _one_more(plan: NeighborPlan) -> NeighborPlan:

@@ -149,7 +149,7 @@ def explain_ranking(ranker: Ranker, rows: NDArray[np.int32], times: Micros) -> l
         stage = ranker.stage
         shares, usual = np.zeros((len(pairs.items), len(names))), np.zeros(len(pairs.items))
         if stage.trees is not None:
-            shares, usual = stage.trees.contributions(pairs.numbers)
+            shares, usual = (of[:, 0] for of in stage.trees.contributions(pairs.numbers))
         raw = stage.trees.raw(pairs.numbers)[:, 0] if stage.trees is not None else usual
         items, _ = pairs.best(stage.blend(pairs.towers, raw), ranker.top)
         towers = stage.share * pairs.towers / stage.tower_scale

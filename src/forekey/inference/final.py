@@ -68,28 +68,52 @@ class Trees:
 
     def raw(self, history: NDArray[np.float32]) -> Raw:
         """Return raw outputs for pasts ``[n, features] float32``."""
-        import lightgbm as gbm
-        import torch
-
         if len(history) == 0:
             return np.zeros((0, 1))
+        return np.concatenate([_mean_of(group, history) for group in self._opened()], axis=1)
+
+    def contributions(self, history: NDArray[np.float32]) -> tuple[NDArray[np.float64], Raw]:
+        """Split raw outputs among the features exactly (TreeSHAP; Lundberg et al. 2020).
+
+        Returns ``[n, outputs, features]`` and what is added to their sums, ``[n, outputs]``.
+        """
+        n, width = history.shape
+        if n == 0:
+            return np.zeros((0, 1, width)), np.zeros((0, 1))
+        told = np.concatenate(
+            [_mean_of(group, history, pred_contrib=True).reshape(n, -1, width + 1) for group in self._opened()], axis=1
+        )
+        return told[:, :, :-1], told[:, :, -1]
+
+    def embed(self, history: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+        """Return the outputs of consecutive parts of the trees, ``[n, up to width]``, which add up to the raw outputs.
+
+        Rows that the same trees treat alike are near to each other: what an embedding is where there is no network.
+        """
+        groups, n = self._opened(), len(history)
+        outputs = sum(group[0].num_model_per_iteration() for group in groups)
+        sizes = [max(min(width // outputs, min(b.current_iteration() for b in group)), 1) for group in groups]
+        if n == 0:
+            per_part = (s * group[0].num_model_per_iteration() for s, group in zip(sizes, groups, strict=True))
+            return np.zeros((0, sum(per_part)), np.float32)
+        columns = []
+        for group, parts in zip(groups, sizes, strict=True):
+            for part in range(parts):
+                found = []
+                for booster in group:
+                    ends = np.linspace(0, booster.current_iteration(), parts + 1).astype(int)
+                    span = {"start_iteration": int(ends[part]), "num_iteration": int(ends[part + 1] - ends[part])}
+                    found.append(_predicted(booster, history, raw_score=True, **span).reshape(n, -1))
+                columns.append(np.mean(found, axis=0))
+        return np.concatenate(columns, axis=1).astype(np.float32)
+
+    def _opened(self) -> list[list[Any]]:
+        """Return the boosters, opened when they are first needed."""
+        import lightgbm as gbm
+
         if not self._boosters:
             self._boosters.extend([[gbm.Booster(model_str=text) for text in group] for group in self.texts])
-        threads = torch.get_num_threads() if len(history) >= _ROWS_PER_THREAD else 1
-        columns = []
-        for group in self._boosters:
-            said = [np.asarray(b.predict(history, raw_score=True, num_threads=threads), np.float64) for b in group]
-            mean = np.mean(said, axis=0)
-            columns.append(mean.reshape(len(history), -1))
-        return np.concatenate(columns, axis=1)
-
-    def contributions(self, numbers: NDArray[np.float32]) -> tuple[Raw, NDArray[np.float64]]:
-        """Split the only output among the numbers exactly (TreeSHAP), ``[n, features]``, and what is usual, ``[n]``."""
-        if len(numbers) == 0:
-            return np.zeros((0, numbers.shape[1])), np.zeros(0)
-        self.raw(numbers[:1])  # opens the boosters
-        told = np.mean([np.asarray(b.predict(numbers, pred_contrib=True)) for b in self._boosters[0]], axis=0)
-        return told[:, :-1], told[:, -1]
+        return self._boosters
 
     def importance(self) -> NDArray[np.float64]:
         """Return each feature's share of what splits gained, ``[features]``."""
@@ -120,31 +144,58 @@ class Trees:
         return cls(texts)
 
 
+def _mean_of(group: list[Any], history: NDArray[np.float32], **how: bool) -> NDArray[np.float64]:
+    """Return the mean prediction of a group of boosters, ``[n, outputs]``."""
+    told = [_predicted(b, history, **(how or {"raw_score": True})) for b in group]
+    return np.asarray(np.mean(told, axis=0), np.float64).reshape(len(history), -1)
+
+
+def _predicted(booster: Any, history: NDArray[np.float32], **how: Any) -> NDArray[np.float64]:
+    import torch
+
+    threads = torch.get_num_threads() if len(history) >= _ROWS_PER_THREAD else 1
+    return np.asarray(booster.predict(history, num_threads=threads, **how), np.float64)
+
+
 @dataclass(frozen=True)
 class FinalStage:
-    """How much the network counts (``share``, the trees the rest), and the calibration of what comes out."""
+    """How much the network counts (``share``, the trees the rest), and the calibration of what comes out.
+
+    ``base`` are the raw outputs of a model that has neither: one whose training labels were all alike.
+    """
 
     share: float = 1.0
     trees: Trees | None = None
     calibration: Calibration = Calibration()
+    base: tuple[float, ...] = ()
 
-    def blend(self, network: Raw, history: NDArray[np.float32] | None, task_type: TaskType) -> Raw:
-        """Return raw outputs before calibration."""
+    def blend(self, network: Raw | None, history: NDArray[np.float32] | None, task_type: TaskType) -> Raw:
+        """Return raw outputs before calibration; ``network`` may be None where it does not count."""
+        if self.base and history is not None:
+            return np.repeat(np.array([self.base]), len(history), axis=0)
         if self.trees is None or self.share >= 1.0:
+            assert network is not None
             return network
         assert history is not None
+        if network is None:
+            return comparable(self.trees.raw(history), task_type)
         return self.share * comparable(network, task_type) + (1.0 - self.share) * comparable(
             self.trees.raw(history), task_type
         )
 
-    def apply(self, network: Raw, history: NDArray[np.float32] | None, task_type: TaskType) -> Raw:
+    def apply(self, network: Raw | None, history: NDArray[np.float32] | None, task_type: TaskType) -> Raw:
         """Return the final raw outputs."""
         return self.calibration.apply(self.blend(network, history, task_type))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, without the trees, which lie in files of their own."""
         shape = [len(group) for group in self.trees.texts] if self.trees is not None else []
-        return {"share": self.share, "trees": shape, "calibration": self.calibration.to_dict()}
+        return {
+            "share": self.share,
+            "trees": shape,
+            "calibration": self.calibration.to_dict(),
+            "base": list(self.base),
+        }
 
     @classmethod
     def load(cls, data: dict[str, Any] | None, folder: Path) -> FinalStage:
@@ -152,7 +203,7 @@ class FinalStage:
         if data is None:
             return cls()
         trees = Trees.load(folder, data["trees"]) if data["trees"] else None
-        return cls(data["share"], trees, Calibration.from_dict(data["calibration"]))
+        return cls(data["share"], trees, Calibration.from_dict(data["calibration"]), tuple(data.get("base", ())))
 
 
 def comparable(raw: Raw, task_type: TaskType) -> Raw:

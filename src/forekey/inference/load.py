@@ -38,8 +38,10 @@ def load_predictor(
     check_signature(Schema.from_dict(manifest["signature"]), snapshot.schema, version.name)
     if TaskType(manifest["task_type"]) is TaskType.LINK_PREDICTION:
         return _load_ranker(version, snapshot, cache)
-    model = GraphModel(ModelConfig.from_dict(manifest["model"]))
-    load_weights({"": model}, version)
+    model = None
+    if manifest["model"] is not None:
+        model = GraphModel(ModelConfig.from_dict(manifest["model"]))
+        load_weights({"": model}, version)
     features = FeatureStore(snapshot, FeatureSpec.from_dict(version.features()), past, cache=cache)
     transform = OutputTransform.from_dict(manifest["output"])
     final = FinalStage.load(manifest.get("final"), version.folder)

@@ -105,6 +105,8 @@ class Ranker:
         times: Micros,
         seen_until: Micros | None = None,
         history: NDArray[np.float32] | None = None,
+        *,
+        embed: bool = True,
     ) -> tuple[Predictions, Vectors]:
         """Return rankings (see :data:`Predictions`) and the entities' vectors, for rows as seen at ``times [n]``."""
         found = np.zeros((len(rows), 2 * self.top))
@@ -160,6 +162,10 @@ class Ranker:
             past = self.items.features.history(rows, *moments)
             self._held = ((time, cut), self.items.network(rows, *moments, past)[0].astype(np.float32))
         return self._held[1]
+
+    def predictions_all(self, as_of: int, workspace: Path) -> Predictions:
+        """Return the rankings of every visible row of the entity table."""
+        return self.predict_all(as_of, workspace)[0]
 
     def predict_all(self, as_of: int, workspace: Path) -> tuple[Predictions, Vectors]:
         """Return rankings and vectors of every visible row of the entity table; towers layer by layer."""

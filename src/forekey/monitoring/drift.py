@@ -16,6 +16,7 @@ from forekey.schema import ColumnSchema, Stype, TableSchema
 _BINS = 10
 _TOP = 20
 _MIN_ROWS = 50
+_MIN_REFERENCE = 500
 _FLOOR = 1e-4
 
 
@@ -35,16 +36,18 @@ class ColumnDrift:
 
 
 def column_drift(
-    snapshot: Snapshot, trained_until: int, trained_on: Snapshot | None = None
+    snapshot: Snapshot, trained_until: int, trained_on: Snapshot | None = None, reference_days: float | None = None
 ) -> tuple[list[ColumnDrift], list[str]]:
     """Compare new rows with those of training, column by column; return the drift, and what was not measured and why.
 
-    New rows of a table with times are those with ``trained_until < time <= as_of``; a table without is compared with
-    what it was in the snapshot ``trained_on``. Largest drift first.
+    New rows of a table with times are those with ``trained_until < time <= as_of``; they are compared with the rows of
+    the last ``reference_days`` before (None: with all), so that slow change over decades does not count as drift. A
+    table without times is compared with what it was in the snapshot ``trained_on``. Largest drift first.
     """
+    begin = None if reference_days is None else trained_until - int(reference_days * MICROS_PER_DAY)
     found, unmeasured = [], []
     for table in snapshot.schema.tables:
-        sides = _sides(snapshot, table, trained_until, trained_on)
+        sides = _sides(snapshot, table, begin, trained_until, trained_on)
         if isinstance(sides, str):
             unmeasured += [f"{table.name}: {sides}"] if sides else []
             continue
@@ -58,13 +61,16 @@ def column_drift(
 
 
 def _sides(
-    snapshot: Snapshot, table: TableSchema, trained_until: int, trained_on: Snapshot | None
+    snapshot: Snapshot, table: TableSchema, begin: int | None, trained_until: int, trained_on: Snapshot | None
 ) -> tuple[pa.Table, pa.Table] | str:
     """Return the rows of training and the new ones; or why there is nothing to compare, empty if nothing changed."""
     rows = snapshot.rows(table.name)
     if table.time_column is not None:
         bound = int(snapshot.visible(table.name, np.array([trained_until]))[0])
-        sides = rows.slice(0, bound), rows.slice(bound)
+        first = 0 if begin is None else int(snapshot.visible(table.name, np.array([begin]))[0])
+        # A table with few rows lately is compared with its newest rows, however old.
+        first = max(min(first, bound - _MIN_REFERENCE), 0)
+        sides = rows.slice(first, bound - first), rows.slice(bound)
         if len(sides[1]) == 0:
             return ""
     elif trained_on is None or table.name not in trained_on.schema.names:

@@ -17,6 +17,9 @@ from forekey.source import Source
 from forekey.store import PredictionLog
 from forekey.task import Task, TaskType
 
+_REFERENCE_WINDOWS = 12
+"""How many of a task's windows before training ended new rows are compared with."""
+
 
 @dataclass(frozen=True, slots=True)
 class MonitorReport:
@@ -64,7 +67,9 @@ def observe(
         if champion is None:
             continue
         trained_on = _snapshot_or_none(snapshots, champion.manifest["snapshot"])
-        drift[name], unmeasured[name] = column_drift(snapshot, _trained_until(champion), trained_on)
+        drift[name], unmeasured[name] = column_drift(
+            snapshot, _trained_until(champion), trained_on, _REFERENCE_WINDOWS * task.window_days
+        )
         quality += realized_quality(task, source, snapshot, log, {v.version: v for v in models.versions(name)})
         shift = _prediction_shift(task, log)
         if shift is not None:

@@ -5,6 +5,7 @@ init ─► snapshot ─► train ─► embed ─► (store, serve)
             └─────────┴──── retrain ◄── monitor
 """
 
+from forekey.pipeline.asking import Reply, answer, ask, open_or_init
 from forekey.pipeline.checks import check
 from forekey.pipeline.graphs import KEPT_SNAPSHOTS, compare_snapshots, current_graph, snapshot
 from forekey.pipeline.labelling import Labelled, labels
@@ -31,6 +32,7 @@ from forekey.pipeline.parts import (
     source_of,
 )
 from forekey.pipeline.start import Initialized, init
+from forekey.pipeline.stored import change_champion
 
 __all__ = [
     "KEPT_SNAPSHOTS",
@@ -39,7 +41,11 @@ __all__ = [
     "Initialized",
     "Labelled",
     "Listener",
+    "Reply",
     "advise",
+    "answer",
+    "ask",
+    "change_champion",
     "check",
     "compare_snapshots",
     "current_graph",
@@ -50,6 +56,7 @@ __all__ = [
     "init",
     "labels",
     "monitor",
+    "open_or_init",
     "predict",
     "prediction_log",
     "predictor_of",
@@ -62,7 +69,3 @@ __all__ = [
     "train_config",
     "write_back",
 ]
-
-
-_source = source_of
-"""The name that it had before; what imports it still works."""

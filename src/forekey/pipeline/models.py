@@ -42,11 +42,14 @@ def train(
     preset: str = "normal",
     seed: int = 0,
     search_minutes: float | None = None,
+    minutes: float | None = None,
+    importance: bool = True,
     listener: Listener = SILENT,
 ) -> TrainReport:
     """Train a task on the newest snapshot; its version becomes the champion where there is none that fits the data.
 
-    ``search_minutes`` is how long to look for better settings first; None for what the preset says.
+    ``search_minutes`` is how long to look for better settings first; None for what the preset says. ``minutes`` is how
+    long training may take in all; without ``importance`` it is not measured what counts.
     """
     from forekey.training import log_version, train_task
 
@@ -57,8 +60,12 @@ def train(
         config = train_config(preset, seed)
         if search_minutes is not None:
             config = replace(config, search_seconds=60 * search_minutes)
+        if minutes is not None:
+            config = replace(config, search_seconds=min(config.search_seconds, 20 * minutes))
+        if not importance:
+            config = replace(config, importance=False)
         version, report = train_task(
-            task, current, source, registry(project), config, progress=listener.step, on_epoch=listener.epoch
+            task, current, source, registry(project), config, minutes=minutes, listener=listener
         )
     note = _champion_if_none_fits(project, task.name, version, current)
     report = replace(report, notes=(*report.notes, *note))
@@ -126,6 +133,8 @@ class Embedded:
     entities: int
     eligible: int
     seconds: float
+    kind: str = "network"
+    """What the vectors are of: a network, or trees where there is none."""
 
 
 def embed(project: Project, name: str, *, listener: Listener = SILENT) -> Embedded:
@@ -134,7 +143,7 @@ def embed(project: Project, name: str, *, listener: Listener = SILENT) -> Embedd
 
     started = time.perf_counter()
     listener.step(f"embedding every entity of {name}")
-    batch = predict(project, name, listener=listener)
+    batch = _computed(project, name, None, listener)
     version = batch.embedding_version()
     with open_store(project) as store:
         EmbeddingStore(store).publish(version, batch.keys, batch.stored(), batch.embeddings, batch.eligible)
@@ -149,13 +158,25 @@ def embed(project: Project, name: str, *, listener: Listener = SILENT) -> Embedd
         len(batch.keys),
         int(batch.eligible.sum()),
         round(time.perf_counter() - started, 3),
+        version.kind,
     )
 
 
 def predict(
     project: Project, name: str, *, as_of: datetime | None = None, listener: Listener = SILENT
 ) -> BatchPredictions:
-    """Predict every entity visible at a time (default: the snapshot's), layer by layer over the whole graph."""
+    """Predict every entity visible at a time (default: the snapshot's): what is stored already, else computed."""
+    from forekey.pipeline.stored import stored_batch
+
+    check_name(project, name)
+    current = current_graph(project, listener)
+    task = find_task(project, current.schema, name)
+    model = registry(project).champion(task.name)
+    return stored_batch(project, task, model, current, as_of) or _computed(project, name, as_of, listener)
+
+
+def _computed(project: Project, name: str, as_of: datetime | None, listener: Listener) -> BatchPredictions:
+    """Predict every entity layer by layer over the whole graph."""
     from forekey.graph import in_utc, to_micros
     from forekey.inference import predict_everyone
 
@@ -225,7 +246,7 @@ def retrain(
     """
     from forekey.inference import check_signature
     from forekey.retraining import Challenge, judge
-    from forekey.training import evaluate_examples, resolve_examples, train_task
+    from forekey.training import evaluate_examples, interval_of_difference, resolve_examples, train_task
 
     check_name(project, name)
     current, models = current_graph(project, listener), registry(project)
@@ -234,14 +255,15 @@ def retrain(
     check_signature(Schema.from_dict(champion.manifest["signature"]), current.schema, champion.name)
     config = _as_before(champion, seed) if preset is None else train_config(preset, seed)
     with source_of(project) as source:
-        challenger, report = train_task(
-            task, current, source, models, config, progress=listener.step, on_epoch=listener.epoch
-        )
+        challenger, report = train_task(task, current, source, models, config, listener=listener)
         examples = task.labels(source, current).split("test")
     newest = resolve_examples(current, task, examples)
     predictor = predictor_of(project, champion, task, current, newest.times)
     scores = evaluate_examples(predictor, task, newest, challenger.manifest["train_std"])
-    verdict = judge(task.task_type, scores, report.metrics["test"], project.config.retrain.min_gain)
+    listener.step("comparing with the champion")
+    new = predictor_of(project, challenger, task, current, newest.times)
+    between = interval_of_difference(newest, new, predictor)
+    verdict = judge(task.task_type, scores, report.metrics["test"], project.config.retrain.min_gain, between)
     if verdict.promote:
         models.promote(task.name, challenger.version, verdict.reason)
     embedded = embed(project, name, listener=listener)
@@ -254,6 +276,7 @@ def retrain(
         len(newest),
         verdict,
         embedded.version,
+        between,
     )
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forekey.errors import ProjectError
+from forekey.progress import SILENT, Listener
 from forekey.project import CONFIG_NAME, PQLTask, Project
 from forekey.schema import Schema
+
+__all__ = ["SILENT", "Listener"]
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,17 +25,6 @@ if TYPE_CHECKING:
     from forekey.source import ConfiguredSource, Source
     from forekey.store import PredictionLog
     from forekey.task import Task
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Who hears of progress: ``step`` gets a line, ``epoch`` a :class:`forekey.training.loop.Epoch`."""
-
-    step: Callable[[str], None] = lambda _: None
-    epoch: Callable[[Any], None] = lambda _: None
-
-
-SILENT = Listener()
 
 
 def snapshots(project: Project) -> SnapshotStore:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forekey.errors import ProjectError, SourceError
+from forekey.pipeline.drawing import mermaid
 from forekey.project import CONFIG_NAME, Config, Project, TaskConfig, render_config, substitute, write_atomically
 from forekey.secrets import with_variables, without_password
 
@@ -26,7 +27,7 @@ class Initialized:
 
 
 def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, force: bool = False) -> Initialized:
-    """Introspect a source and write forekey.yaml, with what was guessed marked by comments."""
+    """Introspect a source; write forekey.yaml, with what was guessed marked by comments, and schema.md, a drawing."""
     from forekey.source import (
         infer_schema,
         normalize_url,
@@ -54,4 +55,5 @@ def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, fo
     left_out = [f"Left out: {name}. {why}" for name, why in {**inference.unreadable, **inference.exports}.items()]
     header = "\n".join(["Written by `forekey init`; edit freely. Comments say what was guessed, and why.", *left_out])
     write_atomically(path, render_config(config, inference.comments(), header))
+    write_atomically(root / "schema.md", mermaid(inference.schema))
     return Initialized(Project.open(root), kept_url, inference, tuple(config.tasks))

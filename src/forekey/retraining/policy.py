@@ -37,6 +37,8 @@ class Challenge:
     examples: int
     verdict: Verdict
     embedding_version: str
+    interval: tuple[float, float] | None = None
+    """Between which bounds the challenger's metric less the champion's lies, in 95 of 100 resamplings of entities."""
 
 
 def should_retrain(task: str, task_type: TaskType, report: MonitorReport, config: RetrainConfig) -> Decision:
@@ -57,10 +59,17 @@ def should_retrain(task: str, task_type: TaskType, report: MonitorReport, config
     return Decision(bool(reasons), tuple(reasons))
 
 
-def judge(task_type: TaskType, champion: Metrics, challenger: Metrics, min_gain: float) -> Verdict:
+def judge(
+    task_type: TaskType,
+    champion: Metrics,
+    challenger: Metrics,
+    min_gain: float,
+    between: tuple[float, float] | None = None,
+) -> Verdict:
     """Promote the challenger if it beats the champion on the default metric by more than ``min_gain``.
 
-    ``min_gain`` is a difference where higher is better, and a share of the champion's error where lower is.
+    ``min_gain`` is a difference where higher is better, and a share of the champion's error where lower is. ``between``
+    is the 95 % interval of the challenger's metric less the champion's, which the reason states.
     """
     metric, higher = default_metric(task_type)
     ours, theirs = challenger.get(metric), champion.get(metric)
@@ -70,6 +79,10 @@ def judge(task_type: TaskType, champion: Metrics, challenger: Metrics, min_gain:
         return Verdict(True, f"the champion's {metric} is undefined on the newest window")
     gain = ours - theirs if higher else (theirs - ours) / theirs if theirs else 0.0
     compared = f"{metric} {ours:.4g} against {theirs:.4g} on the newest window"
+    if between is not None:
+        compared += f", a difference between {between[0]:+.3g} and {between[1]:+.3g} (95 %)"
+        if between[0] <= 0.0 <= between[1]:
+            compared += ", so this window cannot tell which is better"
     if gain > min_gain:
         return Verdict(True, f"the challenger is better: {compared}")
     needed = f" (a gain above {min_gain:g} is needed)" if min_gain else ""

@@ -7,34 +7,53 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from forekey import __version__
 from forekey.errors import ForekeyError, UnknownEntity
 from forekey.project import Project
-from forekey.serving.auth import BearerAuth
+from forekey.serving import schemas
+from forekey.serving.auth import OPEN, BearerAuth
 from forekey.serving.page import render_page
 from forekey.serving.state import Answer, ServingState
 from forekey.serving.telemetry import Telemetry
 from forekey.store import EmbeddingVersion, KeyValueStore
 from forekey.task import TaskType
 
-Mode = Literal["stored", "online", "auto"]
 _WRITE_LATENCY_SECONDS = 5.0
+_MEANINGS = {
+    400: "The request cannot be answered as it was asked.",
+    401: "No API key, or a wrong one.",
+    404: "There is no such task or entity.",
+    405: "The route has no such method.",
+    409: "The task has no model or nothing stored yet, or the data no longer fit the model.",
+    422: "The request does not fit the route's description.",
+    503: "The store or the database does not answer.",
+}
 
 
-class PredictRequest(BaseModel):
-    """The body of ``POST /predict/{task}``."""
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the problem documents that a route may answer with."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {s: {"description": _MEANINGS[s], "content": content} for s in statuses}
 
-    model_config = ConfigDict(extra="forbid")
-    entity_ids: Annotated[list[int | str], Field(min_length=1, max_length=10_000)]
-    mode: Mode = "auto"
+
+_OF_ENTITY = _problems(400, 401, 404, 409, 422, 503)
+_OF_STATUS = _problems(401, 409, 503)
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"model": schemas.Ready, "description": "There is nothing to serve yet."}
+}
+_METRICS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text format."},
+    **_OF_STATUS,
+}
 
 
 def create_app(project: Project, store: KeyValueStore, api_keys: tuple[str, ...] = ()) -> FastAPI:
@@ -42,8 +61,13 @@ def create_app(project: Project, store: KeyValueStore, api_keys: tuple[str, ...]
     state = ServingState(project, store)
     telemetry = Telemetry()
     app = FastAPI(
-        title="Forekey", version=__version__, lifespan=_lifespan(telemetry, project.place("serving") / "latency.json")
+        title="Forekey",
+        description="Predictions, embeddings and explanations for the entities of a relational database.",
+        version=__version__,
+        lifespan=_lifespan(telemetry, project.place("serving") / "latency.json"),
     )
+    shown = {"task": next(iter(project.config.tasks), "churn"), "entity_id": "1"}
+    app.openapi = lambda: _described(app, shown, with_keys=bool(api_keys))  # type: ignore[method-assign]
     app.state.serving = state
     _add_prediction_routes(app, state)
     _add_status_routes(app, state, telemetry)
@@ -55,16 +79,16 @@ def create_app(project: Project, store: KeyValueStore, api_keys: tuple[str, ...]
 
 
 def _add_prediction_routes(app: FastAPI, state: ServingState) -> None:
-    @app.get("/predict/{task}/{entity_id:path}")
-    def predict_one(task: str, entity_id: str, mode: Mode = "auto") -> JSONResponse:
+    @app.get("/predict/{task}/{entity_id:path}", response_model=schemas.TaskPrediction, responses=_OF_ENTITY)
+    def predict_one(task: str, entity_id: str, mode: schemas.Mode = "auto") -> JSONResponse:
         """Predict for one entity: looked up, computed now on the live graph, or whichever is there."""
         answer = state.predict(task, [entity_id], mode)[0]
         if answer is None:
             raise UnknownEntity(f"There is no entity '{entity_id}' for task '{task}'. Ids are primary keys.")
         return JSONResponse({"task": task, **_to_json(answer)})
 
-    @app.post("/predict/{task}")
-    def predict_many(task: str, request: PredictRequest) -> JSONResponse:
+    @app.post("/predict/{task}", response_model=schemas.Predictions, responses=_OF_ENTITY)
+    def predict_many(task: str, request: schemas.PredictRequest) -> JSONResponse:
         """Predict for many entities; ids that do not exist are listed under ``unknown``."""
         answers = state.predict(task, request.entity_ids, request.mode)
         pairs = list(zip(request.entity_ids, answers, strict=True))
@@ -73,10 +97,11 @@ def _add_prediction_routes(app: FastAPI, state: ServingState) -> None:
                 "task": task,
                 "predictions": [_to_json(a) for _, a in pairs if a is not None],
                 "unknown": [i for i, a in pairs if a is None],
+                "mixed_as_of": len({a.as_of for a in answers if a is not None}) > 1,
             }
         )
 
-    @app.get("/explain/{task}/{entity_id:path}")
+    @app.get("/explain/{task}/{entity_id:path}", response_model=schemas.Explanation, responses=_OF_ENTITY)
     def explain(task: str, entity_id: str) -> JSONResponse:
         """Say which tables, columns and neighbours drive the prediction, by what it would be without each."""
         told = state.explain(task, entity_id)
@@ -84,7 +109,7 @@ def _add_prediction_routes(app: FastAPI, state: ServingState) -> None:
             raise UnknownEntity(f"There is no entity '{entity_id}' for task '{task}'. Ids are primary keys.")
         return JSONResponse({"task": task, "entity_id": state.typed(task, entity_id), **told})
 
-    @app.get("/embeddings/{task}/{entity_id:path}")
+    @app.get("/embeddings/{task}/{entity_id:path}", response_model=schemas.Embedding, responses=_OF_ENTITY)
     def embedding(task: str, entity_id: str) -> JSONResponse:
         """Return the stored embedding of one entity."""
         version, vector = state.embedding(task, entity_id)
@@ -93,13 +118,14 @@ def _add_prediction_routes(app: FastAPI, state: ServingState) -> None:
                 "task": task,
                 "entity_id": state.typed(task, entity_id),
                 "embedding": [float(x) for x in vector],
+                "kind": version.kind,
                 "version": version.version,
                 "model_version": version.model_version,
                 "as_of": version.as_of,
             }
         )
 
-    @app.get("/similar/{task}/{entity_id:path}")
+    @app.get("/similar/{task}/{entity_id:path}", response_model=schemas.Similar, responses=_OF_ENTITY)
     def similar(task: str, entity_id: str, k: Annotated[int, Query(ge=1, le=1000)] = 10) -> JSONResponse:
         """Return the entities whose embeddings are most similar."""
         version, found = state.similar(task, entity_id, k)
@@ -115,24 +141,24 @@ def _add_prediction_routes(app: FastAPI, state: ServingState) -> None:
 
 
 def _add_status_routes(app: FastAPI, state: ServingState, telemetry: Telemetry) -> None:
-    @app.get("/tasks")
+    @app.get("/tasks", response_model=schemas.Tasks, responses=_OF_STATUS)
     def tasks() -> JSONResponse:
         """List the project's tasks with what is trained and stored of each."""
         return JSONResponse({"tasks": [_task_status(state, name) for name in state.project.config.tasks]})
 
-    @app.get("/models")
+    @app.get("/models", response_model=schemas.Models, responses=_OF_STATUS)
     def models() -> JSONResponse:
         """List all model versions with their lineage."""
         return JSONResponse(
             {"models": [_model_status(v) for t in state.registry.tasks() for v in state.registry.versions(t)]}
         )
 
-    @app.get("/healthz")
+    @app.get("/healthz", response_model=schemas.Health)
     def healthz() -> JSONResponse:
         """Say that the process answers."""
         return JSONResponse({"status": "ok", "version": __version__})
 
-    @app.get("/readyz")
+    @app.get("/readyz", response_model=schemas.Ready, responses=_NOT_READY)
     def readyz() -> JSONResponse:
         """Say whether there is a snapshot and something stored to serve."""
         stored = [t for t in state.project.config.tasks if state.embeddings.current(t) is not None]
@@ -140,12 +166,12 @@ def _add_status_routes(app: FastAPI, state: ServingState, telemetry: Telemetry) 
         ready = bool(stored) and snapshot is not None
         return JSONResponse({"ready": ready, "tasks": stored}, status_code=200 if ready else 503)
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse, responses=_METRICS)
     def metrics() -> Response:
         """Report counters and latencies in the Prometheus text format."""
         return telemetry.render(state)
 
-    @app.get("/", response_class=HTMLResponse)
+    @app.get("/", response_class=HTMLResponse, responses=_OF_STATUS)
     def page() -> HTMLResponse:
         """Show tasks, versions, metrics, graph statistics and drift."""
         return HTMLResponse(render_page(state))
@@ -166,17 +192,62 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, "HTTPError", f"{error.detail}: {request.method} {request.url.path}")
+        detail = f"{error.detail}: {request.method} {request.url.path}"
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_methods_of(request))
+        return problem(error.status_code, "HTTPError", detail, headers)
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
         return problem(500, "InternalError", "The service met an error of its own; see its log.")
 
 
-def problem(status: int, title: str, detail: str) -> JSONResponse:
+def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """Return one problem document."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    return JSONResponse(body, status_code=status, media_type="application/problem+json")
+    return JSONResponse(body, status_code=status, media_type="application/problem+json", headers=headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Return the methods that the routes of a request's path have (RFC 9110, 15.5.6)."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return sorted(found)
+
+
+def _described(app: FastAPI, shown: dict[str, str], *, with_keys: bool) -> dict[str, Any]:
+    """Return the OpenAPI document: problems as they are sent, and the key that requests must carry, if any.
+
+    ``shown`` are examples of what stands in paths.
+    """
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        parts = document["components"]
+        parts["schemas"]["Problem"] = schemas.Problem.model_json_schema()
+        for name in ("HTTPValidationError", "ValidationError"):
+            parts["schemas"].pop(name, None)
+        if with_keys:
+            parts["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            document["security"] = [{"key": []}]
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                _correct(operation, is_open=path in OPEN or not with_keys)
+                for parameter in operation.get("parameters", ()):
+                    if parameter["name"] in shown:
+                        parameter["example"] = shown[parameter["name"]]
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _correct(operation: dict[str, Any], *, is_open: bool) -> None:
+    """Leave out what a route does not answer: 401 without keys, 422 where nothing can be invalid."""
+    if is_open:
+        operation["responses"].pop("401", None)
+    if not operation.get("parameters") and "requestBody" not in operation:
+        operation["responses"].pop("422", None)
 
 
 def _lifespan(telemetry: Telemetry, path: Path) -> Any:

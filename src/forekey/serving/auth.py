@@ -8,7 +8,8 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_OPEN = frozenset({"/healthz", "/readyz"})
+OPEN = frozenset({"/healthz", "/readyz"})
+"""Routes that need no key."""
 
 
 class BearerAuth:
@@ -20,7 +21,7 @@ class BearerAuth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: hand it on, or refuse it with 401."""
-        if scope["type"] != "http" or scope["path"] in _OPEN or self._allowed(Headers(scope=scope)):
+        if scope["type"] != "http" or scope["path"] in OPEN or self._allowed(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
         body = {

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from forekey.errors import ModelError, UnknownEntity, UnknownTask
+from forekey.errors import ModelError, SourceUnavailable, UnknownEntity, UnknownTask
 from forekey.graph import Snapshot, SnapshotStore, to_micros
 from forekey.inference import AnyPredictor, chosen_classes, explain_entity, load_predictor, past_for
 from forekey.project import Project
@@ -53,6 +53,7 @@ class ServingState:
         self._snapshot: Snapshot | None = None
         self._tasks: dict[tuple[str, str], Task] = {}
         self._predictors: dict[tuple[str, str, str], AnyPredictor] = {}
+        self._populations: dict[tuple[str, str], NDArray[np.bool_]] = {}
         self._matrices: dict[str, tuple[str, list[str], NDArray[np.float32]]] = {}
 
     def snapshot(self) -> Snapshot:
@@ -183,22 +184,44 @@ class ServingState:
         born = int(snapshot.visible(entity, np.array([now]))[0])
         known = (rows >= 0) & (rows < born)
         with self._computing:
-            predictions, _ = predictor.predict(rows[known], np.full(int(known.sum()), now))
+            predictions, _ = predictor.predict(rows[known], np.full(int(known.sum()), now), embed=False)
+        eligible = self._eligible(task, snapshot)
+        flags = [None if eligible is None else bool(eligible[r]) for r in rows[known]]
         answers: list[Answer | None] = [None] * len(entity_ids)
         items = self.task(task).items
-        for i, prediction in zip(np.flatnonzero(known).tolist(), predictions, strict=True):
+        for i, prediction, flag in zip(np.flatnonzero(known).tolist(), predictions, flags, strict=True):
             if items is not None:
                 keys = snapshot.keys(items.name).take(pa.array(_places(prediction), pa.int64())).to_pylist()
                 answers[i] = _ranked(
-                    self.typed(task, entity_ids[i]), keys, prediction, None, model_version, snapshot.as_of.isoformat(),
+                    self.typed(task, entity_ids[i]), keys, prediction, flag, model_version, snapshot.as_of.isoformat(),
                     "online",
                 )  # fmt: skip
                 continue
             answers[i] = _answer(
                 self.typed(task, entity_ids[i]), np.atleast_1d(prediction), str(predictor.transform.task_type),
-                predictor.transform.classes, None, model_version, snapshot.as_of.isoformat(), "online",
+                predictor.transform.classes, flag, model_version, snapshot.as_of.isoformat(), "online",
             )  # fmt: skip
         return answers
+
+    def _eligible(self, task: str, snapshot: Snapshot) -> NDArray[np.bool_] | None:
+        """Say of each row of the entity table whether the task's WHERE holds as of a snapshot.
+
+        The database is asked once a snapshot; None if it does not answer, as predictions do not need it.
+        """
+        key = (task, snapshot.id)
+        if key not in self._populations:
+            own = self.task(task)
+            size = snapshot.num_nodes(own.entity.name)
+            try:
+                with self._source() as source:
+                    population = own.population(source, snapshot, snapshot.as_of)
+            except SourceUnavailable:
+                return None
+            flags = np.ones(size, bool)
+            if population is not None:
+                flags = np.isin(np.arange(size), snapshot.lookup_keys(own.entity.name, population))
+            self._populations = {k: v for k, v in self._populations.items() if k[0] != task} | {key: flags}
+        return self._populations[key]
 
     def _predictor(self, task: str) -> tuple[AnyPredictor, str]:
         snapshot, champion = self.snapshot(), self.registry.champion(task)

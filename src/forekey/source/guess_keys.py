@@ -17,7 +17,7 @@ from itertools import takewhile
 from sqlglot import exp
 
 from forekey.schema import ColumnSchema, DType, Stype, key_parts
-from forekey.source.guesses import Guess
+from forekey.source.guesses import LIKELY, SURE, Guess
 from forekey.source.keys import key_sql, why_no_key
 from forekey.source.names import (
     calendar_part,
@@ -47,6 +47,7 @@ _VERIFIED_ROWS = 5_000_000
 _OWN_KEY = 1.0
 """The score of a column that is named after nothing but its own table's key."""
 _MAX_REPEATED = 0.05
+_ENOUGH_ROWS = 20
 _MOST_PARTS = 5
 _LONGEST_KEY = 64.0
 _SPELLINGS = {
@@ -145,7 +146,9 @@ class _Keys:
         for column, evidence in [*whole, *nearly][:1]:
             told = evidence.format(table.rows) if table.rows else "no rows to measure"
             place = ", first column" if table.columns[0] is column else ""
-            self._note(table.name, column.name, "primary_key", f"named like a key{place}; {told}")
+            # A table of a few rows, or of none, has unique columns by chance.
+            sure = 0.95 if whole and table.rows >= _ENOUGH_ROWS else LIKELY
+            self._note(table.name, column.name, "primary_key", f"named like a key{place}; {told}", sure=sure)
             return column.name
         return None
 
@@ -162,9 +165,8 @@ class _Keys:
             evidence = next(self._referring(table, column), None)
             if evidence is not None:
                 place = ", first column" if i == 0 else ""
-                self._note(
-                    table.name, column.name, "primary_key", f"all {table.rows:,} values differ{place}; {evidence}"
-                )
+                why = f"all {table.rows:,} values differ{place}; {evidence}"
+                self._note(table.name, column.name, "primary_key", why, sure=0.75)
                 return column.name
         return None
 
@@ -198,7 +200,8 @@ class _Keys:
                     f"{', '.join(referring)} refer to it by the same names" if referring else f"{parts[-1]} counts rows"
                 )
                 key = ColumnSchema.composite(parts).name
-                self._note(table.name, key, "primary_key", f"together, all {table.rows:,} values differ; {why}")
+                told = f"together, all {table.rows:,} values differ; {why}"
+                self._note(table.name, key, "primary_key", told, sure=LIKELY if referring else 0.6)
                 return key
             return None
         return None
@@ -229,7 +232,7 @@ class _Keys:
         if table.rows and share >= _UNNAMED:
             self.foreign[table.name][column] = parent
             why = f"named like the key of {parent}; {share:.1%} of all rows' values found there"
-            self._note(table.name, column, "foreign_key", why, share)
+            self._note(table.name, column, "foreign_key", why, share, 0.8 * share)
 
     def _holds_together(self, table: TableInfo, parent: str, parts: tuple[str, ...]) -> bool:
         return self._share_together(table, parent, parts) >= _UNNAMED
@@ -251,7 +254,7 @@ class _Keys:
             parent, share, evidence = best
             after = f"named after {parent}.{self.primary[parent]}"
             why = after if parent != table.name else "named like a reference within the table"
-            self._note(table.name, column.name, "foreign_key", f"{why}; {evidence}", share)
+            self._note(table.name, column.name, "foreign_key", f"{why}; {evidence}", share, 0.45 + 0.5 * share)
             return parent
         if self.profiles[table.name][column.name].non_null == 0:
             return None
@@ -262,7 +265,8 @@ class _Keys:
         if best is None or not self._is_no_chance(table, column, best[0], dict(unnamed)[best[0]], best[1]):
             return None
         parent, share, evidence = best
-        self._note(table.name, column.name, "foreign_key", f"{evidence}, too many for chance", share)
+        why = f"{evidence}, too many for chance"
+        self._note(table.name, column.name, "foreign_key", why, share, 0.75 * share)
         return parent
 
     def _single_keys(self, column: ColumnInfo) -> Iterator[tuple[str, ColumnInfo]]:
@@ -391,8 +395,10 @@ class _Keys:
                 found[ordered] = fk.parent
         return found
 
-    def _note(self, table: str, column: str, what: str, reason: str, score: float | None = None) -> None:
-        self.guesses.append(Guess(table, column, what, reason, score))
+    def _note(
+        self, table: str, column: str, what: str, reason: str, score: float | None = None, sure: float = SURE
+    ) -> None:
+        self.guesses.append(Guess(table, column, what, reason, score, round(sure, 2)))
 
 
 def _declared_primary(table: TableInfo, is_referred: bool, guesses: list[Guess]) -> str | None:

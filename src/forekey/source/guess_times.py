@@ -45,6 +45,7 @@ class TimeGuess:
 
     time: TimeConfig
     reason: str
+    sure: float = 0.9
 
 
 def hidden_moments(source: Source, table: TableInfo, profile: Profiles) -> Moments:
@@ -141,7 +142,8 @@ def guess_time(
         name = scored[0][2]
         why = "the only timestamp" if len(times) == 1 else f"reads most like the moment of the row among {len(times)}"
         why += f"; rises with {primary}" if rises[name] > _RISING else ""
-        return TimeGuess(times[name], why + _written(moments.get(name)))
+        sure = 0.9 if len(times) == 1 or rises[name] > _RISING else 0.75 if named[name] > 0 else 0.6
+        return TimeGuess(times[name], why + _written(moments.get(name)), sure if name in stored else min(sure, 0.75))
     return _calendar_time(table, profile, primary)
 
 
@@ -185,14 +187,14 @@ def _calendar_time(table: TableInfo, profile: Profiles, primary: str | None) -> 
     seen = f"{year} goes from {low:.0f} to {high:.0f}" if low < high else f"such as {high:.0f} in {year}"
     if "month" in parts and "day" in parts:
         time = TimeConfig(year_month_day=(year, parts["month"][0], parts["day"][0]))
-        return TimeGuess(time, f"a date in parts; {seen}")
+        return TimeGuess(time, f"a date in parts; {seen}", 0.75)
     if "month" in parts:
         time = TimeConfig(year_month=(year, parts["month"][0]))
-        return TimeGuess(time, f"a year and a month; {seen}; a row counts as known at the end of its month")
+        return TimeGuess(time, f"a year and a month; {seen}; a row counts as known at the end of its month", 0.75)
     if profile[year].distinct < 2:
         return None  # of one year only: that is no clock
     time = TimeConfig(column=year, unit="year", at="end")
-    return TimeGuess(time, f"a year; {seen}; a row counts as known at the end of its year")
+    return TimeGuess(time, f"a year; {seen}; a row counts as known at the end of its year", 0.7)
 
 
 def _calendar_columns(

@@ -19,3 +19,9 @@ class Guess:
     reason: str
     score: float | None = None
     """For a foreign key: the share of its values found in the key it refers to."""
+    sure: float = 0.9
+    """How sure it is, from 0 to 1, by what it rests on (name and values, or values alone): not a probability."""
+
+
+SURE, LIKELY = 0.9, 0.7
+"""From where on a guess counts as sure, and as likely."""

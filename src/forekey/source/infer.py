@@ -93,7 +93,7 @@ def infer_schema(source: Source) -> Inference:
         tables[name] = _table(source, table, profiles[name], moments, keys, guesses)
         timeless[name] = not has_time_of_its_own(table, profiles[name], moments)
     for name, column, reason in guess_wholes(source, infos, tables, timeless):
-        guesses.append(Guess(name, column, "time_from", reason))
+        guesses.append(Guess(name, column, "time_from", reason, sure=0.7))
         tables[name] = tables[name].model_copy(update={"time_from": column})
     for name in tables:
         tables[name] = _without_leaks(source, infos, tables, name, guesses)
@@ -122,9 +122,10 @@ def _table(
             doubtful = isinstance(found, WrittenMoments) and not found.chosen
             what = "stype" if told.is_plain and not doubtful else "reading"
             columns[column.name] = told
-            guesses.append(Guess(table.name, column.name, what, f"{told.type}: {reason}"))
+            sure = 0.4 if doubtful else 0.9 if told.is_plain else 0.75
+            guesses.append(Guess(table.name, column.name, what, f"{told.type}: {reason}", sure=sure))
     if time is not None and table.time_column is None:
-        guesses.append(Guess(table.name, ", ".join(time.time.columns), "time_column", time.reason))
+        guesses.append(Guess(table.name, ", ".join(time.time.columns), "time_column", time.reason, sure=time.sure))
     return TableConfig(
         primary_key=primary,
         time_column=(time.time.column if time.time.is_plain else time.time) if time is not None else None,
@@ -146,5 +147,5 @@ def _without_leaks(
     aside = {c: reason for c, reason in written_later(source, infos, tables, name) if c not in keys}
     replaced = {(name, c, what) for c in aside for what in ("stype", "reading")}
     guesses[:] = [g for g in guesses if (g.table, g.column, g.what) not in replaced]
-    guesses += [Guess(name, c, "leak", reason) for c, reason in aside.items()]
+    guesses += [Guess(name, c, "leak", reason, sure=0.75) for c, reason in aside.items()]
     return entry.model_copy(update={"columns": {**entry.columns, **dict.fromkeys(aside, Stype.IGNORE)}})

@@ -112,12 +112,17 @@ def words(name: str) -> list[str]:
 
 def singular(name: str) -> str:
     """Return the singular of an English table name, in lower case and without separators."""
-    joined = "".join(words(name))
-    if joined.endswith("ies"):
-        return joined[:-3] + "y"
-    if joined.endswith(("sses", "xes", "ches", "shes")):
-        return joined[:-2]
-    return joined[:-1] if joined.endswith("s") and not joined.endswith("ss") else joined
+    return one_of("".join(words(name)))
+
+
+def one_of(name: str) -> str:
+    """Return the singular of an English plural, however it is spelled: ``order_lines`` becomes ``order_line``."""
+    lower = name.lower()
+    if lower.endswith("ies"):
+        return name[:-3] + "y"
+    if lower.endswith(("sses", "xes", "ches", "shes")):
+        return name[:-2]
+    return name[:-1] if lower.endswith("s") and not lower.endswith("ss") else name
 
 
 def key_name_score(table: str, column: str, tables: Iterable[str] = ()) -> float:

@@ -1,7 +1,7 @@
 """Embeddings and predictions of every entity of a task, in versions; readers see one whole version at a time.
 
-A version is written under keys of its own, then one pointer is switched to it. The version before stays until the
-next switch, for readers that hold its name.
+A version is written under keys of its own, then one pointer is switched to it. The newest version of each of the last
+models stays, so that going back to one of them is a switch of the pointer.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from forekey.store.protocol import KeyValueStore
 
 _LONGEST_KEY = 256
 _ABANDONED_SECONDS = 3600.0
+KEPT_MODELS = 3
+"""Of how many models the newest embeddings stay stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class EmbeddingVersion:
     task_type: str
     classes: tuple[str, ...]
     """The names of classes; of a ranking, the keys of the items that predictions refer to by their place here."""
+    kind: str = "network"
+    """What the vectors are of: a network, or trees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,15 @@ class EmbeddingStore:
         self._store.delete_prefix(mark)
         self._drop_others(version.task, {version.version, before.version if before else ""})
 
+    def switch(self, task: str, model_version: str) -> EmbeddingVersion | None:
+        """Make the newest stored version of a model the one that readers take; None if nothing of it is stored."""
+        found = [v for v in self._finished(task) if v.model_version == model_version]
+        if not found:
+            return None
+        newest = max(found, key=lambda v: v.created_at)
+        self._store.put_many([(_pointer_key(task), newest.version.encode())])
+        return newest
+
     def current(self, task: str) -> EmbeddingVersion | None:
         """Return the version that readers should take, or None if the task was never embedded."""
         pointer = self._store.get(_pointer_key(task))
@@ -92,11 +105,7 @@ class EmbeddingStore:
         meta = self._store.get(_meta_key(task, pointer.decode())) if pointer is not None else None
         if meta is None:
             return None
-        try:
-            data = orjson.loads(meta)
-            found = EmbeddingVersion(**{**data, "classes": tuple(data["classes"])})
-        except (orjson.JSONDecodeError, TypeError, KeyError) as error:
-            raise StoreError(f"The store's entry for '{task}' is damaged. Run `forekey embed {task}`.") from error
+        found = _version(meta, task)
         self._read[task] = found
         return found
 
@@ -114,13 +123,31 @@ class EmbeddingStore:
     def _drop_others(self, task: str, keep: set[str]) -> None:
         begun = {k: float(v) for k, v in self._names_under(_begun_key(task, ""))}
         finished = [name for name, _ in self._names_under(_meta_key(task, "")) if name not in begun]
+        newest: dict[str, str] = {}
+        for version in sorted(self._finished(task), key=lambda v: v.created_at):
+            newest.pop(version.model_version, None)
+            newest[version.model_version] = version.version
+        keep = keep | set(list(newest.values())[-KEPT_MODELS:])
         abandoned = [name for name, since in begun.items() if time.time() - since > _ABANDONED_SECONDS]
         for name in {*finished, *abandoned} - keep:
             for prefix in (_record_prefix(task, name), _meta_key(task, name), _begun_key(task, name)):
                 self._store.delete_prefix(prefix)
 
+    def _finished(self, task: str) -> list[EmbeddingVersion]:
+        """Return all versions that were written to their end."""
+        begun = {name for name, _ in self._names_under(_begun_key(task, ""))}
+        return [_version(v, task) for name, v in self._names_under(_meta_key(task, "")) if name not in begun]
+
     def _names_under(self, prefix: bytes) -> list[tuple[str, bytes]]:
         return [(key[len(prefix) :].decode(), value) for key, value in self._store.scan(prefix)]
+
+
+def _version(meta: bytes, task: str) -> EmbeddingVersion:
+    try:
+        data = orjson.loads(meta)
+        return EmbeddingVersion(**{**data, "classes": tuple(data["classes"])})
+    except (orjson.JSONDecodeError, TypeError, KeyError) as error:
+        raise StoreError(f"The store's entry for '{task}' is damaged. Run `forekey embed {task}`.") from error
 
 
 def new_version_name(model_version: str) -> str:

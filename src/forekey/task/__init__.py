@@ -4,12 +4,13 @@ from forekey.query import TaskType
 from forekey.task.doubts import label_doubts, task_doubts
 from forekey.task.labels import SPLITS, Examples, LabelTable, multi_hot
 from forekey.task.metrics import Metrics, average_precision, better, compute_metrics, default_metric, hits
-from forekey.task.past import PastLabels, past_labels, remembered_past
+from forekey.task.past import LAGS, PastLabels, past_labels, remembered_past
 from forekey.task.restating import restating_columns
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
 from forekey.task.task import Task, define_task
 
 __all__ = [
+    "LAGS",
     "SPLITS",
     "AnchorPlan",
     "Examples",

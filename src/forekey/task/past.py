@@ -47,24 +47,23 @@ class PastLabels:
     (ascending) are those that may be asked about, ``grids`` says which grid each looks at; without moments there is one
     grid for all. The labels of row ``r`` in grid ``g`` of a table of ``rows`` rows are those from ``indptr[i]`` to
     ``indptr[i + 1]``, ``i = g * rows + r``, ascending by ``known_at``; ``values [labels, width] float32`` is one
-    number, or 0 and 1 per class.
+    number, or 0 and 1 per class of ``classes``.
     """
 
     rows: int
     indptr: NDArray[np.int64]
     known_at: Micros
     values: NDArray[np.float32]
-    names: tuple[str, ...]
+    classes: tuple[str, ...]
     moments: Micros
     grids: NDArray[np.int64]
 
-    def describe(
-        self, rows: NDArray[np.int32], times: Micros, seen_until: Micros
-    ) -> tuple[NDArray[np.float32], list[str]]:
-        """Return what was known of the labels of some rows by ``seen_until [n]``, and the features' names.
+    def describe(self, rows: NDArray[np.int32], times: Micros, seen_until: Micros) -> NDArray[np.float32]:
+        """Return what was known of the labels of some rows by ``seen_until [n]``, ``[n, features]``.
 
-        The newest labels one by one, the mean of the last twelve, by how much the newest is above it, how many of
-        them there are, and days since one was known and since one was not zero; NaN where there is nothing to tell.
+        For each class (or the one number) the newest :data:`LAGS` labels, newest first; their means over the last
+        twelve; by how much the newest is above that mean. Then how many labels are known, the days since one was
+        known, and the days since one was not zero. NaN where there is none.
         """
         width, n = self.values.shape[1], len(rows)
         lists = self._lists(rows, times)
@@ -85,17 +84,16 @@ class PastLabels:
         some = active.any(axis=1)
         at = taken[np.arange(n), newest]
         age[some, 1] = (times[some] - self.known_at[at[some]]) / MICROS_PER_DAY
-        block = np.concatenate(
+        return np.concatenate(
             [found[:, :LAGS].reshape(n, LAGS * width), mean, trend, np.minimum(count, WINDOWS)[:, None], age], axis=1
         ).astype(np.float32)
-        return block, self._feature_names()
 
     def save(self, path: Path) -> None:
         """Write the labels to a file that :meth:`load` reads; readers see all of it or nothing."""
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.stem}.{os.getpid()}.npz")
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        np.savez(draft, rows=self.rows, names=np.array(self.names, dtype=np.str_), **arrays)
+        np.savez(draft, rows=self.rows, classes=np.array(self.classes, dtype=np.str_), **arrays)
         draft.replace(path)
 
     @classmethod
@@ -103,7 +101,7 @@ class PastLabels:
         """Read what :meth:`save` wrote."""
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: data[name] for name in _ARRAYS}
-            return cls(rows=int(data["rows"]), names=tuple(data["names"].tolist()), **arrays)
+            return cls(rows=int(data["rows"]), classes=tuple(data["classes"].tolist()), **arrays)
 
     def _lists(self, rows: NDArray[np.int32], times: Micros) -> NDArray[np.int64]:
         """Return which list of labels each row looks at."""
@@ -125,12 +123,6 @@ class PastLabels:
             low = np.where(open_ & known, middle + 1, low)
             high = np.where(open_ & ~known, middle, high)
         return low - start
-
-    def _feature_names(self) -> list[str]:
-        lags = [f"label {k + 1} before{name}" for k in range(LAGS) for name in self.names]
-        means = [f"mean of the last labels{name}" for name in self.names]
-        trends = [f"newest label above that mean{name}" for name in self.names]
-        return [*lags, *means, *trends, "labels known", "days since a label", "days since a label that is not 0"]
 
 
 def past_labels(
@@ -165,7 +157,7 @@ def past_labels(
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         made.known_at[there][order],
         values[there][order],
-        tuple(f" = {c}" for c in classes) or ("",),
+        classes,
         made.moments,
         made.grids,
     )

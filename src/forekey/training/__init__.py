@@ -1,18 +1,45 @@
 """Learning: the training loop, the baselines it is held against, and the report."""
 
-from forekey.training.config import PRESETS, TrainConfig
-from forekey.training.evaluate import evaluate_examples, item_rows, resolve_examples
-from forekey.training.report import TrainReport
-from forekey.training.tracking import log_version
-from forekey.training.train import train_task
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from forekey.training.config import PRESETS, TrainConfig
+    from forekey.training.evaluate import evaluate_examples, item_rows, resolve_examples
+    from forekey.training.intervals import interval_of_difference
+    from forekey.training.report import TrainReport
+    from forekey.training.tracking import log_version
+    from forekey.training.train import train_task
 
 __all__ = [
     "PRESETS",
     "TrainConfig",
     "TrainReport",
     "evaluate_examples",
+    "interval_of_difference",
     "item_rows",
     "log_version",
     "resolve_examples",
     "train_task",
 ]
+
+_HOMES = {
+    "PRESETS": "config",
+    "TrainConfig": "config",
+    "TrainReport": "report",
+    "evaluate_examples": "evaluate",
+    "interval_of_difference": "intervals",
+    "item_rows": "evaluate",
+    "log_version": "tracking",
+    "resolve_examples": "evaluate",
+    "train_task": "train",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a name when it is first used: a report is read in a moment, torch is not."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'forekey.training' has no attribute {name!r}")
+    return getattr(import_module(f"forekey.training.{_HOMES[name]}"), name)

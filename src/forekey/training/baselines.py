@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from forekey.features import FeatureKind
+from forekey.progress import Listener
 from forekey.task import Task, TaskType
 from forekey.training.evaluate import Resolved, as_numbers
 
@@ -28,7 +29,7 @@ class BaselineData:
     """What baselines learn from and are judged on: examples by split, with their pasts in numbers of some ``kinds``.
 
     ``classes`` are those that training saw; ``previous`` holds, per split that is judged, what
-    :meth:`forekey.task.Task.previous` gave of its examples.
+    :meth:`forekey.task.Task.previous` gave of its examples. Without ``trees``, baselines of trees are left out.
     """
 
     task: Task
@@ -36,17 +37,18 @@ class BaselineData:
     classes: tuple[str, ...]
     previous: dict[str, Previous]
     kinds: tuple[FeatureKind, ...]
+    trees: bool = True
 
 
 Baseline = Callable[[BaselineData], dict[str, NDArray[np.float64]] | None]
 
 
-def run_baselines(data: BaselineData, report: Callable[[str], None]) -> dict[str, dict[str, NDArray[np.float64]]]:
+def run_baselines(data: BaselineData, listener: Listener) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Fit every baseline on the training labels; return the predictions of each for validation and test."""
     found = {}
-    for name, baseline in _BASELINES.items():
-        report(f"baseline {name}")
-        predictions = baseline(data)
+    names = [name for name in _BASELINES if data.trees or not name.startswith("lightgbm")]
+    for name in listener.through(names):
+        predictions = _BASELINES[name](data)
         if predictions is not None:
             found[name] = predictions
     return found

@@ -1,4 +1,4 @@
-"""The settings of a training run, and three presets that need no tuning."""
+"""The settings of a training run, and four presets that need no tuning."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ class TrainConfig:
     validation score before training stops; ``max_seconds`` bounds the whole loop (checked after each batch).
     ``regrow`` trains once more from validation examples too, after all choices are made on these.
     ``search_seconds`` is how long to look for better settings before training.
-    ``history`` adds pasts in numbers, for the network and for trees beside it; ``past_labels`` the labels that entities
-    had before.
+    ``history`` adds window features, for the network and for trees beside it; ``past_labels`` the labels that entities
+    had before. Without ``network``, trees alone predict. ``max_examples`` draws so many training examples at random.
+    ``importance`` measures what counts; ``tree_baselines`` trains the baselines of boosted trees.
     """
 
     preset: str = "normal"
@@ -41,6 +42,10 @@ class TrainConfig:
     past_labels: bool = True
     regrow: bool = True
     search_seconds: float = 0.0
+    network: bool = True
+    max_examples: int | None = None
+    importance: bool = True
+    tree_baselines: bool = True
     trees: TreePlan = field(default_factory=TreePlan)
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +69,13 @@ def _of(kind: type, data: dict[str, Any]) -> dict[str, Any]:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
+    "instant": {
+        "network": False,
+        "max_examples": 50_000,
+        "regrow": False,
+        "tree_baselines": False,
+        "trees": TreePlan(candidates=("bold",), boosters=1, learning_rate=0.1, rounds=300, patience=20),
+    },
     "fast": {
         "neighbors": NeighborPlan((16, 8)),
         "max_epochs": 8,

@@ -96,8 +96,15 @@ def evaluate_examples(
     predictor: AnyPredictor, task: Task, resolved: Resolved, train_std: float | None = None
 ) -> Metrics:
     """Predict each example at its own time and score the predictions."""
-    predicted, _ = predictor.predict(resolved.rows, resolved.times, resolved.seen_until, resolved.history)
+    predicted, _ = predictor.predict(resolved.rows, resolved.times, resolved.seen_until, resolved.history, embed=False)
     return score(predictor, task, resolved, predicted, train_std)
+
+
+def predicted_for(predictor: AnyPredictor, resolved: Resolved) -> Predictions:
+    """Predict each example at its own time; of a ranking, the items alone."""
+    predicted, _ = predictor.predict(resolved.rows, resolved.times, resolved.seen_until, resolved.history, embed=False)
+    ranking = predictor.transform.task_type is TaskType.LINK_PREDICTION
+    return predicted[:, : predicted.shape[1] // 2] if ranking else predicted
 
 
 def score(

@@ -18,13 +18,13 @@ _MIN_ISOTONIC = 2_000
 
 @dataclass(frozen=True)
 class Validation:
-    """What the last stage is chosen on: the network's raw outputs, pasts, and targets in the form of raw outputs.
+    """What the blend is chosen on: the network's raw outputs (None without one), window features, and targets.
 
     ``target`` is 0 or 1 (one column per class for sets), a class's place, or standardised numbers.
     """
 
     task_type: TaskType
-    network: Raw
+    network: Raw | None
     history: NDArray[np.float32]
     target: NDArray[np.float64]
 
@@ -32,9 +32,9 @@ class Validation:
 def choose_final(known: Validation, trees: Trees | None) -> FinalStage:
     """Return the blend with the least loss on validation, calibrated there."""
     if len(known.target) == 0:
-        return FinalStage()
-    final = FinalStage()
-    if trees is not None:
+        return FinalStage() if known.network is not None else FinalStage(0.0, trees)
+    final = FinalStage() if known.network is not None else FinalStage(0.0, trees)
+    if trees is not None and known.network is not None:
         # Both ends once; everything between is a mixture of the two.
         ends = [FinalStage(s, trees).blend(known.network, known.history, known.task_type) for s in (1.0, 0.0)]
         losses = [mean_loss(known.task_type, s * ends[0] + (1 - s) * ends[1], known.target) for s in _SHARES]

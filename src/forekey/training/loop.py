@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from forekey.errors import ModelError
 from forekey.features import FeatureStore
 from forekey.inference import Assembler, OutputTransform, Predictor
 from forekey.nn import GraphBatch, GraphModel
+from forekey.progress import SILENT, Listener
 from forekey.sampling import NeighborSampler
 from forekey.task import Task, TaskType, better, default_metric
 from forekey.training.checkpoint import NOWHERE, Checkpoint
@@ -30,6 +31,7 @@ from forekey.training.evaluate import Resolved, as_numbers, evaluate_examples
 _AHEAD = 3
 _MAX_VALIDATION = 20_000
 _MIN_BATCH = 32
+_PROBED = 4
 
 
 P = TypeVar("P")
@@ -60,7 +62,7 @@ def fit(
     splits: dict[str, Resolved],
     transform: OutputTransform,
     config: TrainConfig,
-    on_epoch: Callable[[Epoch], None],
+    listener: Listener = SILENT,
     checkpoint: Checkpoint = NOWHERE,
 ) -> list[Epoch]:
     """Train ``model`` in place and leave it with the parameters of its best epoch on validation.
@@ -86,7 +88,8 @@ def fit(
         if since_best >= config.patience:
             break  # stopped before it was cut off
         deadline = started + config.max_seconds
-        loss = _one_epoch(model, features, task, splits["train"], target, optimizer, config, number, deadline)
+        watch = _Watch(deadline, listener, number - 1, config.max_epochs)
+        loss = _one_epoch(model, features, task, splits["train"], target, optimizer, config, number, watch)
         score = evaluate_examples(predictor, task, val)[metric]
         improved = better(task.task_type, score, best[0]) or number == 1
         since_best = 0 if improved else since_best + 1
@@ -104,7 +107,7 @@ def fit(
                 "since_best": since_best,
             }
         )
-        on_epoch(history[-1])
+        listener.epoch(history[-1])
         if since_best >= config.patience or time.perf_counter() > deadline:
             break
     model.load_state_dict(best[1])
@@ -120,13 +123,44 @@ def fit_again(
     transform: OutputTransform,
     config: TrainConfig,
     epochs: int,
+    listener: Listener = SILENT,
 ) -> None:
     """Train ``model`` in place for as many epochs as proved best, with no examples held back to stop by."""
     target = targets(task.task_type, examples, transform)
     optimizer = optimizer_of(model.parameters(), config)
     deadline = time.perf_counter() + config.max_seconds
     for number in range(1, epochs + 1):
-        _one_epoch(model, features, task, examples, target, optimizer, config, number, deadline)
+        watch = _Watch(deadline, listener, number - 1, epochs)
+        _one_epoch(model, features, task, examples, target, optimizer, config, number, watch)
+        if time.perf_counter() > deadline:
+            break
+
+
+def probe(
+    model: GraphModel, features: FeatureStore, train: Resolved, transform: OutputTransform, config: TrainConfig
+) -> float:
+    """Return how many seconds one batch takes, sampling included; the model is thrown away."""
+    target, optimizer = targets(transform.task_type, train, transform), optimizer_of(model.parameters(), config)
+    few = replace(config, max_batches=_PROBED)
+    started = 0.0
+    for number, (batch, chosen) in enumerate(_batches(model, features, train, few, 1)):
+        if number == 1:  # the first one loads and compiles what all need
+            started = time.perf_counter()
+        _, output = model(batch)
+        example_loss(transform.task_type, output, target[chosen], None).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        count = number
+    return (time.perf_counter() - started) / count if started else 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Until when to train, and how far the epochs before were."""
+
+    deadline: float
+    listener: Listener
+    done: int
+    of: int
 
 
 def optimizer_of(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
@@ -143,13 +177,13 @@ def _one_epoch(
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
     epoch: int,
-    deadline: float,
+    watch: _Watch,
 ) -> float:
     model.train()
     torch.manual_seed((config.seed << 20) + epoch)
     given = train.examples.weight
     weight = torch.from_numpy(given.astype(np.float32)) if given is not None else None
-    total, count = 0.0, 0
+    total, count, most = 0.0, 0, min(len(train), config.max_batches * config.batch_size)
     for batch, chosen in _batches(model, features, train, config, epoch):
         _, output = model(batch)
         loss = example_loss(task.task_type, output, target[chosen], weight[chosen] if weight is not None else None)
@@ -160,7 +194,8 @@ def _one_epoch(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         total, count = total + loss.item() * len(chosen), count + len(chosen)
-        if time.perf_counter() > deadline:
+        watch.listener.advance(watch.done + min(count / most, 1.0), watch.of)
+        if time.perf_counter() > watch.deadline:
             break
     model.eval()
     return total / max(count, 1)

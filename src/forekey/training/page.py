@@ -61,10 +61,8 @@ def _metrics(report: TrainReport, facts: dict[str, Any]) -> str:
 def _explained(report: TrainReport, facts: dict[str, Any]) -> str:
     val = report.metrics["val"].get(report.default_metric)
     text = f"Validation {report.default_metric}: {_number(val)}. Intervals: bootstrap over entities, 200 draws."
+    text += f" {report.blend}" if report.blend else ""
     final = facts.get("final", {})
-    if final.get("trees"):
-        share = final["share"]
-        text += f" The model blends its network ({share:.0%}) with trees over the past in numbers ({1 - share:.0%})."
     calibration = final.get("calibration", {})
     if calibration.get("knots"):
         text += " Probabilities are calibrated by isotonic regression on validation."

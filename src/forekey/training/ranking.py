@@ -19,6 +19,7 @@ from forekey.features import FeatureStore, PairFeatures, PairSpec, fit_features,
 from forekey.graph import Micros, Snapshot, from_micros, to_micros
 from forekey.inference import Pairs, Predictor, Ranker, RankExplainer, RankStage, Trees, tower_output
 from forekey.nn import GraphModel
+from forekey.progress import Listener
 from forekey.project import write_atomically
 from forekey.registry import ModelVersion, Registry
 from forekey.source import Source
@@ -30,13 +31,11 @@ from forekey.training.judged import MODEL, NETWORK, TREES, Judged
 from forekey.training.lineage import lineage, network_of, run_id, text_width
 from forekey.training.loop import Epoch
 from forekey.training.page import render_report
+from forekey.training.prepare import Aging, some_examples
 from forekey.training.report import TrainReport
 from forekey.training.search import Trial, search, searched
 from forekey.training.suspects import leaking_columns
 from forekey.training.towers import fit_towers, fit_towers_again
-
-Aging = Callable[[str, Micros], Micros]
-"""Given a split and the times of its examples, up to when each sees the graph."""
 
 _SHARES = np.linspace(0.0, 1.0, 11)
 _MIN_VALIDATION = 300
@@ -68,6 +67,7 @@ class _Data:
     entities: FeatureStore
     items: FeatureStore
     pairs: PairFeatures
+    sampled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,14 @@ def train_ranking(
     registry: Registry,
     config: TrainConfig,
     baselines: bool,
-    progress: Callable[[str], None],
-    on_epoch: Callable[[Epoch], None],
+    listener: Listener,
     aging: Aging | None = None,
 ) -> tuple[ModelVersion, TrainReport]:
     """Train, score on validation and test, hold against baselines, and register the version.
 
     ``aging`` says up to when each example may see the graph; examples of one time should see it alike.
     """
-    started = time.perf_counter()
+    started, progress, on_epoch = time.perf_counter(), listener.step, listener.epoch
     progress("making labels")
     data = _prepare(task, snapshot, source, config, aging)
     tried: list[Trial] = []
@@ -123,10 +122,10 @@ def train_ranking(
         **judged.to_dict(),
         "history": [e.to_dict() for e in history],
         "tried": [t.to_dict() for t in tried],
-        "explanation": _explanation(ranker, data, config),
+        "explanation": _explanation(ranker, data, config) if config.importance else {},
         "seconds": round(time.perf_counter() - started, 2),
     }
-    manifest["notes"] += searched(tried, config)
+    manifest["notes"] += [*data.sampled, *searched(tried, config)]
     used = {t.table for f in (data.entities, data.items) for t in f.spec.tables}
     manifest["warnings"] += leaking_columns(snapshot, used)
     features = {
@@ -155,6 +154,7 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig
                 f"Task '{task.name}' has no {name} examples. See `forekey sql {task.name}`; loosen WHERE, or choose "
                 "another window."
             )
+    splits, sampled = some_examples(splits, config)
     moments = len(np.unique(np.concatenate([r.times for r in splits.values()])))
     if moments > _MAX_MOMENTS:
         raise TaskError(
@@ -182,7 +182,7 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig
     history = items.spec.history
     assert history is not None
     pairs = PairFeatures(snapshot, PairSpec(task.entity.name, task.items.name, window, known, history))
-    return _Data(labels, splits, fitting, judging, cutoff, entities, items, pairs)
+    return _Data(labels, splits, fitting, judging, cutoff, entities, items, pairs, sampled)
 
 
 def _towers(
@@ -318,7 +318,7 @@ def _grow(ranker: Ranker, data: _Data, config: TrainConfig) -> _Grown:
     train = fitting.dataset()
     val = judging.dataset(train)
     found: dict[str, tuple[float, list[Any]]] = {}
-    for name in _SETTINGS:
+    for name in list(_SETTINGS)[: len(config.trees.candidates)]:
         boosters = [
             gbm.train(
                 _parameters(name, ranker.top, config, number), train, _ROUNDS, [val],
@@ -398,7 +398,7 @@ def _again(ranker: Ranker, data: _Data, grown: _Grown, config: TrainConfig, epoc
     if ranker.stage.share > 0.0:
         for seed, tower in enumerate((ranker.entities, ranker.items)):
             torch.manual_seed(config.seed + seed)
-            tower.model.load_state_dict(GraphModel(tower.model.config).state_dict())
+            tower.graph_model.load_state_dict(GraphModel(tower.graph_model.config).state_dict())
         fit_towers_again(ranker, every, config, epochs)
     train = _pair_set(ranker.pairs, every, config.seed).dataset()
     boosters = (
@@ -450,7 +450,7 @@ def _first_different(listed: NDArray[np.int32], top: int) -> NDArray[np.int32]:
 
 def _described(ranker: Ranker, grown: _Grown) -> dict[str, Any]:
     """Return what a manifest says of a ranker."""
-    towers = {"entities": ranker.entities.model, "items": ranker.items.model}
+    towers = {"entities": ranker.entities.graph_model, "items": ranker.items.graph_model}
     return {
         "model": {name: tower.config.to_dict() for name, tower in towers.items()},
         "parameters": sum(p.numel() for tower in towers.values() for p in tower.parameters()),
@@ -464,7 +464,9 @@ def _described(ranker: Ranker, grown: _Grown) -> dict[str, Any]:
 
 
 def _save(ranker: Ranker, judged: Judged, path: Path) -> None:
-    torch.save({n: t.model.state_dict() for n, t in (("entities", ranker.entities), ("items", ranker.items))}, path)
+    torch.save(
+        {n: t.graph_model.state_dict() for n, t in (("entities", ranker.entities), ("items", ranker.items))}, path
+    )
     if ranker.stage.trees is not None:
         ranker.stage.trees.save(path.parent)
     (path.parent / "plots.json").write_text(json.dumps(judged.plots()), encoding="utf-8")

@@ -28,6 +28,8 @@ class TrainReport:
     """By name, from where to where the default metric on test lies in 95 of 100 resamplings of the entities."""
     comparison: dict[str, Any] | None = None
     """The best baseline, by how much the model differs from it, and the interval of that difference."""
+    blend: str = ""
+    """Which parts the model consists of, and how much each counts."""
     page: str | None = None
     """Where the report lies as HTML."""
 
@@ -48,6 +50,7 @@ class TrainReport:
             tuple(facts["notes"]),
             facts.get("intervals", {}),
             facts.get("comparison"),
+            facts.get("blend", ""),
             str(page) if (page := version.folder / "report.html").is_file() else None,
         )
 
@@ -91,6 +94,7 @@ class TrainReport:
             "baselines": self.baselines,
             "intervals": self.intervals,
             "comparison": self.comparison,
+            "blend": self.blend,
             "report": self.page,
             "seconds": self.seconds,
             "verdict": self.verdict,

@@ -62,7 +62,7 @@ def fit_towers(
     metric, found = default_metric(task.task_type)[0], list[Epoch]()
     best: tuple[float | None, list[dict[str, Any]]] = (None, [])
     since_best = 0
-    towers = ranker.entities.model, ranker.items.model
+    towers = ranker.entities.graph_model, ranker.items.graph_model
     if (state := checkpoint.load()) is not None:
         for tower, parameters in zip(towers, state["towers"], strict=True):
             tower.load_state_dict(parameters)
@@ -110,7 +110,7 @@ def fit_towers_again(ranker: Ranker, train: Resolved, config: TrainConfig, epoch
 
 
 def _optimizer(ranker: Ranker, config: TrainConfig) -> torch.optim.Optimizer:
-    return optimizer_of([*ranker.entities.model.parameters(), *ranker.items.model.parameters()], config)
+    return optimizer_of([*ranker.entities.graph_model.parameters(), *ranker.items.graph_model.parameters()], config)
 
 
 def _one_epoch(
@@ -121,7 +121,7 @@ def _one_epoch(
     epoch: int,
     deadline: float,
 ) -> float:
-    models = ranker.entities.model, ranker.items.model
+    models = ranker.entities.graph_model, ranker.items.graph_model
     for model in models:
         model.train()
     torch.manual_seed((config.seed << 20) + epoch)
@@ -207,8 +207,8 @@ class _Tower:
         seed: int,
         history: NDArray[np.float32] | None = None,
     ) -> GraphBatch:
-        model, features = self.predictor.model.config, self.predictor.features
+        model, features = self.predictor.graph_model.config, self.predictor.features
         times, cut = np.full(len(rows), moment), np.full(len(rows), seen)
         subgraph = self.sampler.sample(model.entity, rows, times, seed, cut)
         past = features.history(rows, times, cut) if history is None else history
-        return self.assemble(subgraph, self.predictor.model.config.types_at(0), past)
+        return self.assemble(subgraph, self.predictor.graph_model.config.types_at(0), past)

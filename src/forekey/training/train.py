@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,52 +13,33 @@ import torch
 from numpy.typing import NDArray
 
 from forekey.errors import TaskError
-from forekey.features import FeatureStore, fit_features, fit_history
-from forekey.graph import Micros, Snapshot, to_micros
-from forekey.inference import Explainer, FinalStage, OutputTransform, Predictor, Raw, Trees, predictions_from
+from forekey.graph import Snapshot, to_micros
+from forekey.inference import ErrorBand, Explainer, FinalStage, Predictor, Raw, Trees, predictions_from
 from forekey.nn import GraphModel
+from forekey.progress import SILENT, Deadline, Listener, in_words
 from forekey.project import write_atomically
 from forekey.registry import ModelVersion, Registry
 from forekey.source import Source
-from forekey.task import LabelTable, Task, TaskType, past_labels
+from forekey.task import Task, TaskType
 from forekey.training.baselines import BaselineData, Previous, run_baselines
 from forekey.training.checkpoint import NOWHERE, Checkpoint
 from forekey.training.config import TrainConfig
-from forekey.training.evaluate import Resolved, joined, resolve_examples
+from forekey.training.evaluate import joined
 from forekey.training.final import Validation, choose_final
 from forekey.training.judged import MODEL, NETWORK, TREES, Judged
-from forekey.training.lineage import lineage, network_of, run_id, text_width
-from forekey.training.loop import Epoch, fit, fit_again, targets
+from forekey.training.lineage import lineage, network_of, run_id
+from forekey.training.loop import Epoch, fit, fit_again
 from forekey.training.page import render_report
-from forekey.training.ranking import Aging, train_ranking
+from forekey.training.prepare import SPLITS, Aging, Data, prepare
+from forekey.training.ranking import train_ranking
 from forekey.training.report import TrainReport
+from forekey.training.run_plan import Rates, estimate, fitted, in_a_line
 from forekey.training.search import Trial, search, searched
 from forekey.training.suspects import decisive_column, leaking_columns
-from forekey.training.trees import Grown, TreeData, fit_trees, regrow
+from forekey.training.trees import MAX_GROUPS, Growing, Grown, fit_trees, regrow
 
-Progress = Callable[[str], None]
-
-
-_MAX_CLASSES = 1000
 _EXPLAINED = 128
-"""Validation examples on which parts of the data are taken away, to tell what counts."""
-_MAX_PAST_NUMBERS = 100_000_000  # 400 MB: of more training examples, pasts are computed batch by batch
-_SPLITS = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class _Data:
-    labels: LabelTable
-    splits: dict[str, Resolved]
-    transform: OutputTransform
-    features: FeatureStore
-    cutoff: int
-    val_again: Resolved | None = None
-
-    @property
-    def train_std(self) -> float | None:
-        numbers = self.transform.task_type is TaskType.REGRESSION
-        return float(self.splits["train"].target.std()) if numbers else None
+"""Validation examples on which parts of the data are taken away, to measure what counts."""
 
 
 def train_task(
@@ -72,51 +51,52 @@ def train_task(
     *,
     baselines: bool = True,
     aging: Aging | None = None,
-    progress: Progress = lambda _: None,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    minutes: float | None = None,
+    listener: Listener = SILENT,
 ) -> tuple[ModelVersion, TrainReport]:
     """Train, score on validation and test, hold against baselines, and register the version.
 
     ``aging`` says up to when each example may see the graph, where data come late or end before what is predicted.
+    ``minutes`` is how long the whole run may take; what does not fit is made smaller or left out, and noted.
     """
-    started = time.perf_counter()
+    started, deadline = time.perf_counter(), Deadline.after(60 * minutes if minutes is not None else None)
     if task.task_type is TaskType.LINK_PREDICTION:
-        return train_ranking(task, snapshot, source, registry, config, baselines, progress, on_epoch, aging)
-    progress("making labels")
-    data = _prepare(task, snapshot, source, config, aging)
+        return train_ranking(
+            task, snapshot, source, registry, _for_ranking(task, config, minutes), baselines, listener, aging
+        )
+    listener.step("making labels")
+    data = prepare(task, snapshot, source, config, aging, listener)
+    _check_trees(task, data, config)
     previous = _previous(task, snapshot, source, data) if baselines else {}
     source.release()  # nothing is asked of the database from here on
+    config, notes = _planned(task, data, config, deadline, baselines, listener)
     tried: list[Trial] = []
-    if config.search_seconds > 0:
-        progress("looking for better settings")
-        config, tried = search(task.task_type, config, lambda *trial: _network(task, data, *trial), progress)
-    progress(f"training on {len(data.splits['train']):,} examples")
+    if config.search_seconds > 0 and config.network:
+        listener.step("looking for better settings")
+        config, tried = search(
+            task.task_type, config, lambda own, heard: _network(task, data, own, Listener(epoch=heard)), listener.step
+        )
     checkpoint = Checkpoint(registry.unfinished(task.name, run_id(task, snapshot, config)) if aging is None else None)
-    model, history = _network(task, data, config, on_epoch, checkpoint)
-    finished = _finish(data, model, config, progress)
+    model, history = None, list[Epoch]()
+    if config.network:
+        listener.step(f"training the network on {len(data.splits['train']):,} examples")
+        model, history = _network(task, data, config, listener, checkpoint)
+    growing = Growing(torch.get_num_threads(), deadline, listener)
+    finished = _finish(data, model, config, growing)
     if config.regrow:
-        best = max(e.number for e in history if e.best)
-        finished = _with_validation(task, data, finished, config, best, progress)
+        best = max((e.number for e in history if e.best), default=0)
+        finished = _with_validation(task, data, finished, config, best, growing)
     judged = _judge(task, data, finished)
     if baselines:
-        _judge_baselines(judged, task, data, previous, progress)
-    manifest = _manifest(task, snapshot, data, model, config)
+        _judge_baselines(judged, task, data, previous, config, listener)
+    manifest = _manifest(task, snapshot, data, finished, config)
     manifest |= {**judged.to_dict(), "final": finished.final.to_dict(), "history": [e.to_dict() for e in history]}
     manifest["tried"] = [t.to_dict() for t in tried]
-    manifest["notes"] += searched(tried, config)
+    manifest["notes"] += [*data.sampled, *searched(tried, config), *notes]
+    manifest["blend"] = _blend(finished, config)
+    manifest["error_band"] = _error_band(data, judged)
     manifest["importance"] = _importance(data, finished.grown.trees if finished.grown is not None else None)
-    progress("asking what counts")
-    explainer = _explainer(data, finished, config)
-    manifest["explanation"] = _explanation(data, explainer, config)
-    used = {t.table for t in data.features.spec.tables}
-    manifest["warnings"] += leaking_columns(snapshot, used) + decisive_column(
-        explainer,
-        data.splits["val"],
-        data.transform,
-        manifest["explanation"]["column"],
-        judged.metrics.get("constant", {}).get("val"),
-        data.train_std,
-    )
+    manifest |= _asked_what_counts(snapshot, data, finished, config, judged, manifest["warnings"], listener)
     manifest["seconds"] = round(time.perf_counter() - started, 2)
     plots = judged.plots()
 
@@ -129,261 +109,249 @@ def train_task(
     return version, TrainReport.from_version(version)
 
 
+def _for_ranking(task: Task, config: TrainConfig, minutes: float | None) -> TrainConfig:
+    """Return the settings for a ranking, whose towers may take half of the time."""
+    if not config.network:
+        raise TaskError(f"'{task.name}' is a ranking, which needs a network: use the preset fast, normal or best.")
+    return config if minutes is None else replace(config, max_seconds=min(config.max_seconds, 15 * minutes))
+
+
+def _check_trees(task: Task, data: Data, config: TrainConfig) -> None:
+    """Refuse trees alone where they cannot predict."""
+    val = data.splits["val"].target
+    outputs = data.transform.outputs if data.goal(data.splits["val"]).ndim == 2 and len(val) else 1
+    if not config.network and outputs > MAX_GROUPS:
+        raise TaskError(
+            f"'{task.name}' has {outputs} outputs; trees alone predict up to {MAX_GROUPS}. Use the preset fast, normal "
+            "or best."
+        )
+
+
+def _planned(
+    task: Task, data: Data, config: TrainConfig, deadline: Deadline, baselines: bool, listener: Listener
+) -> tuple[TrainConfig, list[str]]:
+    """Measure how fast this machine is, fit the settings to the time there is, and say what will be done."""
+    if listener is SILENT and deadline.left == float("inf"):
+        return config, []  # nobody asks how long it takes
+    listener.step("measuring how long training will take")
+    rates = Rates.measured(data, config, task.entity.name)
+    notes = []
+    if deadline.left < float("inf"):
+        config, left_out = fitted(config, rates, deadline.left, baselines=baselines)
+        if left_out:
+            notes = [f"To end in time ({in_words(deadline.left)} were left for training), {'; '.join(left_out)}."]
+    listener.note(in_a_line(data, config, rates, estimate(rates, config, baselines=baselines)))
+    for note in notes:
+        listener.note(note)
+    return config, notes
+
+
 def _network(
-    task: Task,
-    data: _Data,
-    config: TrainConfig,
-    on_epoch: Callable[[Epoch], None],
-    checkpoint: Checkpoint = NOWHERE,
+    task: Task, data: Data, config: TrainConfig, listener: Listener = SILENT, checkpoint: Checkpoint = NOWHERE
 ) -> tuple[GraphModel, list[Epoch]]:
     """Train a network from scratch."""
     torch.manual_seed(config.seed)
     model = GraphModel(network_of(task.entity.name, data.features, config, data.transform.outputs))
-    return model, fit(model, data.features, task, data.splits, data.transform, config, on_epoch, checkpoint)
+    return model, fit(model, data.features, task, data.splits, data.transform, config, listener, checkpoint)
 
 
 @dataclass(frozen=True)
 class _Finished:
-    """The network and the last stage: as ``chosen`` on validation, and as ``final``, taught with validation too.
+    """The network and the blend: as ``chosen`` on validation, and as ``final``, trained with validation too.
 
-    ``raw`` is what the network says: of validation, the one that has not learnt from it.
+    ``model`` is None where trees alone predict. ``raw`` are the network's raw outputs by split, empty without one: of
+    validation, those of the network that has not been trained on it.
     """
 
-    model: GraphModel
+    model: GraphModel | None
     raw: dict[str, Raw]
     grown: Grown | None
     chosen: FinalStage
     final: FinalStage
 
 
-def _finish(data: _Data, model: GraphModel, config: TrainConfig, progress: Progress) -> _Finished:
+def _finish(data: Data, model: GraphModel | None, config: TrainConfig, growing: Growing) -> _Finished:
     """Grow trees beside the network, choose on validation how much each counts, calibrate."""
-    predictor, known = Predictor(model, data.features, config.neighbors, data.transform), data.splits
-    raw = {s: predictor.network(r.rows, r.times, r.seen_until, r.history)[0] for s, r in known.items() if s != "train"}
-    val, kind, classes = known["val"], data.transform.task_type, len(data.transform.classes)
+    known = data.splits
+    raw: dict[str, Raw] = {}
+    if model is not None:
+        predictor = Predictor(model, data.features, config.neighbors, data.transform)
+        raw = {
+            s: predictor.network(r.rows, r.times, r.seen_until, r.history)[0] for s, r in known.items() if s != "train"
+        }
+    val, kind, classes = known["val"], data.task_type, len(data.transform.classes)
     if val.history is None:
         return _Finished(model, raw, None, FinalStage(), FinalStage())
-    progress("growing trees")
-    threads, learnt = torch.get_num_threads(), _tree_data(data, _with_pasts(data))
-    grown = fit_trees(kind, classes, learnt, _tree_data(data, val), config.trees, config.seed, threads)
+    growing.listener.step("growing trees")
+    learnt = data.tree_data(data.described_train())
+    grown = fit_trees(kind, classes, learnt, data.tree_data(val), config.trees, config.seed, growing)
     trees = grown.trees if grown is not None else None
-    chosen = choose_final(Validation(kind, raw["val"], val.history, _goal(data, val)), trees)
-    return _Finished(model, raw, grown, chosen, chosen)
+    if model is None and trees is None:
+        constant = FinalStage(0.0, base=_usual_raw(data))
+        return _Finished(None, raw, None, constant, constant)
+    chosen = choose_final(Validation(kind, raw.get("val"), val.history, data.goal(val)), trees)
+    return _Finished(model if chosen.share > 0.0 else None, raw, grown, chosen, chosen)
+
+
+def _usual_raw(data: Data) -> tuple[float, ...]:
+    """Return the raw outputs that say what is usual in training: of a model that found nothing to learn."""
+    goal = data.goal(data.splits["train"])
+    if data.task_type is TaskType.MULTICLASS_CLASSIFICATION:
+        shares = np.bincount(goal.astype(np.int64), minlength=len(data.transform.classes)) / len(goal)
+        return tuple(np.log(np.clip(shares, 1e-6, 1.0)).tolist())
+    columns = goal.reshape(len(goal), -1)
+    if data.task_type in {TaskType.BINARY_CLASSIFICATION, TaskType.MULTILABEL_CLASSIFICATION}:
+        shares = (columns.sum(axis=0) + 0.5) / (len(columns) + 1.0)
+        return tuple(np.log(shares / (1.0 - shares)).tolist())
+    return tuple(np.median(columns, axis=0).tolist())
+
+
+def _blend(finished: _Finished, config: TrainConfig) -> str:
+    """Say which parts the model consists of, and how much each counts."""
+    share = finished.final.share
+    if finished.final.base:
+        return "The training labels are all alike: the model predicts them, whatever the entity."
+    if not config.network:
+        return "Trees only: no network was trained."
+    if finished.grown is None:
+        return "Network only."
+    if share <= 0.0:
+        return "Trees only: the network added nothing on validation."
+    if share >= 1.0:
+        return "Network only: trees added nothing on validation."
+    return f"Blend: the network counts {share:.0%}, trees over window features {1.0 - share:.0%}, as validation chose."
 
 
 def _with_validation(
-    task: Task, data: _Data, finished: _Finished, config: TrainConfig, epochs: int, progress: Progress
+    task: Task, data: Data, finished: _Finished, config: TrainConfig, epochs: int, growing: Growing
 ) -> _Finished:
-    """Train what was chosen once more, from validation examples too: what happened last tells most of what is next."""
-    progress("learning from validation too")
+    """Train what was chosen once more, with validation examples too: they resemble the next ones most."""
+    growing.listener.step("training once more, with validation examples too")
     later = data.splits["val"] if data.val_again is None else data.val_again
     if later.history is None and data.splits["train"].history is not None:
-        later = replace(later, history=_pasts(data.features, later))
-    final, kind, classes = finished.final, data.transform.task_type, len(data.transform.classes)
+        later = data.described(later)
+    final, kind, classes = finished.final, data.task_type, len(data.transform.classes)
     if final.trees is not None and finished.grown is not None:
-        again = _tree_data(data, _with_pasts(data)).plus(
-            _tree_data(data, replace(later, history=_pasts(data.features, later)))
+        again = data.tree_data(data.described_train()).plus(
+            data.tree_data(later if later.history is not None else data.described(later))
         )
-        trees = regrow(finished.grown, kind, classes, again, config.trees, config.seed, torch.get_num_threads())
+        trees = regrow(finished.grown, kind, classes, again, config.trees, config.seed, growing)
         final = replace(final, trees=trees)
-    if final.share <= 0.0:
+    if finished.model is None or epochs == 0:
         return replace(finished, final=final)
     torch.manual_seed(config.seed)
     model = GraphModel(finished.model.config)
-    known = later if kind is not TaskType.MULTICLASS_CLASSIFICATION else later.only(_goal(data, later) >= 0)
-    fit_again(model, data.features, task, joined(data.splits["train"], known), data.transform, config, epochs)
+    known = later if kind is not TaskType.MULTICLASS_CLASSIFICATION else later.only(data.goal(later) >= 0)
+    every = joined(data.splits["train"], known)
+    fit_again(model, data.features, task, every, data.transform, config, epochs, growing.listener)
     test = data.splits["test"]
     predictor = Predictor(model, data.features, config.neighbors, data.transform)
     raw = predictor.network(test.rows, test.times, test.seen_until, test.history)[0]
     return replace(finished, model=model, final=final, raw={**finished.raw, "test": raw})
 
 
-def _judge(task: Task, data: _Data, finished: _Finished) -> Judged:
+def _judge(task: Task, data: Data, finished: _Finished) -> Judged:
     """Score the model and its parts; on validation, those that have not learnt from it."""
     judged = Judged.of(task, data.splits, data.transform.classes, data.train_std)
     for split, stage in (("val", finished.chosen), ("test", finished.final)):
-        raw, past = finished.raw[split], data.splits[split].history
-        said = stage.apply(raw, past, data.transform.task_type)
-        judged.add(MODEL, split, predictions_from(said, data.transform))
-        if finished.grown is not None and past is not None:
+        raw, past = finished.raw.get(split), data.splits[split].history
+        judged.add(MODEL, split, predictions_from(stage.apply(raw, past, data.task_type), data.transform))
+        if finished.grown is not None and past is not None and raw is not None:
             judged.add(NETWORK, split, predictions_from(raw, data.transform))
             judged.add(TREES, split, predictions_from((stage.trees or finished.grown.trees).raw(past), data.transform))
     return judged
 
 
-def _previous(task: Task, snapshot: Snapshot, source: Source, data: _Data) -> dict[str, Previous]:
+def _previous(task: Task, snapshot: Snapshot, source: Source, data: Data) -> dict[str, Previous]:
     """Read the labels that the examples which are judged had one window before."""
     until = to_micros(snapshot.as_of)
     return {s: task.previous(source, snapshot, data.splits[s].examples, until) for s in ("val", "test")}
 
 
 def _judge_baselines(
-    judged: Judged, task: Task, data: _Data, previous: dict[str, Previous], progress: Progress
+    judged: Judged, task: Task, data: Data, previous: dict[str, Previous], config: TrainConfig, listener: Listener
 ) -> None:
-    scale, splits = data.features.spec.scale, dict(data.splits)
-    if scale is not None:
-        splits["train"] = _with_pasts(data)
-    held_against = BaselineData(task, splits, data.transform.classes, previous, scale.kinds if scale else ())
-    for name, predictions in run_baselines(held_against, progress).items():
+    listener.step("scoring baselines")
+    kinds, splits = tuple(f.kind for f in data.features.features), dict(data.splits)
+    if kinds and config.tree_baselines:
+        splits["train"] = data.described_train()
+    held_against = BaselineData(task, splits, data.transform.classes, previous, kinds, config.tree_baselines)
+    for name, predictions in run_baselines(held_against, listener).items():
         for split, predicted in predictions.items():
             judged.add(name, split, predicted)
 
 
-def _as_late_as_tests(tests: Micros, as_of: int, seed: int) -> Aging | None:
-    """Where the data end before what is predicted, let every example see data that ended as long before it, at random.
-
-    Only when test examples are asked about is used of them. None where the data reach to all of them.
-    """
-    late = np.maximum(tests - as_of, 0)
-    if not late.any():
-        return None
-
-    def seen_until(split: str, times: Micros) -> Micros:
-        if split == "test":
-            return np.minimum(times, as_of)
-        ages: Micros = np.random.default_rng((seed, len(split))).choice(late, len(times))
-        return times - ages
-
-    return seen_until
-
-
-def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig, aging: Aging | None) -> _Data:
-    labels = task.labels(source, snapshot)
-    source.release()
-    splits = {name: resolve_examples(snapshot, task, labels.split(name)) for name in _SPLITS}
-    for name in ("train", "val"):
-        if len(splits[name]) == 0:
-            dropped = ", ".join(f"{n:,} {reason}" for reason, n in labels.dropped.items() if n) or "none were dropped"
-            raise TaskError(
-                f"Task '{task.name}' has no {name} examples ({dropped}). See `forekey sql {task.name}`; "
-                "loosen WHERE, or choose another window."
-            )
-    val_again = None
-    aging = aging or _as_late_as_tests(splits["test"].times, to_micros(snapshot.as_of), config.seed)
-    if aging is not None:
-        # To learn from, validation examples are seen as training examples are.
-        val_again = replace(splits["val"], seen_until=aging("train", splits["val"].times))
-        splits = {name: replace(r, seen_until=aging(name, r.times)) for name, r in splits.items()}
-    transform = _transform(task, splits["train"])
-    # Nothing newer than the newest training anchor may shape what the model is fed.
-    cutoff = int(splits["train"].times.max())
-    past = None
-    if config.history and config.past_labels:
-        moments = {int(t) for r in splits.values() for t in np.unique(r.times)}
-        past = past_labels(task, source, snapshot, moments, transform.classes)
-        past = past if past is not None and len(past.values) else None
-    spec = fit_features(snapshot, cutoff, task.hidden, text_width(task))
-    if config.history:
-        entity, window = task.entity.name, task.window_days
-        history = fit_history(snapshot, entity, cutoff, window, task.hidden, past_labels=past is not None)
-        spec = replace(spec, history=history)
-    data = _Data(
-        labels,
-        splits,
-        transform,
-        FeatureStore(snapshot, spec, past, cache=task.project.place("encoded")),
-        cutoff,
-        val_again,
+def _asked_what_counts(
+    snapshot: Snapshot,
+    data: Data,
+    finished: _Finished,
+    config: TrainConfig,
+    judged: Judged,
+    warnings: list[str],
+    listener: Listener,
+) -> dict[str, Any]:
+    """Return what a manifest says of what counts, and the warnings that follow from it."""
+    used = {t.table for t in data.features.spec.tables}
+    found = [*warnings, *leaking_columns(snapshot, used)]
+    if not config.importance:
+        return {"explanation": {}, "warnings": found}
+    listener.step("measuring what counts")
+    explainer = Explainer(Predictor(finished.model, data.features, config.neighbors, data.transform, finished.final))
+    explanation = _explanation(data, explainer, config, listener)
+    constant = judged.metrics.get("constant", {}).get("val")
+    found += decisive_column(
+        explainer, data.splits["val"], data.transform, explanation["column"], constant, data.train_std
     )
-    return _describe_pasts(data) if config.history else data
+    return {"explanation": explanation, "warnings": found}
 
 
-def _describe_pasts(data: _Data) -> _Data:
-    """Compute the pasts of all examples, of training examples as many as fit in memory, and how to scale them."""
-    features, splits = data.features, dict(data.splits)
-    for name in ("val", "test"):
-        splits[name] = replace(splits[name], history=_pasts(features, splits[name]))
-    described = replace(data, splits=splits)
-    learnt = _with_pasts(described)
-    assert learnt.history is not None
-    features.learn_scale(learnt.history)
-    if len(learnt) == len(splits["train"]):
-        splits["train"] = learnt
-    return described
-
-
-def _with_pasts(data: _Data) -> Resolved:
-    """Return the training examples with their pasts, or, of very many, a random part of them."""
-    train = data.splits["train"]
-    if train.history is not None:
-        return train
-    val = data.splits["val"].history
-    width = val.shape[1] if val is not None else 1
-    most = max(_MAX_PAST_NUMBERS // max(width, 1), 1)
-    if len(train) > most:
-        train = train.only(np.sort(np.random.default_rng(0).permutation(len(train))[:most]))
-    return replace(train, history=_pasts(data.features, train))
-
-
-def _pasts(features: FeatureStore, examples: Resolved) -> NDArray[np.float32] | None:
-    return features.history(examples.rows, examples.times, examples.seen_until)
-
-
-def _goal(data: _Data, examples: Resolved) -> NDArray[np.float64]:
-    return targets(data.transform.task_type, examples, data.transform).numpy().astype(np.float64)
-
-
-def _tree_data(data: _Data, examples: Resolved) -> TreeData:
-    assert examples.history is not None
-    return TreeData(examples.history, _goal(data, examples), examples.examples.weight)
-
-
-def _explainer(data: _Data, finished: _Finished, config: TrainConfig) -> Explainer:
-    return Explainer(Predictor(finished.model, data.features, config.neighbors, data.transform, finished.final))
-
-
-def _explanation(data: _Data, explainer: Explainer, config: TrainConfig) -> dict[str, Any]:
+def _explanation(data: Data, explainer: Explainer, config: TrainConfig, listener: Listener) -> dict[str, Any]:
     """Return how much predictions change on average when tables, columns, or all beyond a hop are taken away."""
     val = data.splits["val"]
     some = np.sort(np.random.default_rng(config.seed).permutation(len(val))[:_EXPLAINED])
     seen = val.seen_until[some] if val.seen_until is not None else None
-    found = explainer.effects(val.rows[some], val.times[some], seen)
+    found = explainer.effects(val.rows[some], val.times[some], seen, done=listener.advance)
     return {kind: found.overall(kind) for kind in ("table", "column", "hop")}
 
 
-def _importance(data: _Data, trees: Trees | None) -> dict[str, float]:
-    """Return the numbers of the past that the trees gained most from, and their shares."""
+def _importance(data: Data, trees: Trees | None) -> dict[str, float]:
+    """Return the window features that trees gained most from, and their shares."""
     scale = data.features.spec.scale
     if trees is None or scale is None:
         return {}
-    shares = trees.importance()
+    shares: NDArray[np.float64] = trees.importance()
     return {scale.names[i]: round(float(shares[i]), 4) for i in np.argsort(-shares)[:30] if shares[i] > 0}
 
 
-def _transform(task: Task, train: Resolved) -> OutputTransform:
-    if task.task_type is TaskType.REGRESSION:
-        scale = float(train.target.std())
-        return OutputTransform(task.task_type, float(np.median(train.target)), scale if scale > 0 else 1.0)
-    if task.task_type is TaskType.FORECASTING:
-        scale, frames = float(train.target.std()), train.target.shape[1]
-        return OutputTransform(task.task_type, float(np.median(train.target)), scale if scale > 0 else 1.0, (), frames)
-    if task.task_type in {TaskType.MULTICLASS_CLASSIFICATION, TaskType.MULTILABEL_CLASSIFICATION}:
-        several = task.task_type is TaskType.MULTILABEL_CLASSIFICATION
-        counts = Counter(name for label in train.target for name in (label if several else (str(label),)))
-        ordered = sorted(counts, key=lambda name: (-counts[name], name))
-        if several and len(ordered) > _MAX_CLASSES:
-            raise TaskError(
-                f"The training labels of '{task.name}' hold {len(ordered):,} classes; CLASSIFY takes up to "
-                f"{_MAX_CLASSES}. Use RANK TOP k to rank that many."
-            )
-        return OutputTransform(task.task_type, classes=tuple(ordered))
-    return OutputTransform(task.task_type)
+def _error_band(data: Data, judged: Judged) -> dict[str, Any] | None:
+    """Return between which bounds labels lie around predicted numbers, learnt from validation."""
+    if data.task_type is not TaskType.REGRESSION:
+        return None
+    target = {s: data.splits[s].target.astype(np.float64) for s in SPLITS}
+    predicted, least = judged.predicted[MODEL], float(target["train"].min())
+    band = ErrorBand.fit(predicted["val"], target["val"], least if least >= 0.0 else None)
+    if band is None:
+        return None
+    return replace(band, coverage=band.covered(predicted["test"], target["test"])).to_dict()
 
 
-def _manifest(task: Task, snapshot: Snapshot, data: _Data, model: GraphModel, config: TrainConfig) -> dict[str, Any]:
+def _manifest(task: Task, snapshot: Snapshot, data: Data, finished: _Finished, config: TrainConfig) -> dict[str, Any]:
     """Return the version's lineage: everything it was made from."""
-    unknown = {name: r.unknown for name, r in data.splits.items()}
+    unknown, model = {name: r.unknown for name, r in data.splits.items()}, finished.model
     return {
         **lineage(task, snapshot, config, data.labels, data.cutoff, unknown),
-        "model": model.config.to_dict(),
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "model": model.config.to_dict() if model is not None else None,
+        "parameters": sum(p.numel() for p in model.parameters()) if model is not None else 0,
+        "embedding": "network" if model is not None else "trees",
+        "window_features": {"used": len(data.features.features), "of": data.all_features},
         "output": data.transform.to_dict(),
         "train_std": data.train_std,
     }
 
 
-def _save(model: GraphModel, final: FinalStage, plots: dict[str, Any], path: Path) -> None:
-    torch.save(model.state_dict(), path)
+def _save(model: GraphModel | None, final: FinalStage, plots: dict[str, Any], path: Path) -> None:
+    if model is not None:
+        torch.save(model.state_dict(), path)
     if final.trees is not None:
         final.trees.save(path.parent)
     (path.parent / "plots.json").write_text(json.dumps(plots), encoding="utf-8")

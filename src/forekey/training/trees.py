@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forekey.inference import Trees
+from forekey.progress import NEVER, SILENT, Deadline, Listener
 from forekey.task import TaskType
 
 MAX_ROWS = 200_000
 MAX_GROUPS = 24
+_PROBED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +111,28 @@ class Grown:
     recipes: tuple[tuple[str, tuple[int, ...]], ...]
 
 
+@dataclass(frozen=True)
+class Growing:
+    """How boosters are grown beside their settings: on how many threads, until when, and who is told how far it is."""
+
+    threads: int
+    deadline: Deadline = NEVER
+    listener: Listener = SILENT
+
+    def callbacks(self, done: int, of: int, rounds: int) -> list[Callable[..., Any]]:
+        """Return callbacks of LightGBM for the booster after ``done`` of ``of`` boosters."""
+        import lightgbm as gbm
+
+        def after(env: Any) -> None:
+            self.listener.advance(done + (env.iteration + 1) / rounds, of)
+            if self.deadline.passed:
+                raise gbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list or [])
+
+        return [after]
+
+
 def fit_trees(
-    task_type: TaskType, classes: int, train: TreeData, val: TreeData, plan: TreePlan, seed: int, threads: int
+    task_type: TaskType, classes: int, train: TreeData, val: TreeData, plan: TreePlan, seed: int, growing: Growing
 ) -> Grown | None:
     """Grow trees that predict raw outputs, stopped early on validation; None where there is nothing to learn."""
     if task_type is TaskType.MULTICLASS_CLASSIFICATION:
@@ -116,8 +140,8 @@ def fit_trees(
     if train.width > MAX_GROUPS:
         return None
     pairs = zip(train.sampled(seed).groups(), val.groups(), strict=True)
-    shared = _shared(task_type, classes, plan, threads)
-    found = [_fit_group(shared, one, two, plan, seed) for one, two in pairs]
+    shared = _shared(task_type, classes, plan, growing.threads)
+    found = [_fit_group(shared, one, two, plan, seed, growing, at, train.width) for at, (one, two) in enumerate(pairs)]
     grown = [g for g in found if g is not None]
     if len(grown) < len(found):
         return None
@@ -125,23 +149,51 @@ def fit_trees(
 
 
 def regrow(
-    grown: Grown, task_type: TaskType, classes: int, every: TreeData, plan: TreePlan, seed: int, threads: int
+    grown: Grown, task_type: TaskType, classes: int, every: TreeData, plan: TreePlan, seed: int, growing: Growing
 ) -> Trees:
     """Grow the same trees again from validation examples too: what happened last tells most of what comes next."""
     import lightgbm as gbm
 
     if task_type is TaskType.MULTICLASS_CLASSIFICATION:
         every = every.only(every.target >= 0)
-    shared, texts = _shared(task_type, classes, plan, threads), []
+    shared, texts, done = _shared(task_type, classes, plan, growing.threads), [], 0
+    of = sum(len(rounds) for _, rounds in grown.recipes)
     for data, (name, rounds) in zip(every.sampled(seed).groups(), grown.recipes, strict=True):
-        dataset = data.dataset()
-        boosters = (gbm.train(_settings(shared, name, data, seed, i), dataset, r) for i, r in enumerate(rounds))
-        texts.append(tuple(b.model_to_string() for b in boosters))
+        dataset, group = data.dataset(), []
+        for number, count in enumerate(rounds):
+            settings = _settings(shared, name, data, seed, number)
+            booster = gbm.train(settings, dataset, count, callbacks=growing.callbacks(done, of, count))
+            group.append(booster.model_to_string())
+            done += 1
+        texts.append(tuple(group))
     return Trees(tuple(texts))
 
 
+def probe_rounds(task_type: TaskType, classes: int, train: TreeData, rounds: int = 8) -> float:
+    """Return how many seconds one example costs in one round of growing, measured on some of them."""
+    import lightgbm as gbm
+    import torch
+
+    target = train.target if train.target.ndim == 1 else train.target[:, 0]
+    some = np.random.default_rng(0).permutation(len(target))[:_PROBED]
+    if len(np.unique(target[some])) < 2 or train.history.shape[1] == 0:
+        return 0.0
+    settings = {**_shared(task_type, classes, TreePlan(), torch.get_num_threads()), **_SETTINGS["bold"]}
+    dataset = gbm.Dataset(train.history[some], target[some], params={"feature_pre_filter": False}).construct()
+    started = time.perf_counter()
+    gbm.train(settings, dataset, rounds)
+    return (time.perf_counter() - started) / rounds / len(some)
+
+
 def _fit_group(
-    shared: dict[str, Any], train: TreeData, val: TreeData, plan: TreePlan, seed: int
+    shared: dict[str, Any],
+    train: TreeData,
+    val: TreeData,
+    plan: TreePlan,
+    seed: int,
+    growing: Growing,
+    group: int,
+    groups: int,
 ) -> tuple[tuple[str, ...], tuple[str, tuple[int, ...]]] | None:
     import lightgbm as gbm
 
@@ -150,10 +202,12 @@ def _fit_group(
     fitting = train.dataset()
     judging = gbm.Dataset(val.history, val.target, reference=fitting)
     stop: list[Callable[..., Any]] = [gbm.early_stopping(plan.patience, verbose=False)] if len(val.target) else []
+    count, done = len(plan.candidates) + plan.boosters - 1, itertools.count()
 
     def grow(name: str, number: int) -> tuple[float, Any]:
         settings = _settings(shared, name, train, seed, number)
-        booster = gbm.train(settings, fitting, plan.rounds, [judging] if stop else None, callbacks=stop)
+        watched = [*stop, *growing.callbacks(group * count + next(done), groups * count, plan.rounds)]
+        booster = gbm.train(settings, fitting, plan.rounds, [judging] if stop else None, callbacks=watched)
         losses = [loss for scores in booster.best_score.values() for loss in scores.values()]
         return (losses[0] if losses else 0.0), booster
 
@@ -168,7 +222,7 @@ def _fit_group(
 def _shared(task_type: TaskType, classes: int, plan: TreePlan, threads: int) -> dict[str, Any]:
     shared = {"learning_rate": plan.learning_rate, "num_threads": threads, "verbosity": -1, "bagging_freq": 1}
     shared |= {"deterministic": True, "force_row_wise": True, "feature_pre_filter": False}
-    return {**shared, **_objective(task_type, classes)}
+    return {**shared, **objective_of(task_type, classes)}
 
 
 def _settings(shared: dict[str, Any], name: str, data: TreeData, seed: int, number: int) -> dict[str, Any]:
@@ -177,7 +231,8 @@ def _settings(shared: dict[str, Any], name: str, data: TreeData, seed: int, numb
     return settings
 
 
-def _objective(task_type: TaskType, classes: int) -> dict[str, Any]:
+def objective_of(task_type: TaskType, classes: int) -> dict[str, Any]:
+    """Return LightGBM's objective and metric for a kind of task."""
     match task_type:
         case TaskType.BINARY_CLASSIFICATION | TaskType.MULTILABEL_CLASSIFICATION:
             return {"objective": "binary", "metric": "binary_logloss"}

@@ -1,0 +1,83 @@
+"""What drives a prediction of trees, in words: the contribution of each topic, told by its strongest feature."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forekey.features import FeatureStore, in_words, topic, value_of
+from forekey.inference.final import FinalStage, Raw, comparable
+from forekey.inference.output import OutputTransform, Predictions, predictions_from
+from forekey.task import TaskType
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """One reason for a prediction: what it is, in words; the value that the words are about; and its effect.
+
+    ``effect`` is by how much the prediction is higher (in the unit of the prediction; of several classes, of the one
+    that was chosen) than it would be if all features of the topic contributed nothing (TreeSHAP; Lundberg et al. 2020).
+    """
+
+    what: str
+    value: float | str | None
+    effect: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self)
+
+
+def drivers_of(
+    final: FinalStage, features: FeatureStore, transform: OutputTransform, history: NDArray[np.float32], top: int = 3
+) -> list[list[Driver]]:
+    """Return the ``top`` drivers of each prediction by trees alone, the strongest first; ``history [n, features]``."""
+    spec, known = features.spec.history, features.features
+    if final.trees is None or spec is None or len(history) == 0:
+        return [[] for _ in history]
+    names = [topic(f) for f in known]
+    topics = list(dict.fromkeys(names))
+    member = np.array([[name == t for t in topics] for name in names], np.float64)
+    contributions, base = final.trees.contributions(history)
+    by_topic = contributions @ member
+    raw = contributions.sum(axis=2) + base
+    counted = _counted(_final(final, raw, transform), transform)
+    weights = np.einsum("no,nof->nf", counted, contributions)
+    total = np.einsum("no,not->nt", counted, by_topic)
+    order = np.argsort(-np.abs(total), axis=1, kind="stable")[:, :top]
+    now = _prediction(final, raw, transform, counted)
+    found: list[list[Driver]] = [[] for _ in history]
+    for place in range(order.shape[1]):
+        at = order[:, place]
+        without = raw - by_topic[np.arange(len(raw)), :, at]
+        effects = now - _prediction(final, without, transform, counted)
+        for row, (which, effect) in enumerate(zip(at, effects, strict=True)):
+            if total[row, which] == 0.0:
+                continue
+            own = np.where(member[:, which] > 0, weights[row] * np.sign(total[row, which]), -np.inf)
+            best = int(np.argmax(own))
+            value = float(history[row, best])
+            words = in_words(known[best], value, spec)
+            found[row].append(Driver(words, value_of(known[best], value, spec), float(effect)))
+    return found
+
+
+def _final(final: FinalStage, raw: Raw, transform: OutputTransform) -> Raw:
+    return final.calibration.apply(comparable(raw, transform.task_type))
+
+
+def _counted(raw: Raw, transform: OutputTransform) -> NDArray[np.float64]:
+    """Return how much each output counts: the likeliest class alone, or all timeframes alike, ``[n, outputs]``."""
+    if transform.task_type in {TaskType.MULTICLASS_CLASSIFICATION, TaskType.MULTILABEL_CLASSIFICATION}:
+        likeliest: NDArray[np.float64] = np.eye(raw.shape[1])[raw.argmax(axis=1)]
+        return likeliest
+    return np.full(raw.shape, 1.0 / raw.shape[1])
+
+
+def _prediction(final: FinalStage, raw: Raw, transform: OutputTransform, counted: NDArray[np.float64]) -> Predictions:
+    predicted = predictions_from(_final(final, raw, transform), transform).reshape(len(raw), -1)
+    mean: Predictions = (predicted * counted).sum(axis=1)
+    return mean

@@ -1,0 +1,210 @@
+"""One question, one answer: whatever is missing (project, graph, model, predictions) is made on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forekey.errors import ModelError, ProjectError
+from forekey.notebooks import as_table
+from forekey.pipeline.answers import Answers, store_answers, stored_answers
+from forekey.pipeline.graphs import current_graph
+from forekey.pipeline.parts import SILENT, Listener, check_name, find_task, is_query, registry, source_of
+from forekey.pipeline.start import init
+from forekey.project import CONFIG_NAME, Project, substitute
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from forekey.graph import Snapshot
+    from forekey.registry import ModelVersion
+    from forekey.task import Metrics, Task
+
+ASK_FOLDER = Path(".forekey-ask")
+"""Where the project of a question lies that names a database and no project."""
+TOP = 20
+_QUICK_RANKING: dict[str, Any] = {"max_examples": 2_000, "max_seconds": 8.0, "importance": False}
+"""A ranking needs a network; this is how little of one answers a question."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer to a question.
+
+    ``predictions`` are those asked for, or the first of all by size, each with ``entity_id``, ``prediction`` and its
+    ``drivers``; ``total`` is how many entities the question is about, ``table`` holds the predictions of them all.
+    ``metrics`` are the model's by split, ``baseline`` the best one's name and test metrics.
+    """
+
+    question: str
+    task: str
+    task_type: str
+    entity: str
+    predictions: list[dict[str, Any]]
+    total: int
+    table: pa.Table
+    metrics: dict[str, Metrics]
+    metric: str
+    interval: list[float] | None
+    baseline: dict[str, Any]
+    verdict: str
+    model_version: str
+    snapshot: str
+    as_of: str
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form of ``forekey ask --json``."""
+        names = (
+            "question", "task", "task_type", "predictions", "total", "metrics", "baseline", "verdict", "model_version",
+            "snapshot", "as_of", "warnings", "notes", "seconds",
+        )  # fmt: skip
+        return {name: list(v) if isinstance(v := getattr(self, name), tuple) else v for name in names}
+
+    def __repr__(self) -> str:
+        score = self.metrics["test"].get(self.metric)
+        told = f"test {self.metric} {score:.4g}" if score is not None else "no test metric"
+        return f"Reply({len(self.predictions)} of {self.total:,} predictions of {self.entity}, {told})"
+
+    def _repr_html_(self) -> str:
+        rows = ([p["entity_id"], p["prediction"], "; ".join(d["what"] for d in p["drivers"])] for p in self.predictions)
+        return as_table([self.entity, "prediction", "what drives it"], rows, self.verdict)
+
+
+def answer(
+    target: str,
+    question: str,
+    *,
+    root: Path | None = None,
+    top: int = TOP,
+    seed: int = 0,
+    listener: Listener = SILENT,
+) -> Reply:
+    """Answer a question about a database or a project; the project of a database is made in ``root`` if need be."""
+    started = time.perf_counter()
+    found = ask(open_or_init(target, root, listener), question, top=top, seed=seed, listener=listener)
+    return replace(found, seconds=round(time.perf_counter() - started, 2))
+
+
+def open_or_init(target: str, root: Path | None, listener: Listener = SILENT) -> Project:
+    """Open the project that ``target`` is, or one for the database that it names, made in ``root`` if need be."""
+    from forekey.source import normalize_url
+
+    if (Path(target) / CONFIG_NAME).is_file():
+        if root is not None and root.resolve() != Path(target).resolve():
+            raise ProjectError(f"'{target}' is a project already: leave out --project.")
+        return Project.open(Path(target))
+    folder = root if root is not None else ASK_FOLDER
+    if not (folder / CONFIG_NAME).is_file():
+        listener.step("looking at the database")
+        return init(target, folder).project
+    project = Project.open(folder)
+    asked = normalize_url(substitute(target, "The source"), Path.cwd(), folder)
+    if asked != normalize_url(substitute(project.config.source, "The source"), folder, folder):
+        raise ProjectError(f"The project in '{folder}' is about another database. Choose a folder with --project DIR.")
+    return project
+
+
+def ask(project: Project, question: str, *, top: int = TOP, seed: int = 0, listener: Listener = SILENT) -> Reply:
+    """Answer a query (or the query of a task): make labels, train quickly, predict, and say what drives it."""
+    started = time.perf_counter()
+    check_name(project, question)
+    current = current_graph(project, listener)
+    task, ids = _generalized(project, current, question)
+    version = _fitting(project, task, current)
+    answers = stored_answers(project, task, version, current) if version is not None else None
+    asked = _rows_of(task, current, ids) if ids is not None else None
+    if version is None:
+        version = _trained(project, task, current, seed, listener)
+    if answers is None or not answers.explains(asked, top):
+        listener.step("predicting")
+        answers = store_answers(project, task, version, current, asked, top)
+    chosen = answers.chosen(asked, top)
+    return _reply(question, task, version, current, answers, chosen, asked, time.perf_counter() - started)
+
+
+def _generalized(project: Project, current: Snapshot, question: str) -> tuple[Task, Sequence[Any] | None]:
+    """Return the task about all entities, and the ids of those that were asked for."""
+    from forekey.query import parse, to_pql
+
+    task = find_task(project, current.schema, question)
+    ids = task.bound.query.ids if task.bound is not None else None
+    if ids is None:
+        return task, None
+    task.check_ids(current)
+    if is_query(question):
+        return find_task(project, current.schema, to_pql(replace(parse(question), ids=None))), ids
+    return task, ids
+
+
+def _rows_of(task: Task, current: Snapshot, ids: Sequence[Any]) -> list[int]:
+    return [int(row) for row in dict.fromkeys(current.lookup(task.entity.name, list(ids)).tolist())]
+
+
+def _fitting(project: Project, task: Task, current: Snapshot) -> ModelVersion | None:
+    """Return the champion of a task if it was trained on this snapshot, by the same settings of the task."""
+    version = registry(project).champion_or_none(task.name)
+    if version is None or version.manifest["snapshot"] != current.id:
+        return None
+    known: bool = version.manifest["task_config"]["query"] == task.config.model_dump(mode="json").get("query")
+    return version if known else None
+
+
+def _trained(project: Project, task: Task, current: Snapshot, seed: int, listener: Listener) -> ModelVersion:
+    """Train quickly: trees over window features, or a small network where trees alone cannot answer."""
+    from forekey.pipeline.models import train_config
+    from forekey.task import TaskType
+    from forekey.training import train_task
+
+    config, models = train_config("instant", seed), registry(project)
+    if task.task_type is TaskType.LINK_PREDICTION:
+        config = replace(train_config("fast", seed), **_QUICK_RANKING)
+    with source_of(project) as source:
+        version, _ = train_task(task, current, source, models, config, listener=listener)
+    champion = models.champion_or_none(task.name)
+    if champion is None or task.name not in project.config.tasks:
+        models.promote(task.name, version.version, "answered a question")
+    return version
+
+
+def _reply(
+    question: str,
+    task: Task,
+    version: ModelVersion,
+    current: Snapshot,
+    answers: Answers,
+    chosen: list[dict[str, Any]],
+    asked: Sequence[int] | None,
+    seconds: float,
+) -> Reply:
+    from forekey.training import TrainReport
+
+    report = TrainReport.from_version(version)
+    best, facts = report.best_baseline, version.manifest
+    if not report.metrics.get("test"):
+        raise ModelError(f"{version.name} has no test metrics. Train it again.")
+    return Reply(
+        question=question,
+        task=task.name,
+        task_type=str(task.task_type),
+        entity=f"{task.entity.name}.{task.entity.primary_key}",
+        predictions=chosen,
+        total=len(answers) if asked is None else len(asked),
+        table=answers.table(asked),
+        metrics=report.metrics,
+        metric=report.default_metric,
+        interval=report.intervals.get("model"),
+        baseline={"name": best, "test": report.baselines[best]["test"]} if best is not None else {},
+        verdict=report.verdict,
+        model_version=version.version,
+        snapshot=current.id,
+        as_of=current.as_of.isoformat(),
+        warnings=report.warnings,
+        notes=tuple(facts["notes"]),
+        seconds=round(seconds, 2),
+    )

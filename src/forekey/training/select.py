@@ -1,0 +1,96 @@
+"""Which window features say nothing: left out before anything is trained on them.
+
+A database of many tables has thousands of window features. Those that are constant, equal to another, or used by no
+split of two short boosters on a sample of training examples are neither computed for the others nor trained on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from forekey.features import Feature, FeatureKind, HistoryFeatures
+from forekey.inference import OutputTransform
+from forekey.task import TaskType
+from forekey.training.evaluate import Resolved
+from forekey.training.loop import targets
+from forekey.training.trees import MAX_GROUPS, objective_of
+
+_SAMPLE = 20_000
+_ROUNDS = 160
+"""Of each of two boosters, over all their outputs together."""
+_FEW = 64
+"""So few features are all kept: there is nothing to gain by leaving out some."""
+
+
+def unused_features(history: HistoryFeatures, train: Resolved, transform: OutputTransform, seed: int) -> set[Feature]:
+    """Return the features that are constant, repeat another, or that short boosters on a sample never use."""
+    some = train
+    if len(train) > _SAMPLE:
+        some = train.only(np.sort(np.random.default_rng((seed, 7)).permutation(len(train))[:_SAMPLE]))
+    columns, features = history.compute(some.rows, some.times, some.seen_until), history.features
+    keep = _distinct(columns)
+    target = targets(transform.task_type, some, transform).numpy().astype(np.float64)
+    several = transform.task_type is not TaskType.MULTICLASS_CLASSIFICATION and target.ndim == 2
+    if len(keep) > _FEW and not (several and target.shape[1] > MAX_GROUPS):
+        # Lagged labels alone could hide all else from whoever may not look at them, such as the baselines.
+        lagged = np.array([features[i].kind is FeatureKind.LAGGED_LABEL for i in keep])
+        used = _used(columns[:, keep], target, transform, seed)
+        if lagged.any():
+            others = np.flatnonzero(~lagged)
+            used = used | set(others[sorted(_used(columns[:, keep[others]], target, transform, seed))].tolist())
+        keep = keep[sorted(used)] if used else keep
+    kept = set(keep.tolist())
+    return {feature for i, feature in enumerate(features) if i not in kept}
+
+
+def _distinct(columns: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the positions of columns that are not constant and not equal to an earlier one."""
+    seen: dict[bytes, int] = {}
+    for i in range(columns.shape[1]):
+        column = np.ascontiguousarray(columns[:, i])
+        missing = np.isnan(column)
+        if missing.all() or (not missing.any() and (column == column[:1]).all()):
+            continue
+        seen.setdefault(column.tobytes(), i)
+    return np.array(list(seen.values()), np.int64)
+
+
+def _used(columns: NDArray[np.float32], target: NDArray[np.float64], transform: OutputTransform, seed: int) -> set[int]:
+    """Return the positions of the columns that a short booster for each output splits by."""
+    import lightgbm as gbm
+
+    outputs = [target] if target.ndim == 1 else [target[:, i] for i in range(target.shape[1])]
+    rounds = max(_ROUNDS // max(len(outputs), 1), 20)
+    if transform.task_type is TaskType.MULTICLASS_CLASSIFICATION:
+        rounds = max(_ROUNDS // max(len(transform.classes), 1), 20)
+    settings: dict[str, Any] = {
+        "learning_rate": 0.1,
+        "num_leaves": 15,
+        "min_data_in_leaf": 20,
+        "feature_fraction": 0.3,
+        "bagging_fraction": 0.7,
+        "bagging_freq": 1,
+        "max_bin": 63,
+        "seed": seed,
+        "verbosity": -1,
+        "num_threads": torch.get_num_threads(),
+        "deterministic": True,
+        "force_row_wise": True,
+        "feature_pre_filter": False,
+        **objective_of(transform.task_type, len(transform.classes)),
+    }
+    found: set[int] = set()
+    dataset = gbm.Dataset(
+        columns, params={"max_bin": 63, "verbosity": -1, "feature_pre_filter": False}, free_raw_data=False
+    )
+    for output in outputs:
+        if len(np.unique(output)) < 2:
+            continue
+        dataset.set_label(output)
+        booster = gbm.train(settings, dataset, rounds)
+        found |= set(np.flatnonzero(booster.feature_importance("split")).tolist())
+    return found
