@@ -50,7 +50,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert data["tables"]["orders"]["foreign_keys"] == {"customer_id": "customers"}
     assert data["tables"]["orders"]["columns"]["amount"] == "numerical"
     assert data["tables"]["customers"]["rows"] == 80
-    assert {"table", "column", "what", "reason"} == set(data["guesses"][0])
+    assert {"table", "column", "what", "reason", "certainty"} == set(data["guesses"][0])
     yaml = folder / "forekey.yaml"
     query = "  spend: PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id\n"
     yaml.write_text(yaml.read_text().replace("tasks: {}", f"tasks:\n{query}"))

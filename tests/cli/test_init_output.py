@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from forekey import pipeline
 from forekey.cli.commands import cli
 from forekey.pipeline.drawing import mermaid
 from forekey.project import Project
@@ -47,7 +48,7 @@ def test_guesses_are_marked_by_how_sure_they_are(undeclared: Path, tmp_path: Pat
 
 def test_json_says_how_sure_each_guess_is(undeclared: Path, tmp_path: Path) -> None:
     told = json.loads(CliRunner().invoke(cli, ["init", str(undeclared), "--project", str(tmp_path), "--json"]).stdout)
-    sure = {(g["table"], g["column"], g["what"]): g["sure"] for g in told["guesses"]}
+    sure = {(g["table"], g["column"], g["what"]): g["certainty"] for g in told["guesses"]}
     assert all(0.0 < s <= 1.0 for s in sure.values())
     assert sure["flights", "flight_id", "primary_key"] > sure["airports", "faa", "primary_key"]
     assert sure["flights", "carrier_id", "foreign_key"] > sure["flights", "origin", "foreign_key"]
@@ -78,10 +79,31 @@ def test_the_schema_is_drawn(undeclared: Path, tmp_path: Path) -> None:
 
 
 def test_a_drawing_survives_any_name(shop_project: Project) -> None:
-    from forekey import pipeline
-
     shop = pipeline.snapshots(shop_project).current().schema.to_dict()
     text = json.dumps(shop).replace("customers", 'cu%st`om\\"ers').replace("region", "1 größe, \u2192")
     drawn = mermaid(Schema.from_dict(json.loads(text)))
     assert "\"cu'st'om'ers\" {" in drawn
     assert "_1_gr__e___" in drawn
+
+
+def test_a_review_asks_about_what_is_not_sure_and_leaves_out_what_is_refused(undeclared: Path, tmp_path: Path) -> None:
+    def reviewed(root: Path, answers: str) -> tuple[str, Project]:
+        done = CliRunner().invoke(cli, ["init", str(undeclared), "--project", str(root), "--review"], input=answers)
+        return done.output, Project.open(root)
+
+    said, project = reviewed(tmp_path / "all", "y\n" * 9)
+    assert said.count("Right?") == 3  # airports.faa, carriers.carrier_id, flights.origin
+    assert project.config.tables["flights"].foreign_keys.keys() == {"carrier_id", "origin"}
+    said, project = reviewed(tmp_path / "none", "n\n" * 9)
+    tables = project.config.tables
+    assert (tables["airports"].primary_key, tables["carriers"].primary_key) == (None, None)
+    assert tables["flights"].foreign_keys == {}
+    assert tables["flights"].columns["origin"] == "categorical"
+    assert tables["flights"].primary_key == "flight_id"
+    assert "??" not in said
+    pipeline.snapshot(project)
+
+
+def test_a_review_and_json_exclude_each_other(undeclared: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["init", str(undeclared), "--project", str(tmp_path), "--review", "--json"])
+    assert done.exit_code == 2

@@ -110,8 +110,9 @@ def ask(
 @cli.command()
 @click.argument("url")
 @click.option("--force", is_flag=True, help="Overwrite forekey.yaml.")
+@click.option("--review", is_flag=True, help="Ask about each key, reference and time that is not sure.")
 @_common
-def init(url: str, force: bool, root: Path, as_json: bool, verbose: bool) -> None:
+def init(url: str, force: bool, review: bool, root: Path, as_json: bool, verbose: bool) -> None:
     """Introspect a database, infer keys and types, write forekey.yaml, print the schema.
 
     URL is postgresql://USER@HOST/DB, mysql://USER@HOST/DB, duckdb:///FILE, sqlite:///FILE, files:///FOLDER (Parquet
@@ -120,7 +121,11 @@ def init(url: str, force: bool, root: Path, as_json: bool, verbose: bool) -> Non
     from forekey import pipeline
     from forekey.cli import render, schema
 
-    render.show(schema.initialized(pipeline.init(url, root, force=force)), as_json)
+    if review and as_json:
+        raise click.UsageError("--review asks questions, --json prints one object: not both.")
+    accepts = schema.asked if review else None
+
+    render.show(schema.initialized(pipeline.init(url, root, force=force, accepts=accepts)), as_json)
 
 
 @cli.command()

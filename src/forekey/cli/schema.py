@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import click
 from rich.console import Group
 from rich.text import Text
 
@@ -45,10 +46,22 @@ def initialized(done: Initialized) -> Shown:
     return Shown(_data(done), Group(table, *_legend(guesses), *_look_first(guesses), *notes, *left_out, end))
 
 
+def asked(guess: Guess) -> bool:
+    """Ask a person whether a guess is right."""
+    where = f"{guess.table}.{guess.column}"
+    what = {
+        "primary_key": "is the primary key",
+        "foreign_key": "is a foreign key",
+        "time_column": "is when a row came to be",
+        "time_from": "gives its row the time of the row it refers to",
+    }[guess.what]
+    return click.confirm(f"{where} {what}: {guess.reason}. Right?", default=True, err=True)
+
+
 def _mark(guess: Guess) -> str:
     from forekey.source import LIKELY, SURE
 
-    return "" if guess.sure >= SURE else " ?" if guess.sure >= LIKELY else " ??"
+    return "" if guess.certainty >= SURE else " ?" if guess.certainty >= LIKELY else " ??"
 
 
 def _time(table: TableSchema, marks: dict[tuple[str, str, str], str]) -> str:
@@ -80,10 +93,10 @@ def _look_first(guesses: tuple[Guess, ...]) -> list[Text]:
     """Name the guesses that are least sure, with their reasons."""
     from forekey.source import SURE
 
-    doubtful = [g for g in guesses if g.what != "stype" and (g.sure < SURE or g.what == "not_used")]
+    doubtful = [g for g in guesses if g.what != "stype" and (g.certainty < SURE or g.what == "not_used")]
     if not doubtful:
         return []
-    doubtful.sort(key=lambda g: (g.sure, _ORDER.index(g.what)))
+    doubtful.sort(key=lambda g: (g.certainty, _ORDER.index(g.what)))
     count = {1: "this", 2: "these two"}.get(len(doubtful), "these three")
     found = [Text(f"Look at {count} first:")]
     for g in doubtful[:_FIRST]:

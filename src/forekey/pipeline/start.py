@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from forekey.project import CONFIG_NAME, Config, Project, TaskConfig, render_con
 from forekey.secrets import with_variables, without_password
 
 if TYPE_CHECKING:
-    from forekey.source import Inference
+    from forekey.source import Guess, Inference
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,18 @@ class Initialized:
     tasks: tuple[str, ...]
 
 
-def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, force: bool = False) -> Initialized:
-    """Introspect a source; write forekey.yaml, with what was guessed marked by comments, and schema.md, a drawing."""
+def init(
+    url: str,
+    root: Path,
+    *,
+    tasks: dict[str, TaskConfig] | None = None,
+    force: bool = False,
+    accepts: Callable[[Guess], bool] | None = None,
+) -> Initialized:
+    """Introspect a source; write forekey.yaml, with what was guessed marked by comments, and schema.md, a drawing.
+
+    ``accepts`` is asked about each guess of a key, a reference or a time that is not sure.
+    """
     from forekey.source import (
         infer_schema,
         normalize_url,
@@ -40,7 +51,7 @@ def init(url: str, root: Path, *, tasks: dict[str, TaskConfig] | None = None, fo
         raise ProjectError(f"'{path}' exists already. Edit it, or write it anew with --force (in Python, force=True).")
     own_url = normalize_url(substitute(url, "The source"), Path.cwd(), root)
     with open_source(own_url, root) as source:
-        inference = infer_schema(source)
+        inference = infer_schema(source, accepts)
     if not inference.schema.tables:
         where = without_password(own_url)
         reasons = "".join(f" {why}" for why in {**inference.unreadable, **inference.exports}.values())

@@ -148,7 +148,7 @@ class _Keys:
             place = ", first column" if table.columns[0] is column else ""
             # A table of a few rows, or of none, has unique columns by chance.
             sure = 0.95 if whole and table.rows >= _ENOUGH_ROWS else LIKELY
-            self._note(table.name, column.name, "primary_key", f"named like a key{place}; {told}", sure=sure)
+            self._note(table.name, column.name, "primary_key", f"named like a key{place}; {told}", certainty=sure)
             return column.name
         return None
 
@@ -166,7 +166,7 @@ class _Keys:
             if evidence is not None:
                 place = ", first column" if i == 0 else ""
                 why = f"all {table.rows:,} values differ{place}; {evidence}"
-                self._note(table.name, column.name, "primary_key", why, sure=0.75)
+                self._note(table.name, column.name, "primary_key", why, certainty=0.75)
                 return column.name
         return None
 
@@ -201,7 +201,7 @@ class _Keys:
                 )
                 key = ColumnSchema.composite(parts).name
                 told = f"together, all {table.rows:,} values differ; {why}"
-                self._note(table.name, key, "primary_key", told, sure=LIKELY if referring else 0.6)
+                self._note(table.name, key, "primary_key", told, certainty=LIKELY if referring else 0.6)
                 return key
             return None
         return None
@@ -396,9 +396,9 @@ class _Keys:
         return found
 
     def _note(
-        self, table: str, column: str, what: str, reason: str, score: float | None = None, sure: float = SURE
+        self, table: str, column: str, what: str, reason: str, score: float | None = None, certainty: float = SURE
     ) -> None:
-        self.guesses.append(Guess(table, column, what, reason, score, round(sure, 2)))
+        self.guesses.append(Guess(table, column, what, reason, score, round(certainty, 2)))
 
 
 def _declared_primary(table: TableInfo, is_referred: bool, guesses: list[Guess]) -> str | None:

@@ -45,7 +45,7 @@ class TimeGuess:
 
     time: TimeConfig
     reason: str
-    sure: float = 0.9
+    certainty: float = 0.9
 
 
 def hidden_moments(source: Source, table: TableInfo, profile: Profiles) -> Moments:

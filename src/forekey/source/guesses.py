@@ -19,7 +19,7 @@ class Guess:
     reason: str
     score: float | None = None
     """For a foreign key: the share of its values found in the key it refers to."""
-    sure: float = 0.9
+    certainty: float = 0.9
     """How sure it is, from 0 to 1, by what it rests on (name and values, or values alone): not a probability."""
 
 

@@ -5,7 +5,7 @@ Declared facts win. Each guess carries the reason a person needs to overrule it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from forekey.errors import SourceError
@@ -17,10 +17,12 @@ from forekey.source.guess_keys import Keys, guess_keys
 from forekey.source.guess_leaks import written_later
 from forekey.source.guess_times import Moments, guess_time, guess_wholes, has_time_of_its_own, hidden_moments
 from forekey.source.guess_types import guess_type
-from forekey.source.guesses import Guess
+from forekey.source.guesses import SURE, Guess
 from forekey.source.overlay import configured_schema
 from forekey.source.profile import ColumnProfile, profile_table
 from forekey.source.protocol import Source, TableInfo
+
+_REVIEWED = frozenset({"primary_key", "foreign_key", "time_column", "time_from"})
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,11 @@ class Inference:
         }
 
 
-def infer_schema(source: Source) -> Inference:
-    """Introspect a source and complete what it does not declare."""
+def infer_schema(source: Source, accepts: Callable[[Guess], bool] | None = None) -> Inference:
+    """Introspect a source and complete what it does not declare.
+
+    ``accepts`` is asked about each key, reference and time that is not sure; one that it refuses is not taken.
+    """
     there = source.tables()
     unreadable = {t.name: t.unreadable for t in there if t.unreadable is not None}
     exports = {t.name: "Forekey wrote it; name it under tables: to read it." for t in there if t.export}
@@ -93,8 +98,11 @@ def infer_schema(source: Source) -> Inference:
         tables[name] = _table(source, table, profiles[name], moments, keys, guesses)
         timeless[name] = not has_time_of_its_own(table, profiles[name], moments)
     for name, column, reason in guess_wholes(source, infos, tables, timeless):
-        guesses.append(Guess(name, column, "time_from", reason, sure=0.7))
+        guesses.append(Guess(name, column, "time_from", reason, certainty=0.7))
         tables[name] = tables[name].model_copy(update={"time_from": column})
+    if accepts is not None:
+        source.release()
+        tables = _reviewed(infos, tables, guesses, accepts)
     for name in tables:
         tables[name] = _without_leaks(source, infos, tables, name, guesses)
     config = Config(source=source.url, tables=tables)
@@ -123,15 +131,55 @@ def _table(
             what = "stype" if told.is_plain and not doubtful else "reading"
             columns[column.name] = told
             sure = 0.4 if doubtful else 0.9 if told.is_plain else 0.75
-            guesses.append(Guess(table.name, column.name, what, f"{told.type}: {reason}", sure=sure))
+            guesses.append(Guess(table.name, column.name, what, f"{told.type}: {reason}", certainty=sure))
     if time is not None and table.time_column is None:
-        guesses.append(Guess(table.name, ", ".join(time.time.columns), "time_column", time.reason, sure=time.sure))
+        guesses.append(
+            Guess(table.name, ", ".join(time.time.columns), "time_column", time.reason, certainty=time.certainty)
+        )
     return TableConfig(
         primary_key=primary,
         time_column=(time.time.column if time.time.is_plain else time.time) if time is not None else None,
         foreign_keys={c: ForeignKeyConfig(table=p) for c, p in foreign.items()},
         columns={c: told.type if told.is_plain else told for c, told in columns.items()},
     )
+
+
+def _reviewed(
+    infos: Mapping[str, TableInfo],
+    tables: dict[str, TableConfig],
+    guesses: list[Guess],
+    accepts: Callable[[Guess], bool],
+) -> dict[str, TableConfig]:
+    """Return the tables without the guesses that are refused, which leave ``guesses`` too.
+
+    A refused key is ignored, a refused reference a category; references to a key that is gone go with it.
+    """
+    asked = [g for g in guesses if g.what in _REVIEWED and g.certainty < SURE]
+    refused = [g for g in sorted(asked, key=lambda g: g.certainty) if not accepts(g)]
+    guesses[:] = [g for g in guesses if g not in refused]
+    found = dict(tables)
+    for guess in refused:
+        entry = found[guess.table]
+        parts = key_parts(guess.column, {c.name for c in infos[guess.table].columns}) or ()
+        match guess.what:
+            case "primary_key":
+                kept = {**entry.columns, **{p: Stype.IGNORE for p in parts if p not in entry.columns}}
+                found[guess.table] = entry.model_copy(update={"primary_key": None, "columns": kept})
+            case "foreign_key":
+                references = {c: r for c, r in entry.foreign_keys.items() if c != guess.column}
+                kept = {**entry.columns, **{p: Stype.CATEGORICAL for p in parts if p not in entry.columns}}
+                found[guess.table] = entry.model_copy(update={"foreign_keys": references, "columns": kept})
+            case "time_column":
+                found[guess.table] = entry.model_copy(update={"time_column": None})
+            case _:
+                found[guess.table] = entry.model_copy(update={"time_from": None})
+    for name, entry in found.items():
+        gone = {c for c, r in entry.foreign_keys.items() if found[r.table].primary_key is None}
+        references = {c: r for c, r in entry.foreign_keys.items() if c not in gone}
+        guesses[:] = [g for g in guesses if (g.table, g.what) != (name, "foreign_key") or g.column not in gone]
+        columns = {**entry.columns, **{c: Stype.CATEGORICAL for c in gone if "," not in c}}
+        found[name] = entry.model_copy(update={"foreign_keys": references, "columns": columns})
+    return found
 
 
 def _without_leaks(
@@ -147,5 +195,5 @@ def _without_leaks(
     aside = {c: reason for c, reason in written_later(source, infos, tables, name) if c not in keys}
     replaced = {(name, c, what) for c in aside for what in ("stype", "reading")}
     guesses[:] = [g for g in guesses if (g.table, g.column, g.what) not in replaced]
-    guesses += [Guess(name, c, "leak", reason, sure=0.75) for c, reason in aside.items()]
+    guesses += [Guess(name, c, "leak", reason, certainty=0.75) for c, reason in aside.items()]
     return entry.model_copy(update={"columns": {**entry.columns, **dict.fromkeys(aside, Stype.IGNORE)}})

@@ -1,5 +1,6 @@
 """Generated databases and in-memory twins, for our tests and for those of people who build on Forekey."""
 
+from forekey.testing.league import LEAGUE_TASKS, write_league
 from forekey.testing.market import Market, make_market, write_market_duckdb, write_market_postgres
 from forekey.testing.memory import MemoryStore
 from forekey.testing.shop import (
@@ -13,6 +14,7 @@ from forekey.testing.shop import (
 )
 
 __all__ = [
+    "LEAGUE_TASKS",
     "SHOP_DDL",
     "SHOP_START",
     "SHOP_TASKS",
@@ -22,6 +24,7 @@ __all__ = [
     "make_market",
     "shop_tables",
     "write_database",
+    "write_league",
     "write_market_duckdb",
     "write_market_postgres",
     "write_shop",
