@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from forekey.errors import ForekeyError, ProjectError, TaskError
 from forekey.pipeline import Reply
 from forekey.project import Project
 from forekey.training import TrainReport
+from tests.support.servers import Postgres, run_all
 
 CHURN = "PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR {} WHERE COUNT(orders.*, -60, 0, days) > 0"
 SPEND = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id"
@@ -191,3 +193,84 @@ def test_projects_tasks_and_models_show_themselves(trained_project: Project) -> 
     model = fk.api.Model(TrainReport.from_version(pipeline.registry(trained_project).champion("churn")))
     assert model._repr_html_().count("<tr>") == 2 + len(model.baselines)
     assert "model v1" in model._repr_html_()
+
+
+def versions_of(root: Path, task: str) -> list[str]:
+    return [v.version for v in pipeline.registry(Project.open(root)).versions(task)]
+
+
+def test_the_same_question_in_another_spelling_trains_nothing(asked: Path) -> None:
+    first = pipeline.ask(Project.open(asked), QUESTIONS["yes or no"])
+    other = (
+        "predict  count(orders.*, 0, 30, days)=0\n  for each customers.customer_id where count(orders.*,-60,0,days) > 0"
+    )
+    again = pipeline.ask(Project.open(asked), other)
+    assert (again.task, again.model_version) == (first.task, first.model_version)
+    assert versions_of(asked, first.task) == ["v1"]
+
+
+def test_a_model_trained_by_train_answers_whoever_it_was_asked_about(shop_database: Path, tmp_path: Path) -> None:
+    project = fk.init(str(shop_database), tmp_path)
+    project.task(pql=CHURN.format("customers.customer_id IN (1, 2)")).train(preset="instant")
+    found = project.ask(CHURN.format("customers.customer_id IN (3)"))
+    assert versions_of(tmp_path, found.task) == ["v1"]
+
+
+def test_a_task_whose_champion_is_of_an_older_snapshot_is_trained_once_and_the_champion_stays(
+    own_project: Project,
+) -> None:
+    current = pipeline.snapshots(own_project).current()
+    pipeline.snapshot(own_project, as_of=current.as_of.replace(day=20))
+    first = pipeline.ask(own_project, "churn", top=2)
+    second = pipeline.ask(own_project, "churn", top=2)
+    assert first.model_version == second.model_version == "v2"
+    assert versions_of(own_project.root, "churn") == ["v1", "v2"]
+    assert pipeline.registry(own_project).champion("churn").version == "v1"
+
+
+def test_ready_made_labels_may_be_asked_about(shop_database: Path, tmp_path: Path) -> None:
+    project = fk.init(str(shop_database), tmp_path)
+    labels = project.task(pql=QUESTIONS["yes or no"]).labels()
+    pq.write_table(
+        labels.select(["entity", "time", "target"]).rename_columns(["customer_id", "time", "target"]),
+        tmp_path / "labels.parquet",
+    )
+    path = tmp_path / "forekey.yaml"
+    path.write_text(
+        path.read_text().replace("tasks: {}", "")
+        + "tasks:\n  leaving: {labels: labels.parquet, entity: {column: customer_id, key: customers.customer_id}, time: time, target: target, "
+        "task_type: binary_classification, horizon_days: 30}\n"
+    )
+    first = fk.open(tmp_path).ask("leaving", top=3)
+    assert len(first.predictions) == 3
+    assert fk.open(tmp_path).ask("leaving", top=3).predictions == first.predictions
+    assert versions_of(tmp_path, "leaving") == ["v1"]
+
+
+def test_a_database_with_a_password_is_asked_again_in_another_process(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = postgres.database()
+    run_all(
+        plain,
+        (
+            "CREATE TABLE customers (customer_id INTEGER PRIMARY KEY, age INTEGER)",
+            "INSERT INTO customers SELECT i, 20 + i % 50 FROM generate_series(1, 150) s(i)",
+            "CREATE TABLE orders (order_id INTEGER PRIMARY KEY, customer_id INTEGER REFERENCES customers, "
+            "amount DOUBLE PRECISION, placed_at TIMESTAMP)",
+            "INSERT INTO orders SELECT i, 1 + (i * i) % 150, 5 + i % 40, TIMESTAMP '2024-01-01' + i * INTERVAL '1 hour' "
+            "FROM generate_series(1, 6000) s(i)",
+        ),
+    )
+    monkeypatch.delenv("FOREKEY_PASSWORD", raising=False)
+    url = re.sub(r"//([^@/:]*)(:[^@/]*)?@", r"//\1:p%40ss%3Aw%2Frd%251@", plain)
+    first = pipeline.answer(url, SPEND, root=tmp_path)
+    written = (tmp_path / "forekey.yaml").read_text()
+    assert "p@ss" not in written
+    assert "p%40ss" not in written
+    monkeypatch.delenv("FOREKEY_PASSWORD", raising=False)  # as a new process finds it
+    second = pipeline.answer(url, SPEND, root=tmp_path)
+    assert second.model_version == first.model_version
+    monkeypatch.delenv("FOREKEY_PASSWORD", raising=False)
+    with pytest.raises(ProjectError, match="another database"):
+        pipeline.answer(url.replace("/test_", "/other_"), SPEND, root=tmp_path)

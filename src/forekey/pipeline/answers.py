@@ -49,7 +49,7 @@ class Answers:
 
     def shown(self, asked: Sequence[int] | None, top: int) -> list[int]:
         """Return the rows that were asked for, or the first of those that the question is about, by size."""
-        return [r for r in asked if r < len(self.rows)] if asked is not None else self.ranked()[:top].tolist()
+        return list(asked) if asked is not None else self.ranked()[:top].tolist()
 
     def ranked(self) -> NDArray[np.int64]:
         """Return the rows that the question is about, those with the largest predictions first."""

@@ -13,8 +13,9 @@ from forekey.notebooks import as_table
 from forekey.pipeline.answers import Answers, store_answers, stored_answers
 from forekey.pipeline.graphs import current_graph
 from forekey.pipeline.parts import SILENT, Listener, check_name, find_task, is_query, registry, source_of
-from forekey.pipeline.start import init
-from forekey.project import CONFIG_NAME, Project, substitute
+from forekey.pipeline.start import init, kept_url, remember
+from forekey.project import CONFIG_NAME, Project
+from forekey.secrets import with_variables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,8 +94,6 @@ def answer(
 
 def open_or_init(target: str, root: Path | None, listener: Listener = SILENT) -> Project:
     """Open the project that ``target`` is, or one for the database that it names, made in ``root`` if need be."""
-    from forekey.source import normalize_url
-
     if (Path(target) / CONFIG_NAME).is_file():
         if root is not None and root.resolve() != Path(target).resolve():
             raise ProjectError(f"'{target}' is a project already: leave out --project.")
@@ -103,9 +102,11 @@ def open_or_init(target: str, root: Path | None, listener: Listener = SILENT) ->
     if not (folder / CONFIG_NAME).is_file():
         listener.step("looking at the database")
         return init(target, folder).project
+    opened, _, secrets = kept_url(target, folder)
+    remember(secrets)
     project = Project.open(folder)
-    asked = normalize_url(substitute(target, "The source"), Path.cwd(), folder)
-    if asked != normalize_url(substitute(project.config.source, "The source"), folder, folder):
+    # A project's source has its secrets put in when it is opened: which database it is does not depend on them.
+    if with_variables(opened)[0] != with_variables(project.config.source)[0]:
         raise ProjectError(f"The project in '{folder}' is about another database. Choose a folder with --project DIR.")
     return project
 
@@ -116,16 +117,16 @@ def ask(project: Project, question: str, *, top: int = TOP, seed: int = 0, liste
     check_name(project, question)
     current = current_graph(project, listener)
     task, ids = _generalized(project, current, question)
+    asked = _rows_of(task, current, ids) if ids is not None else None
     version = _fitting(project, task, current)
     answers = stored_answers(project, task, version, current) if version is not None else None
-    asked = _rows_of(task, current, ids) if ids is not None else None
     if version is None:
         version = _trained(project, task, current, seed, listener)
     if answers is None or not answers.explains(asked, top):
         listener.step("predicting")
         answers = store_answers(project, task, version, current, asked, top)
-    chosen = answers.chosen(asked, top)
-    return _reply(question, task, version, current, answers, chosen, asked, time.perf_counter() - started)
+    found = _reply(question, task, version, current, answers, asked, top)
+    return replace(found, seconds=round(time.perf_counter() - started, 2))
 
 
 def _generalized(project: Project, current: Snapshot, question: str) -> tuple[Task, Sequence[Any] | None]:
@@ -147,12 +148,24 @@ def _rows_of(task: Task, current: Snapshot, ids: Sequence[Any]) -> list[int]:
 
 
 def _fitting(project: Project, task: Task, current: Snapshot) -> ModelVersion | None:
-    """Return the champion of a task if it was trained on this snapshot, by the same settings of the task."""
-    version = registry(project).champion_or_none(task.name)
-    if version is None or version.manifest["snapshot"] != current.id:
-        return None
-    known: bool = version.manifest["task_config"]["query"] == task.config.model_dump(mode="json").get("query")
-    return version if known else None
+    """Return a version that was trained on this snapshot for the same labels: the champion, or else the newest."""
+    models = registry(project)
+    champion = models.champion_or_none(task.name)
+    wanted = _labels_of(task.config.model_dump(mode="json"))
+    for version in [*([champion] if champion is not None else []), *reversed(models.versions(task.name))]:
+        facts = version.manifest
+        if facts["snapshot"] == current.id and _labels_of(facts["task_config"]) == wanted:
+            return version
+    return None
+
+
+def _labels_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what a task's labels follow from: its settings, with the query in one spelling and about everyone."""
+    from forekey.query import parse, to_pql
+
+    if "query" not in config:
+        return config
+    return {**config, "query": to_pql(replace(parse(config["query"]), ids=None))}
 
 
 def _trained(project: Project, task: Task, current: Snapshot, seed: int, listener: Listener) -> ModelVersion:
@@ -178,9 +191,8 @@ def _reply(
     version: ModelVersion,
     current: Snapshot,
     answers: Answers,
-    chosen: list[dict[str, Any]],
     asked: Sequence[int] | None,
-    seconds: float,
+    top: int,
 ) -> Reply:
     from forekey.training import TrainReport
 
@@ -193,7 +205,7 @@ def _reply(
         task=task.name,
         task_type=str(task.task_type),
         entity=f"{task.entity.name}.{task.entity.primary_key}",
-        predictions=chosen,
+        predictions=answers.chosen(asked, top),
         total=len(answers) if asked is None else len(asked),
         table=answers.table(asked),
         metrics=report.metrics,
@@ -206,5 +218,5 @@ def _reply(
         as_of=current.as_of.isoformat(),
         warnings=report.warnings,
         notes=tuple(facts["notes"]),
-        seconds=round(seconds, 2),
+        seconds=0.0,
     )

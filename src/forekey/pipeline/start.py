@@ -39,17 +39,12 @@ def init(
 
     ``accepts`` is asked about each guess of a key, a reference or a time that is not sure.
     """
-    from forekey.source import (
-        infer_schema,
-        normalize_url,
-        open_source,
-        relbench_project,
-    )
+    from forekey.source import infer_schema, open_source, relbench_project
 
     path = root / CONFIG_NAME
     if path.exists() and not force:
         raise ProjectError(f"'{path}' exists already. Edit it, or write it anew with --force (in Python, force=True).")
-    own_url = normalize_url(substitute(url, "The source"), Path.cwd(), root)
+    own_url, kept, secrets = kept_url(url, root)
     with open_source(own_url, root) as source:
         inference = infer_schema(source, accepts)
     if not inference.schema.tables:
@@ -59,12 +54,28 @@ def init(
             f"'{where}' has no tables that can be read. Name the right database, or the right schema.{reasons}"
         )
     official, as_of = relbench_project(own_url, root)
-    kept_url, variables = with_variables(url if "${" in url else own_url)
-    for name, value in variables.items():
-        os.environ.setdefault(name, substitute(value, "The source"))
-    config = Config(source=kept_url, as_of=as_of, tables=inference.tables(), tasks={**official, **(tasks or {})})
+    remember(secrets)
+    config = Config(source=kept, as_of=as_of, tables=inference.tables(), tasks={**official, **(tasks or {})})
     left_out = [f"Left out: {name}. {why}" for name, why in {**inference.unreadable, **inference.exports}.items()]
     header = "\n".join(["Written by `forekey init`; edit freely. Comments say what was guessed, and why.", *left_out])
     write_atomically(path, render_config(config, inference.comments(), header))
     write_atomically(root / "schema.md", mermaid(inference.schema))
-    return Initialized(Project.open(root), kept_url, inference, tuple(config.tasks))
+    return Initialized(Project.open(root), kept, inference, tuple(config.tasks))
+
+
+def kept_url(url: str, root: Path) -> tuple[str, str, dict[str, str]]:
+    """Return a source's URL as it is opened, as a project in ``root`` writes it down, and the secrets left out there.
+
+    The secrets are by the names of the variables that stand for them.
+    """
+    from forekey.source import normalize_url
+
+    opened = normalize_url(substitute(url, "The source"), Path.cwd(), root)
+    kept, variables = with_variables(url if "${" in url else opened)
+    return opened, kept, {name: substitute(value, "The source") for name, value in variables.items()}
+
+
+def remember(secrets: dict[str, str]) -> None:
+    """Set variables for this process, where the environment does not have them."""
+    for name, value in secrets.items():
+        os.environ.setdefault(name, value)
