@@ -57,10 +57,6 @@ class Deadline:
         """Whether the time is over."""
         return self.left <= 0.0
 
-    def within(self, seconds: float) -> Deadline:
-        """Return the earlier of this deadline and one that many seconds from now."""
-        return Deadline(min(self.at, time.perf_counter() + seconds))
-
 
 NEVER = Deadline()
 

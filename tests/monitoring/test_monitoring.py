@@ -13,9 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forekey import pipeline
+from forekey.graph import SnapshotStore, build_snapshot
 from forekey.monitoring import population_stability
+from forekey.monitoring.drift import column_drift
 from forekey.project import PQLTask, Project
+from forekey.source import infer_schema
 from forekey.testing import append_rows, write_database
+from tests.support.databases import source_of
 
 START = datetime(2024, 1, 1)
 
@@ -146,3 +150,23 @@ def test_the_stability_index_is_zero_for_equals_symmetric_and_never_negative(a: 
     assert population_stability(a, a) == 0.0
     assert population_stability(a, b) == pytest.approx(population_stability(b, a))
     assert population_stability(a, b) >= 0.0
+
+
+def test_slow_change_over_decades_is_no_drift_and_a_step_since_training_is(tmp_path: Path) -> None:
+    """Prices that rose for forty years, then stood: new rows look like the last years', not like all of history."""
+    days = np.arange(0, 40 * 365, 2)
+    moments = np.datetime64("1980-01-01") + days.astype("timedelta64[D]")
+    steady = np.random.default_rng(0).normal(size=len(days))
+    rising = days / 365.0 + 0.5 * steady
+    stepped = np.where(days > days[-100], steady + 5.0, steady)
+    table = pa.table({"id": days, "at": moments.astype("datetime64[us]"), "rising": rising, "stepped": stepped})
+    source = source_of({"prices": table})
+    snapshot = build_snapshot(source, infer_schema(source).schema, SnapshotStore(tmp_path))
+    trained_until = int(moments[-100].astype("datetime64[us]").astype(np.int64))
+
+    def psi(reference_days: float | None) -> dict[str, float]:
+        return {d.column: d.psi for d in column_drift(snapshot, trained_until, None, reference_days)[0]}
+
+    assert psi(None)["rising"] > 1.0
+    assert psi(720.0)["rising"] < 0.5 * psi(None)["rising"]
+    assert psi(720.0)["stepped"] > 1.0

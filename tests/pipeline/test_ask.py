@@ -193,6 +193,9 @@ def test_projects_tasks_and_models_show_themselves(trained_project: Project) -> 
     model = fk.api.Model(TrainReport.from_version(pipeline.registry(trained_project).champion("churn")))
     assert model._repr_html_().count("<tr>") == 2 + len(model.baselines)
     assert "model v1" in model._repr_html_()
+    snapshot = pipeline.snapshots(trained_project).current()
+    assert re.fullmatch(r"Snapshot\([0-9a-f]{8}, as of 2024-\d\d-\d\d, [\d,]+ nodes, [\d,]+ edges\)", repr(snapshot))
+    assert "<td>customers</td><td>200</td><td>0</td>" in snapshot._repr_html_()
 
 
 def versions_of(root: Path, task: str) -> list[str]:

@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 
 def answered(found: Reply, out: Path | None) -> Shown:
     """Show predictions with what drives them, how good the model is, and how long it took."""
-    table = grid(found.entity, "prediction", _sure_head(found), "what drives it", right=("prediction",))
-    for told in found.predictions:
-        drivers = _drivers(told["drivers"])
-        flag = "" if told["eligible"] else " (left out by WHERE)"
-        table.add_row(f"{told['entity_id']}{flag}", _prediction(told), _sure(told), drivers)
+    table = grid(found.entity, "prediction", _confidence_head(found), "what drives it", right=("prediction",))
+    for prediction in found.predictions:
+        drivers = _drivers(prediction["drivers"])
+        flag = "" if prediction["eligible"] else " (left out by WHERE)"
+        table.add_row(f"{prediction['entity_id']}{flag}", _shown(prediction), _confidence(prediction), drivers)
     shown = len(found.predictions)
     more = f"The first {shown} of {found.total:,} by prediction." if shown < found.total else ""
     written = f"All {found.table.num_rows:,} were written to {out}." if out is not None else ""
     lines = [
         " ".join(part for part in (more, written) if part),
         _quality(found),
+        *found.notes,
         f"As of {found.as_of[:16].replace('T', ' ')}, snapshot {found.snapshot}, model {found.task}/"
         f"{found.model_version}; {found.seconds:.1f} s.",
     ]
@@ -35,18 +36,16 @@ def answered(found: Reply, out: Path | None) -> Shown:
     return Shown(found.to_dict(), Group(*warnings, table, Text(""), *(Text(line) for line in lines if line)))
 
 
-def _prediction(told: dict[str, Any]) -> str:
-    prediction = told["prediction"]
-    if isinstance(prediction, list):
-        return ", ".join(_short(p) for p in prediction)
-    return _short(prediction)
+def _shown(prediction: dict[str, Any]) -> str:
+    value = prediction["prediction"]
+    return ", ".join(_short(v) for v in value) if isinstance(value, list) else _short(value)
 
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _sure_head(found: Reply) -> str:
+def _confidence_head(found: Reply) -> str:
     if any("low" in p for p in found.predictions):
         return "4 of 5 lie in"
     if any("calibration" in p for p in found.predictions):
@@ -54,13 +53,13 @@ def _sure_head(found: Reply) -> str:
     return "probability" if any("probabilities" in p for p in found.predictions) else ""
 
 
-def _sure(told: dict[str, Any]) -> str:
-    if "low" in told:
-        return f"{_short(told['low'])} to {_short(told['high'])}"
-    if "calibration" in told:
-        alike = told["calibration"]
+def _confidence(prediction: dict[str, Any]) -> str:
+    if "low" in prediction:
+        return f"{_short(prediction['low'])} to {_short(prediction['high'])}"
+    if "calibration" in prediction:
+        alike = prediction["calibration"]
         return f"{alike['happened']:.0%} of {alike['examples']:,}"
-    return f"{max(told['probabilities']):.0%}" if told.get("probabilities") else ""
+    return f"{max(prediction['probabilities']):.0%}" if prediction.get("probabilities") else ""
 
 
 def _drivers(drivers: list[dict[str, Any]]) -> Table:
@@ -77,11 +76,10 @@ def _drivers(drivers: list[dict[str, Any]]) -> Table:
 
 def _quality(found: Reply) -> str:
     """Say how good the model is on the test period, beside the best baseline."""
-    score = found.metrics["test"].get(found.metric)
-    said = f"Test {found.metric} {number(score)}"
+    text = f"Test {found.metric} {number(found.metrics['test'].get(found.metric))}"
     if found.interval is not None:
-        said += f" (95 % interval {found.interval[0]:.4g} to {found.interval[1]:.4g})"
+        text += f" (95 % interval {found.interval[0]:.4g} to {found.interval[1]:.4g})"
     if found.baseline:
         name = found.baseline["name"].replace("_", " ")
-        said += f"; best baseline ({name}) {number(found.baseline['test'].get(found.metric))}"
-    return f"{said}. {found.notes[0]}" if found.notes else f"{said}."
+        text += f"; best baseline ({name}) {number(found.baseline['test'].get(found.metric))}"
+    return f"{text}."

@@ -25,7 +25,7 @@ _NTH = {1: "of the last window", 2: "of the window before the last", 3: "three w
 
 
 def topic(feature: Feature) -> tuple[str, ...]:
-    """Return what a feature is about: features of one topic are one reason, told by the strongest of them."""
+    """Return what a feature is about: features of one topic are one reason, named after the strongest of them."""
     origin = feature.origin
     if origin.column is None and not feature.path:
         return (origin.table, "week" if feature.stat in (Stat.SINE_OF_WEEK, Stat.COSINE_OF_WEEK) else "")
@@ -50,25 +50,25 @@ def value_of(feature: Feature, value: float, spec: HistorySpec) -> float | str |
 
 def in_words(feature: Feature, value: float, spec: HistorySpec) -> str:
     """Say what a feature's value means, in one short clause."""
-    told = value_of(feature, value, spec)
-    return feature.focus + (_column(feature, told, spec) if feature.kind in COLUMNS else _clause(feature, told))
+    meaning = value_of(feature, value, spec)
+    return feature.focus + (_column(feature, meaning, spec) if feature.kind in COLUMNS else _clause(feature, meaning))
 
 
-def _column(feature: Feature, told: float | str | None, spec: HistorySpec) -> str:
+def _column(feature: Feature, meaning: float | str | None, spec: HistorySpec) -> str:
     name = feature.origin.column
-    if told is None:
+    if meaning is None:
         return f"{name} is missing"
-    if isinstance(told, str):
-        return f"{name} is {told}"
+    if isinstance(meaning, str):
+        return f"{name} is {meaning}"
     focus = next(f for f in spec.foci if (f.name, f.table) == (feature.focus, feature.origin.table))
     column = next(c for c in focus.columns if c.name == name)
     if column.stype is Stype.TIMESTAMP:
-        return f"{name} was {_days(told)} ago" if told >= 0 else f"{name} is in {_days(-told)}"
-    return f"{name} is {number(told)}"
+        return f"{name} was {_days(meaning)} ago" if meaning >= 0 else f"{name} is in {_days(-meaning)}"
+    return f"{name} is {number(meaning)}"
 
 
-def _clause(feature: Feature, told: float | str | None) -> str:
-    value = None if isinstance(told, str) else told
+def _clause(feature: Feature, meaning: float | str | None) -> str:
+    value = None if isinstance(meaning, str) else meaning
     rows = feature.path or feature.origin.table
     match feature.kind:
         case FeatureKind.CALENDAR:

@@ -33,6 +33,7 @@ from forekey.graph.draft import ROW_BLOCK, RowBlock
 from forekey.graph.keys import KeyIndex, key_form, key_numbers, lookup_numbers, spelling_of
 from forekey.graph.pool import ArrayRef, FileRef, Pool
 from forekey.graph.versions import Versions
+from forekey.notebooks import as_table
 from forekey.project import write_atomically
 from forekey.schema import EdgeType, Schema
 
@@ -61,6 +62,15 @@ class Snapshot:
                 self._blocks[owner, name] = [pool.buffer(b.rows) for b in blocks]
                 for block in blocks:
                     pool.check(block.sketch)
+
+    def __repr__(self) -> str:
+        nodes = sum(t["nodes"] for t in self.manifest["tables"].values())
+        edges = sum(e["edges"] for e in self.manifest["edges"].values())
+        return f"Snapshot({self.id[:8]}, as of {self.as_of:%Y-%m-%d}, {nodes:,} nodes, {edges:,} edges)"
+
+    def _repr_html_(self) -> str:
+        rows = ([name, t["nodes"], sum(t["quarantined"].values())] for name, t in self.manifest["tables"].items())
+        return as_table(["node type", "nodes", "quarantined"], rows, repr(self))
 
     @property
     def as_of(self) -> datetime:

@@ -1,4 +1,4 @@
-"""What drives a prediction of trees, in words: the contribution of each topic, told by its strongest feature."""
+"""What drives a prediction of trees, in words: each topic's contribution, in the words of its strongest feature."""
 
 from __future__ import annotations
 

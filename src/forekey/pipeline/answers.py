@@ -137,7 +137,7 @@ def _predicted(
     eligible = everyone
     if population is not None:
         eligible = np.isin(np.arange(n), current.lookup_keys(entity, population))
-    for name, values in _sureness(task, version, predictions).items():
+    for name, values in _confidence(task, version, predictions).items():
         rows = rows.append_column(name, pa.array(values))
     rows = rows.append_column("eligible", pa.array(eligible))
     rows = rows.append_column("size", pa.array(_size(task, predictions)))
@@ -159,7 +159,7 @@ def _size(task: Task, predictions: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.asarray(predictions.max(axis=1))
 
 
-def _sureness(task: Task, version: ModelVersion, predictions: NDArray[np.float64]) -> dict[str, Any]:
+def _confidence(task: Task, version: ModelVersion, predictions: NDArray[np.float64]) -> dict[str, Any]:
     """Return what is known of how sure predictions are: an interval of numbers, what became of equal probabilities."""
     from forekey.inference import ErrorBand
     from forekey.task import TaskType
@@ -189,8 +189,8 @@ def _explained(predictor: AnyPredictor, rows: Sequence[int], now: int) -> list[s
     if not isinstance(predictor, Ranker) and predictor.model is None:
         history = predictor.features.history(which, times)
         assert history is not None
-        told = drivers_of(predictor.final, predictor.features, predictor.transform, history, _DRIVERS)
-        return [json.dumps([driver.to_dict() for driver in one]) for one in told]
+        drivers = drivers_of(predictor.final, predictor.features, predictor.transform, history, _DRIVERS)
+        return [json.dumps([driver.to_dict() for driver in one]) for one in drivers]
     explainer = RankExplainer(predictor) if isinstance(predictor, Ranker) else Explainer(predictor)
     found = explainer.effects(which, times, kinds=["column"])
     ranked = (found.ranked("column", i)[:_DRIVERS] for i in range(len(rows)))
@@ -204,7 +204,7 @@ def _as_json(row: dict[str, Any]) -> dict[str, Any]:
     """Return one prediction in the order in which it is read."""
     drivers = json.loads(row.pop("drivers") or "[]")
     happened, of = row.pop("alike", None), row.pop("alike_of", None)
-    told = {"entity_id": row.pop("entity"), "prediction": row.pop("prediction"), **row}
+    prediction = {"entity_id": row.pop("entity"), "prediction": row.pop("prediction"), **row}
     if of is not None:
-        told["calibration"] = {"happened": happened, "examples": of}
-    return {**told, "drivers": drivers}
+        prediction["calibration"] = {"happened": happened, "examples": of}
+    return {**prediction, "drivers": drivers}

@@ -176,7 +176,8 @@ def _trained(project: Project, task: Task, current: Snapshot, seed: int, listene
 
     config, models = train_config("instant", seed), registry(project)
     if task.task_type is TaskType.LINK_PREDICTION:
-        config = replace(train_config("fast", seed), **_QUICK_RANKING)
+        fast = train_config("fast", seed)
+        config = replace(fast, trees=replace(fast.trees, objectives=("rank",)), **_QUICK_RANKING)
     with source_of(project) as source:
         version, _ = train_task(task, current, source, models, config, listener=listener)
     champion = models.champion_or_none(task.name)

@@ -62,9 +62,9 @@ def change_champion(project: Project, task: str, promote: str | None) -> Embeddi
     from forekey.store import EmbeddingStore, open_store
 
     models = registry(project)
-    if promote is not None:
-        models.promote(task, promote, "promoted by hand")
-    else:
-        models.rollback(task)
-    with open_store(project) as opened:
+    with open_store(project) as opened:  # first: where the store does not answer, nothing changes
+        if promote is not None:
+            models.promote(task, promote, "promoted by hand")
+        else:
+            models.rollback(task)
         return EmbeddingStore(opened).switch(task, models.champion(task).version)

@@ -32,7 +32,6 @@ _MEANINGS = {
     400: "The request cannot be answered as it was asked.",
     401: "No API key, or a wrong one.",
     404: "There is no such task or entity.",
-    405: "The route has no such method.",
     409: "The task has no model or nothing stored yet, or the data no longer fit the model.",
     422: "The request does not fit the route's description.",
     503: "The store or the database does not answer.",

@@ -318,7 +318,7 @@ def _grow(ranker: Ranker, data: _Data, config: TrainConfig) -> _Grown:
     train = fitting.dataset()
     val = judging.dataset(train)
     found: dict[str, tuple[float, list[Any]]] = {}
-    for name in list(_SETTINGS)[: len(config.trees.candidates)]:
+    for name in config.trees.objectives:
         boosters = [
             gbm.train(
                 _parameters(name, ranker.top, config, number), train, _ROUNDS, [val],

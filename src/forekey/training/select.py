@@ -1,7 +1,8 @@
 """Which window features say nothing: left out before anything is trained on them.
 
 A database of many tables has thousands of window features. Those that are constant, equal to another, or used by no
-split of two short boosters on a sample of training examples are neither computed for the others nor trained on.
+split of two short boosters on a sample of training examples are neither computed for the others nor trained on; nor are
+those that gain least, beyond a number that is kept.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from forekey.training.trees import MAX_GROUPS, objective_of
 _SAMPLE = 20_000
 _ROUNDS = 160
 """Of each of two boosters, over all their outputs together."""
+_MOST = 512
+"""So many are kept at most, those that gain most: hundreds of tables must not mean thousands of columns."""
 _FEW = 64
 """So few features are all kept: there is nothing to gain by leaving out some."""
 
 
 def unused_features(history: HistoryFeatures, train: Resolved, transform: OutputTransform, seed: int) -> set[Feature]:
-    """Return the features that are constant, repeat another, or that short boosters on a sample never use."""
+    """Return the features that are constant, repeat another, or gain nothing or least in short boosters."""
     some = train
     if len(train) > _SAMPLE:
         some = train.only(np.sort(np.random.default_rng((seed, 7)).permutation(len(train))[:_SAMPLE]))
@@ -38,11 +41,13 @@ def unused_features(history: HistoryFeatures, train: Resolved, transform: Output
     if len(keep) > _FEW and not (several and target.shape[1] > MAX_GROUPS):
         # Lagged labels alone could hide all else from whoever may not look at them, such as the baselines.
         lagged = np.array([features[i].kind is FeatureKind.LAGGED_LABEL for i in keep])
-        used = _used(columns[:, keep], target, transform, seed)
+        gains = _gains(columns[:, keep], target, transform, seed)
         if lagged.any():
             others = np.flatnonzero(~lagged)
-            used = used | set(others[sorted(_used(columns[:, keep[others]], target, transform, seed))].tolist())
-        keep = keep[sorted(used)] if used else keep
+            gains[others] += _gains(columns[:, keep[others]], target, transform, seed)
+        strongest = np.argsort(-gains, kind="stable")[:_MOST]
+        used = np.sort(strongest[gains[strongest] > 0.0])
+        keep = keep[used] if len(used) else keep
     kept = set(keep.tolist())
     return {feature for i, feature in enumerate(features) if i not in kept}
 
@@ -59,8 +64,13 @@ def _distinct(columns: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.array(list(seen.values()), np.int64)
 
 
-def _used(columns: NDArray[np.float32], target: NDArray[np.float64], transform: OutputTransform, seed: int) -> set[int]:
-    """Return the positions of the columns that a short booster for each output splits by."""
+def _gains(
+    columns: NDArray[np.float32], target: NDArray[np.float64], transform: OutputTransform, seed: int
+) -> NDArray[np.float64]:
+    """Return what the splits by each column gain in short boosters, one for each output; 0 where there are none.
+
+    Gains are shares of each booster's own, so that all outputs count alike.
+    """
     import lightgbm as gbm
 
     outputs = [target] if target.ndim == 1 else [target[:, i] for i in range(target.shape[1])]
@@ -83,7 +93,7 @@ def _used(columns: NDArray[np.float32], target: NDArray[np.float64], transform: 
         "feature_pre_filter": False,
         **objective_of(transform.task_type, len(transform.classes)),
     }
-    found: set[int] = set()
+    found = np.zeros(columns.shape[1])
     dataset = gbm.Dataset(
         columns, params={"max_bin": 63, "verbosity": -1, "feature_pre_filter": False}, free_raw_data=False
     )
@@ -92,5 +102,6 @@ def _used(columns: NDArray[np.float32], target: NDArray[np.float64], transform: 
             continue
         dataset.set_label(output)
         booster = gbm.train(settings, dataset, rounds)
-        found |= set(np.flatnonzero(booster.feature_importance("split")).tolist())
+        gained = np.asarray(booster.feature_importance("gain"), np.float64)
+        found += gained / max(float(gained.sum()), 1e-12)
     return found

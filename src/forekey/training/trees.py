@@ -22,9 +22,13 @@ _PROBED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class TreePlan:
-    """How trees are grown: the settings to choose from on validation, and how many boosters to average."""
+    """How trees are grown: the settings to choose from on validation, and how many boosters to average.
+
+    ``objectives`` are those that a ranking chooses from.
+    """
 
     candidates: tuple[str, ...] = ("careful", "bold", "random")
+    objectives: tuple[str, ...] = ("rank", "classify", "classify at random thresholds")
     boosters: int = 3
     learning_rate: float = 0.03
     rounds: int = 1200
