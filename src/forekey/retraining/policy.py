@@ -84,6 +84,6 @@ def judge(
         if between[0] <= 0.0 <= between[1]:
             compared += ", so this window cannot tell which is better"
     if gain > min_gain:
-        return Verdict(True, f"the challenger is better: {compared}")
+        return Verdict(True, f"the challenger scored better: {compared}")
     needed = f" (a gain above {min_gain:g} is needed)" if min_gain else ""
     return Verdict(False, f"the champion stays: {compared}{needed}")
