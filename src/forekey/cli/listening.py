@@ -49,7 +49,7 @@ class _Remaining(ProgressColumn):
     def render(self, task: ProgressTask) -> Text:
         """Return the text of the column."""
         spent = task.elapsed or 0.0
-        if not task.total or not task.completed or spent < 1.0:
+        if not task.total or not 0.0 < task.completed < task.total or spent < 1.0:
             return Text(f"{spent:.0f} s")
         # By the whole phase so far: steadier than the newest steps, which differ much.
         left = spent * (task.total - task.completed) / task.completed

@@ -88,7 +88,7 @@ def fit(
         if since_best >= config.patience:
             break  # stopped before it was cut off
         deadline = started + config.max_seconds
-        watch = _Watch(deadline, listener, number - 1, config.max_epochs)
+        watch = _Watch(started, deadline, listener, number - 1, config.max_epochs)
         loss = _one_epoch(model, features, task, splits["train"], target, optimizer, config, number, watch)
         score = evaluate_examples(predictor, task, val)[metric]
         improved = better(task.task_type, score, best[0]) or number == 1
@@ -128,9 +128,10 @@ def fit_again(
     """Train ``model`` in place for as many epochs as proved best, with no examples held back to stop by."""
     target = targets(task.task_type, examples, transform)
     optimizer = optimizer_of(model.parameters(), config)
-    deadline = time.perf_counter() + config.max_seconds
+    started = time.perf_counter()
+    deadline = started + config.max_seconds
     for number in range(1, epochs + 1):
-        watch = _Watch(deadline, listener, number - 1, epochs)
+        watch = _Watch(started, deadline, listener, number - 1, epochs)
         _one_epoch(model, features, task, examples, target, optimizer, config, number, watch)
         if time.perf_counter() > deadline:
             break
@@ -155,12 +156,18 @@ def probe(
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """Until when to train, and how far the epochs before were."""
+    """From when and until when to train, and how many of all epochs are over."""
 
+    started: float
     deadline: float
     listener: Listener
     done: int
     of: int
+
+    def report(self, share: float) -> None:
+        """Report how far training is, ``share`` of an epoch on: by epochs or by time, whichever will end it first."""
+        spent = (time.perf_counter() - self.started) / max(self.deadline - self.started, 1e-9)
+        self.listener.advance(max((self.done + share) / self.of, min(spent, 1.0)), 1.0)
 
 
 def optimizer_of(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
@@ -194,7 +201,7 @@ def _one_epoch(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         total, count = total + loss.item() * len(chosen), count + len(chosen)
-        watch.listener.advance(watch.done + min(count / most, 1.0), watch.of)
+        watch.report(min(count / most, 1.0))
         if time.perf_counter() > watch.deadline:
             break
     model.eval()
