@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install demo test lint bench bench-relbench bench-sampling clean
+.PHONY: help install demo docs test lint bench bench-relbench bench-sampling clean
 
 help:
 	@echo "make demo     install Forekey and run the whole way on real data"
 	@echo "make test     install the development tools, lint, type-check, test"
 	@echo "make install  install Forekey with its demo data into $(VENV)"
 	@echo "make lint     ruff, mypy, import contracts"
+	@echo "make docs     the documentation as a site, in site/"
 	@echo "make bench    the benchmarks, in their quick version; bench-relbench and bench-sampling: these two in full"
 
 $(VENV)/installed-demo: pyproject.toml constraints.txt
@@ -36,6 +37,10 @@ lint: $(VENV)/installed-dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
+docs: $(VENV)/installed-dev
+	@$(BIN)/mkdocs build --quiet
+	@echo "Open site/index.html."
+
 test: lint
 	@$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
@@ -49,4 +54,4 @@ bench: $(VENV)/installed-demo
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
 
 clean:
-	rm -rf $(VENV) forekey-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) forekey-demo site .mypy_cache .ruff_cache .pytest_cache .hypothesis

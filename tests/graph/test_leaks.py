@@ -162,3 +162,24 @@ def test_rows_without_a_time_that_refer_to_rows_with_one_are_named(tmp_path: Pat
             "leak risk: rows of lines have no time and are seen before the orders they refer to",
         )
     ]
+
+
+@pytest.mark.parametrize(("time", "suspected"), [
+    ("{column: year, unit: year}", {"plans.closed_year"}),
+    ("{column: year, unit: year, at: start}", {"plans.closed_year"}),
+    ("placed", {"plans.closed_year"}),
+])  # fmt: skip
+def test_the_year_that_is_the_row_s_own_time_is_not_later_than_it(
+    tmp_path: Path, time: str, suspected: set[str]
+) -> None:
+    with duckdb.connect(str(tmp_path / "plans.duckdb")) as connection:
+        connection.execute(
+            "CREATE TABLE plans AS SELECT i AS id, 1990 + i % 30 AS year, 1990 + i % 30 + i % 5 + 1 AS closed_year, "
+            "make_date(1990 + i % 30, 1, 1)::TIMESTAMP AS placed FROM range(600) t(i)"
+        )
+    (tmp_path / "forekey.yaml").write_text(
+        "source: duckdb:///plans.duckdb\ntables: {plans: {primary_key: id, time_column: "
+        f"{time}, columns: {{year: numerical, closed_year: numerical, placed: ignore}}}}}}\n"
+    )
+    found = pipeline.check(Project.open(tmp_path)).warnings
+    assert {f.where for f in found if f.what.startswith("leak risk")} == suspected

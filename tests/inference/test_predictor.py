@@ -25,6 +25,17 @@ def test_predictions_are_probabilities_numbers_or_shares(trained_project: Projec
     assert set(channel.table().column("prediction").to_pylist()) <= {"web", "app", "shop"}
 
 
+def test_of_what_is_never_negative_no_prediction_is(trained_project: Project) -> None:
+    for task in ("spend", "weeks"):
+        predicted = np.array(pipeline.predict(trained_project, task).table().column("prediction").to_pylist())
+        assert predicted.min() >= 0.0
+    below = OutputTransform(TaskType.REGRESSION, center=1.0, scale=2.0)
+    raw = np.array([[-3.0], [1.0]])
+    assert predictions_from(raw, below).tolist() == [-5.0, 3.0]
+    assert predictions_from(raw, replace(below, least=0.5)).tolist() == [0.5, 3.0]
+    assert OutputTransform.from_dict(replace(below, least=0.5).to_dict()).least == 0.5
+
+
 def test_sets_of_classes_and_forecasts_are_exported_as_lists(trained_project: Project) -> None:
     channels = pipeline.predict(trained_project, "channels").table()
     classes = pipeline.predict(trained_project, "channels").transform.classes

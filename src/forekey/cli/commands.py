@@ -66,14 +66,34 @@ _seed = click.option("--seed", type=int, default=0, show_default=True, help="Ran
 @click.option("--no-serve", is_flag=True, help="End instead of serving.")
 @click.option("--port", type=int, default=8000, show_default=True)
 @click.option("--households", type=click.IntRange(min=100), help="Load only this many households: a quick look.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Write the data up to December to this new DuckDB file, and end."
+)
+@click.option(
+    "--arrive",
+    type=click.Path(path_type=Path, exists=True),
+    help="Insert the four weeks after it into that file, and end.",
+)
 @click.option("--project", "root", type=click.Path(path_type=Path), default=Path("forekey-demo"), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an unexpected error.")
-def demo(no_serve: bool, port: int, households: int | None, root: Path, as_json: bool, verbose: bool) -> None:
+def demo(
+    no_serve: bool,
+    port: int,
+    households: int | None,
+    data: Path | None,
+    arrive: Path | None,
+    root: Path,
+    as_json: bool,
+    verbose: bool,
+) -> None:
     """Go the whole way on real retail data: load, train, embed, serve, monitor, retrain."""
-    from forekey.cli.walkthrough import run_demo
+    from forekey.cli import render
+    from forekey.cli.walkthrough import load_only, run_demo
 
-    run_demo(root, households=households, serve=not no_serve, port=port, as_json=as_json)
+    if data is not None or arrive is not None:
+        return render.show(load_only(data, arrive, households), as_json)
+    return run_demo(root, households=households, serve=not no_serve, port=port, as_json=as_json)
 
 
 @cli.command()

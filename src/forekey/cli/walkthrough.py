@@ -17,7 +17,7 @@ from forekey import demo as data
 from forekey import pipeline
 from forekey.cli import files, render, schema
 from forekey.cli.listening import listening
-from forekey.errors import ProjectError
+from forekey.errors import ForekeyError, ProjectError
 from forekey.project import PQLTask, Project, TaskConfig
 
 _MARKER = ".forekey-demo"
@@ -40,6 +40,20 @@ def run_demo(root: Path, *, households: int | None, serve: bool, port: int, as_j
         render.show(render.Shown(story.facts, Text()), as_json=True)
     if serve:
         story.serve(port)
+
+
+def load_only(new: Path | None, there: Path | None, households: int | None) -> render.Shown:
+    """Write the demo's data up to December into a ``new`` file, or insert the four weeks after it into one."""
+    if (database := new or there) is None or (new is not None and there is not None):
+        raise ForekeyError("Write the data or let rows arrive: --data or --arrive, not both.")
+    if new is not None:
+        if new.exists():
+            raise ForekeyError(f"'{new}' exists already. Name a new file.")
+        loaded = data.load(new, data.FIRST_LOAD_UNTIL, households=households)
+    else:
+        loaded = data.arrive(database, data.FIRST_LOAD_UNTIL, _REST_OF_YEAR)
+    said = ", ".join(f"{name} {rows:,}" for name, rows in loaded.rows.items())
+    return render.Shown({"database": str(database), "rows": loaded.rows}, Text(f"{database}: {said}."))
 
 
 def _clear(root: Path) -> None:
@@ -135,7 +149,7 @@ class _Story:
 
     def _four_weeks_later(self, project: Project) -> None:
         self._heading("Four weeks later: new rows arrive in the shop's database")
-        arrived = data.arrive(self.database, data.FIRST_LOAD_UNTIL, _REST_OF_YEAR, households=self.households)
+        arrived = data.arrive(self.database, data.FIRST_LOAD_UNTIL, _REST_OF_YEAR)
         grown = {t: n - self.facts["loaded"][t] for t, n in arrived.rows.items() if n != self.facts["loaded"][t]}
         self.facts["arrived"] = grown
         self._say("  " + ", ".join(f"{name} +{rows:,}" for name, rows in grown.items()))

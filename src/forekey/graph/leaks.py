@@ -22,6 +22,7 @@ from forekey.source import (
     MOST_PARTS,
     TOGETHER,
     YEARS,
+    is_end_of_period,
     names_own_time,
     names_parts,
     names_plan,
@@ -132,7 +133,8 @@ def _later_than_the_row(snapshot: Snapshot, table: TableSchema, column: ColumnSc
         return None
     if is_year:
         # The end of a year, as the time of a row, is the first moment of the next.
-        own = (times - 1).astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
+        within = times - 1 if is_end_of_period(table.time_column or "") else times
+        own = within.astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
         years = pc.fill_null(values.cast(pa.float64()), 0).to_numpy()[there]
         if not ((years >= YEARS[0]) & (years <= YEARS[1]) & (years == np.floor(years))).all():
             return None

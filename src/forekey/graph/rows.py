@@ -19,13 +19,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sqlglot import exp
 
+from forekey import duckdb_session
 from forekey.errors import ForekeyError
 from forekey.graph.clock import from_micros, to_micros
 from forekey.graph.keys import KeyForm, Spelling, as_text, key_form, key_numbers, spelling_of
@@ -443,9 +443,8 @@ def _ascending(column: str) -> exp.Ordered:
 @contextmanager
 def sorting_engine(workspace: Path) -> Iterator[Any]:
     """Open a DuckDB that keeps what does not fit in memory in ``workspace``."""
-    with duckdb.connect() as engine:
+    with duckdb_session.connect() as engine:
         engine.execute("SET TimeZone = 'UTC'")
-        engine.execute("SET enable_progress_bar = false")
         engine.execute("SET preserve_insertion_order = false")
         engine.execute(f"SET temp_directory = {exp.Literal.string(str(workspace)).sql(dialect='duckdb')}")
         yield engine

@@ -10,11 +10,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from forekey import duckdb_session
 from forekey.graph.clock import Micros
 
 Moments = NDArray[np.int64]
@@ -66,7 +66,7 @@ def changed_rows(
     one = before.select(shared).take(pa.array(stayed)).rename_columns(places).append_column("row", pa.array(stayed))
     now_there = now.select(shared).take(pa.array(moved[stayed]))
     two = now_there.rename_columns(places).append_column("row", pa.array(stayed))
-    with duckdb.connect() as connection:
+    with duckdb_session.connect() as connection:
         connection.register("one", one)
         connection.register("two", two)
         differ = connection.sql("SELECT * FROM one EXCEPT SELECT * FROM two").to_arrow_table()

@@ -23,6 +23,7 @@ class OutputTransform:
     """How raw outputs become predictions: regression is learnt standardised, classes are known by name.
 
     ``frames`` is how many numbers there are otherwise: timeframes of a forecast, items and scores of a ranking.
+    ``least`` is the least training label of a target that is never negative: no predicted number is below.
     """
 
     task_type: TaskType
@@ -30,6 +31,7 @@ class OutputTransform:
     scale: float = 1.0
     classes: tuple[str, ...] = ()
     frames: int = 1
+    least: float | None = None
 
     @property
     def outputs(self) -> int:
@@ -43,7 +45,8 @@ class OutputTransform:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> OutputTransform:
         """Read what :meth:`to_dict` wrote."""
-        return cls(TaskType(data["task_type"]), data["center"], data["scale"], tuple(data["classes"]), data["frames"])
+        task_type, classes = TaskType(data["task_type"]), tuple(data["classes"])
+        return cls(task_type, data["center"], data["scale"], classes, data["frames"], data.get("least"))
 
 
 def chosen_classes(probabilities: NDArray[np.float64], task_type: TaskType, classes: tuple[str, ...]) -> Any:
@@ -69,8 +72,12 @@ def predictions_from(raw: NDArray[np.float64], transform: OutputTransform) -> Pr
             each: Predictions = 1.0 / (1.0 + np.exp(-np.clip(values, -60, 60)))
             return each
         case TaskType.FORECASTING:
-            frames: Predictions = values * transform.scale + transform.center
-            return frames
+            return _numbers(values, transform)
         case _:
-            numbers: Predictions = values[:, 0] * transform.scale + transform.center
-            return numbers
+            return _numbers(values[:, 0], transform)
+
+
+def _numbers(raw: NDArray[np.float64], transform: OutputTransform) -> Predictions:
+    """Return numbers in the unit of the label, none below the least that there can be."""
+    numbers: Predictions = raw * transform.scale + transform.center
+    return numbers if transform.least is None else np.maximum(numbers, transform.least)

@@ -13,6 +13,7 @@ from forekey.source.overlay import configured_schema, unnamed_columns
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
 from forekey.source.readings import read_boolean, read_moment, read_number
 from forekey.source.relbench import read_manifest, relbench_project, relbench_tasks
+from forekey.source.times import is_end_of_period
 
 __all__ = [
     "FEWEST_ROWS",
@@ -33,6 +34,7 @@ __all__ = [
     "configured_schema",
     "exchanged_format",
     "infer_schema",
+    "is_end_of_period",
     "is_written",
     "key_sql",
     "names_own_time",

@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp, parse_one
 
+from forekey import duckdb_session
 from forekey.errors import SourceError, SourceUnavailable
 from forekey.project import MomentConfig
 from forekey.schema import Case, DType
@@ -73,7 +74,7 @@ class SQLiteSource(DuckDBSource):
         """Open a file, read-only unless ``writable``; ``recorded`` are tables that the project wrote."""
         if not path.is_file():
             raise SourceError(f"'{url}' cannot be opened: there is no file '{path}'. Check the path.")
-        connection = duckdb.connect()
+        connection = duckdb_session.connect()
         load_extension(connection, "sqlite_scanner", "forekey")
         mode = "" if writable else ", READ_ONLY"
         try:
@@ -236,7 +237,7 @@ class MySQLSource(DuckDBSource):
         database = unquote(parts.path.lstrip("/"))
         if not database:
             raise SourceError(f"'{shown}' names no database. Use mysql://user:password@host:3306/database.")
-        connection = duckdb.connect()
+        connection = duckdb_session.connect()
         load_extension(connection, "mysql_scanner", "forekey[mysql]")
         settings = {
             "HOST": parts.hostname or "127.0.0.1",

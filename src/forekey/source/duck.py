@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
+from forekey import duckdb_session
 from forekey.errors import SourceError, SourceUnavailable
 from forekey.schema import Case, DType
 from forekey.source.exports import COMMENT, MARK, with_exports
@@ -61,7 +62,7 @@ class DuckDBSource:
         if not path.is_file():
             raise SourceError(f"'{url}' cannot be opened: there is no file '{path}'. Check the path.")
         try:
-            return cls(url, duckdb.connect(str(path), read_only=not writable))
+            return cls(url, duckdb_session.connect(path, read_only=not writable))
         except duckdb.IOException as error:
             if "lock" in str(error).lower():
                 raise SourceUnavailable(

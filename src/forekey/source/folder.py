@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
+from forekey import duckdb_session
 from forekey.errors import SourceError
 from forekey.project import MomentConfig
 from forekey.schema import DType
@@ -65,7 +66,7 @@ class FolderSource(DuckDBSource):
 
 def connect_views(places: Iterable[Path]) -> tuple[Any, dict[str, str]]:
     """Open an in-memory DuckDB with one view a file or folder of parts; return it with what has none, and why."""
-    connection = duckdb.connect()
+    connection = duckdb_session.connect()
     failed: dict[str, str] = {}
     known: dict[str, Path] = {}
     for place in places:

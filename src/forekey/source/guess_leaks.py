@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 import duckdb
 from sqlglot import exp
 
+from forekey import duckdb_session
 from forekey.errors import SourceError
 from forekey.project import Config, TableConfig
 from forekey.schema import DType, Stype
@@ -45,7 +46,7 @@ def written_later(
     later = [c for c in judged if _may_be_later(kinds[c])]
     if not later:
         return
-    with duckdb.connect() as engine:
+    with duckdb_session.connect() as engine:
         _sample(told, engine, name, time, judged, later)
         late: dict[str, str] = {}
         for column in later:

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 from sqlglot import exp
 
+from forekey import duckdb_session
 from forekey.errors import SourceError
 from forekey.project import MomentConfig
 from forekey.schema import DType
@@ -69,7 +70,7 @@ def profile_table(source: Source, table: TableInfo) -> dict[str, ColumnProfile]:
     sample = exp.select(*columns or [exp.Literal.number(1).as_("row")]).from_(
         exp.Table(this=exp.to_identifier(table.name, quoted=True))
     )
-    with duckdb.connect() as engine:
+    with duckdb_session.connect() as engine:
         engine.execute("SET TimeZone = 'UTC'")
         engine.register("incoming", source.query(sample.limit(_SAMPLE_ROWS)))
         try:

@@ -56,6 +56,11 @@ def time_column_name(table: TableConfig) -> str | None:
     return f"{', '.join(time.columns)} ({time.end} of {time.period})"
 
 
+def is_end_of_period(time_column: str) -> bool:
+    """Whether a computed time is the first moment after the period that its row names."""
+    return " (end of " in time_column
+
+
 def _in_place(time: TimeConfig, table: TableConfig) -> bool:
     """Whether a time takes the place of the column that it is read from: not of a year, a month, or a key."""
     key_columns = {part.strip() for key in (table.primary_key or "", *table.foreign_keys) for part in key.split(",")}

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sqlglot import exp
 
+from forekey import duckdb_session
 from forekey.errors import SchemaError, SplitError, TaskError
 from forekey.graph import (
     MICROS_PER_DAY,
@@ -533,7 +533,7 @@ def _place_of_latest(examples: Examples, keys: pa.ChunkedArray, times: Micros) -
 
 
 def _matched(examples: Examples, keys: pa.ChunkedArray, times: Micros, join: str, comparison: str) -> NDArray[np.int64]:
-    with duckdb.connect() as engine:
+    with duckdb_session.connect() as engine:
         engine.register(
             "wanted", pa.table({"entity": examples.keys, "time": examples.times, "n": range(len(examples))})
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
+from forekey import duckdb_session
 from forekey.project import MomentConfig
 from forekey.schema import DType
 from forekey.source import read_boolean, read_moment, read_number
@@ -34,7 +34,7 @@ def _read(column: pa.ChunkedArray, name: str, what: str, read: Callable[[exp.Exp
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column
     value = exp.column("value", quoted=True)
-    with duckdb.connect() as engine:
+    with duckdb_session.connect() as engine:
         engine.execute("SET TimeZone = 'UTC'")
         engine.register("labels", pa.table({"value": column}))
         shown = read(value.copy()).sql(dialect="duckdb")

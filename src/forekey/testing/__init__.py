@@ -11,6 +11,7 @@ from forekey.testing.shop import (
     shop_tables,
     write_database,
     write_shop,
+    write_shop_postgres,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "write_market_duckdb",
     "write_market_postgres",
     "write_shop",
+    "write_shop_postgres",
 ]

@@ -121,6 +121,20 @@ def write_shop(path: Path, customers: int = 200, days: int = 360, seed: int = 0)
     return write_database(path, shop_tables(customers, days, seed), SHOP_DDL)
 
 
+def write_shop_postgres(uri: str, customers: int = 200, days: int = 360, seed: int = 0) -> str:
+    """Write :func:`shop_tables` into an empty Postgres database, with the keys that they have; return its URL."""
+    import adbc_driver_postgresql.dbapi as adbc
+
+    tables = shop_tables(customers, days, seed)
+    with adbc.connect(uri) as connection, connection.cursor() as cursor:
+        for statement in SHOP_DDL:
+            cursor.execute(statement.replace("DOUBLE", "DOUBLE PRECISION"))
+        for name, rows in tables.items():
+            cursor.adbc_ingest(name, rows, mode="append")
+        connection.commit()
+    return uri
+
+
 def _moments(days: np.ndarray[Any, Any]) -> pa.Array:
     micros = np.datetime64(SHOP_START, "us") + (days * 86_400e6).astype("timedelta64[us]")
     return pa.array(micros)

@@ -215,12 +215,16 @@ def _as_late_as_tests(tests: Micros, as_of: int, seed: int) -> Aging | None:
 
 
 def _transform(task: Task, train: Resolved) -> OutputTransform:
-    if task.task_type is TaskType.REGRESSION:
-        scale = float(train.target.std())
-        return OutputTransform(task.task_type, float(np.median(train.target)), scale if scale > 0 else 1.0)
-    if task.task_type is TaskType.FORECASTING:
-        scale, frames = float(train.target.std()), train.target.shape[1]
-        return OutputTransform(task.task_type, float(np.median(train.target)), scale if scale > 0 else 1.0, (), frames)
+    if task.task_type in {TaskType.REGRESSION, TaskType.FORECASTING}:
+        scale, least = float(train.target.std()), float(train.target.min())
+        frames = train.target.shape[1] if train.target.ndim == 2 else 1
+        return OutputTransform(
+            task.task_type,
+            float(np.median(train.target)),
+            scale if scale > 0 else 1.0,
+            frames=frames,
+            least=least if least >= 0.0 else None,
+        )
     if task.task_type in {TaskType.MULTICLASS_CLASSIFICATION, TaskType.MULTILABEL_CLASSIFICATION}:
         several = task.task_type is TaskType.MULTILABEL_CLASSIFICATION
         counts = Counter(name for label in train.target for name in (label if several else (str(label),)))

@@ -30,7 +30,7 @@ from forekey.training.judged import MODEL, NETWORK, TREES, Judged
 from forekey.training.lineage import lineage, network_of, run_id
 from forekey.training.loop import Epoch, fit, fit_again
 from forekey.training.page import render_report
-from forekey.training.prepare import SPLITS, Aging, Data, prepare
+from forekey.training.prepare import Aging, Data, prepare
 from forekey.training.ranking import train_ranking
 from forekey.training.report import TrainReport
 from forekey.training.run_plan import Rates, estimate, fitted, in_a_line
@@ -327,9 +327,9 @@ def _error_band(data: Data, judged: Judged) -> dict[str, Any] | None:
     """Return between which bounds labels lie around predicted numbers, learnt from validation."""
     if data.task_type is not TaskType.REGRESSION:
         return None
-    target = {s: data.splits[s].target.astype(np.float64) for s in SPLITS}
-    predicted, least = judged.predicted[MODEL], float(target["train"].min())
-    band = ErrorBand.fit(predicted["val"], target["val"], least if least >= 0.0 else None)
+    target = {s: data.splits[s].target.astype(np.float64) for s in ("val", "test")}
+    predicted = judged.predicted[MODEL]
+    band = ErrorBand.fit(predicted["val"], target["val"], data.transform.least)
     if band is None:
         return None
     return replace(band, coverage=band.covered(predicted["test"], target["test"])).to_dict()
