@@ -43,8 +43,20 @@ class Project:
 
     def _repr_html_(self) -> str:
         config = self._project.config
-        rows = ([name, getattr(task, "query", None) or "ready-made labels"] for name, task in config.tasks.items())
-        return as_table(["task", "query"], rows, f"{len(config.tables)} tables of {self._source}")
+        tables = (
+            [
+                name,
+                table.primary_key,
+                ", ".join(table.time.columns) if table.time is not None else table.time_from,
+                "; ".join(f"{column} → {key.table}" for column, key in table.foreign_keys.items()) or None,
+            ]
+            for name, table in config.tables.items()
+        )
+        shown = as_table(["table", "primary key", "time", "refers to"], tables, self._source)
+        if not config.tasks:
+            return shown
+        tasks = ([name, getattr(task, "query", None) or "ready-made labels"] for name, task in config.tasks.items())
+        return shown + as_table(["task", "query"], tasks, "")
 
     @property
     def _source(self) -> str:
