@@ -39,7 +39,7 @@ lint: $(VENV)/installed-dev
 
 docs: $(VENV)/installed-dev
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo "Open site/index.html."
+	@echo "Built site/. Read it with search: $(BIN)/python -m http.server --directory site 8080, then http://127.0.0.1:8080"
 
 test: lint
 	@$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
