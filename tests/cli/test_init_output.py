@@ -76,6 +76,7 @@ def test_the_schema_is_drawn(undeclared: Path, tmp_path: Path) -> None:
         in page
     )
     assert '    "airports" ||--o{ "flights" : "origin"' in page
+    assert "<title>3 tables</title>" in (tmp_path / "schema.svg").read_text()
 
 
 def test_a_drawing_survives_any_name(shop_project: Project) -> None:

@@ -185,10 +185,10 @@ def _distribution(column: dict[str, Any]) -> str:
 
 def integrity(found: Integrity) -> Shown:
     """Show what a check found."""
-    table = grid("", "where", "what", "how to mend it")
+    table = grid("", "what was found, and how to mend it")
     for level, findings in (("error", found.errors), ("warning", found.warnings)):
         for f in findings:
-            table.add_row(level, f.where, f.what, f.how)
+            table.add_row(level, Text.assemble((f.where, "bold"), f": {f.what}\n{f.how}"))
     data = {
         "errors": [f.to_dict() for f in found.errors],
         "warnings": [f.to_dict() for f in found.warnings],

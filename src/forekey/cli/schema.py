@@ -41,7 +41,7 @@ def initialized(done: Initialized) -> Shown:
     tasks = f"Tasks: {', '.join(done.tasks)}." if done.tasks else "State a task under tasks: to train it."
     end = Text(
         f"Wrote {done.project.root / 'forekey.yaml'}, where each guess stands with its reason, and a drawing of the "
-        f"schema to {done.project.root / 'schema.md'}. {tasks}"
+        f"schema to {done.project.root / 'schema.svg'}. {tasks}"
     )
     return Shown(_data(done), Group(table, *_legend(guesses), *_look_first(guesses), *notes, *left_out, end))
 

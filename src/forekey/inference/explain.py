@@ -27,6 +27,9 @@ from forekey.sampling import NeighborPlan, NeighborSampler, Subgraph
 from forekey.task import TaskType
 
 _BATCH = 256
+_MANY_COLUMNS = 40
+_COUNTS = 0.02
+"""Of the effect of the table that counts most: below it, the columns of a table are not asked about one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,15 @@ class Effects:
 
     def overall(self, kind: str) -> list[dict[str, Any]]:
         """Return the parts of a kind by the mean size of their effects on all predictions."""
-        sizes = np.abs(self.weights).mean(axis=0) if len(self.weights) else np.zeros(len(self.parts))
-        return overall(self.parts, kind, sizes)
+        return overall(self.parts, kind, self._sizes())
+
+    def tables_that_count(self) -> set[str]:
+        """Return the tables whose effect is more than a small share of the greatest."""
+        sizes = {p.table: s for p, s in zip(self.parts, self._sizes(), strict=True) if p.kind == "table"}
+        return {t for t, size in sizes.items() if t is not None and size > _COUNTS * max(sizes.values())}
+
+    def _sizes(self) -> NDArray[np.float64]:
+        return np.abs(self.weights).mean(axis=0) if len(self.weights) else np.zeros(len(self.parts))
 
 
 def ranked(
@@ -110,13 +120,22 @@ class Explainer:
     ) -> Effects:
         """Explain predictions for rows at ``times [n]``; ``kinds`` limits it to parts that are table, column or hop.
 
-        ``done`` is told how many of all parts were taken away so far, batch by batch.
+        Where there are many columns, only those of tables that count are taken away. ``done`` is told how many of all
+        parts were taken away so far, batch by batch.
         """
         wanted = set(kinds)
         parts = tuple(p for p in self.parts if not wanted or p.kind in wanted)
         cut = times if seen_until is None else np.minimum(times, seen_until)
-        told = self.without_each(rows, times, [(), *((part,) for part in parts)], cut, done)
-        return self._as_effects(parts, told[:, 0], told[:, 1:])
+        columns = tuple(p for p in parts if p.kind == "column")
+        if wanted or len(columns) <= _MANY_COLUMNS:
+            told = self.without_each(rows, times, [(), *((part,) for part in parts)], cut, done)
+            return self._as_effects(parts, told[:, 0], told[:, 1:])
+        others = tuple(p for p in parts if p.kind != "column")
+        told = self.without_each(rows, times, [(), *((part,) for part in others)], cut, lambda d, n: done(d / 2, n))
+        counting = self._as_effects(others, told[:, 0], told[:, 1:]).tables_that_count()
+        some = tuple(p for p in columns if p.table in counting)
+        more = self.without_each(rows, times, [(p,) for p in some], cut, lambda d, n: done((n + d) / 2, n))
+        return self._as_effects((*others, *some), told[:, 0], np.concatenate([told[:, 1:], more], axis=1))
 
     def without(
         self, rows: NDArray[np.int32], times: Micros, gone: Iterable[Part], seen_until: Micros | None = None
@@ -354,5 +373,5 @@ def part_name(part: dict[str, Any]) -> str:
     if "hop" in part:
         return f"everything from hop {part['hop']} on"
     if "relation" in part:
-        return f"{part['table']} {part['key'] if part['key'] is not None else ''} ({part['relation']})"
+        return " ".join([str(part[k]) for k in ("table", "key") if part[k] is not None] + [f"({part['relation']})"])
     return f"{part['table']}.{part['column']}" if "column" in part else str(part["table"])

@@ -176,7 +176,7 @@ def _trained(project: Project, task: Task, current: Snapshot, seed: int, listene
 
     config, models = train_config("instant", seed), registry(project)
     if task.task_type is TaskType.LINK_PREDICTION:
-        fast = train_config("fast", seed)
+        fast = train_config("fast", seed, task.task_type)
         config = replace(fast, trees=replace(fast.trees, objectives=("rank",)), **_QUICK_RANKING)
     with source_of(project) as source:
         version, _ = train_task(task, current, source, models, config, listener=listener)

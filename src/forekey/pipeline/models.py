@@ -23,6 +23,7 @@ from forekey.pipeline.parts import (
 )
 from forekey.project import Project, record_export, recorded_exports
 from forekey.schema import Schema
+from forekey.task import TaskType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +58,7 @@ def train(
     current = current_graph(project, listener)
     with source_of(project) as source:
         task = find_task(project, current.schema, name)
-        config = train_config(preset, seed)
+        config = train_config(preset, seed, task.task_type)
         if search_minutes is not None:
             config = replace(config, search_seconds=60 * search_minutes)
         if minutes is not None:
@@ -253,7 +254,7 @@ def retrain(
     task = find_task(project, current.schema, name)
     champion = models.champion(task.name)
     check_signature(Schema.from_dict(champion.manifest["signature"]), current.schema, champion.name)
-    config = _as_before(champion, seed) if preset is None else train_config(preset, seed)
+    config = _as_before(champion, seed) if preset is None else train_config(preset, seed, task.task_type)
     with source_of(project) as source:
         challenger, report = train_task(task, current, source, models, config, listener=listener)
         examples = task.labels(source, current).split("test")
@@ -280,13 +281,14 @@ def retrain(
     )
 
 
-def train_config(preset: str, seed: int) -> TrainConfig:
-    """Return the settings of a preset."""
-    from forekey.training import PRESETS, TrainConfig
+def train_config(preset: str, seed: int, task_type: TaskType | None = None) -> TrainConfig:
+    """Return the settings of a preset for a kind of task."""
+    from forekey.training import PRESETS, RANKING_PRESETS, TrainConfig
 
     if preset not in PRESETS:
         raise TaskError(f"There is no preset '{preset}'. Use one of: {', '.join(PRESETS)}.")
-    return TrainConfig(preset=preset, seed=seed, **PRESETS[preset])
+    own = RANKING_PRESETS.get(preset, {}) if task_type is TaskType.LINK_PREDICTION else {}
+    return TrainConfig(preset=preset, seed=seed, **{**PRESETS[preset], **own})
 
 
 def _as_before(version: ModelVersion, seed: int) -> TrainConfig:

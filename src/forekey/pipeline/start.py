@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from forekey.errors import ProjectError, SourceError
 from forekey.pipeline.drawing import mermaid
+from forekey.pipeline.schema_svg import schema_svg
 from forekey.project import CONFIG_NAME, Config, Project, TaskConfig, render_config, substitute, write_atomically
 from forekey.secrets import with_variables, without_password
 
@@ -35,7 +36,7 @@ def init(
     force: bool = False,
     accepts: Callable[[Guess], bool] | None = None,
 ) -> Initialized:
-    """Introspect a source; write forekey.yaml, with what was guessed marked by comments, and schema.md, a drawing.
+    """Introspect a source; write forekey.yaml, with what was guessed marked by comments, and the schema as a drawing.
 
     ``accepts`` is asked about each guess of a key, a reference or a time that is not sure.
     """
@@ -60,6 +61,7 @@ def init(
     header = "\n".join(["Written by `forekey init`; edit freely. Comments say what was guessed, and why.", *left_out])
     write_atomically(path, render_config(config, inference.comments(), header))
     write_atomically(root / "schema.md", mermaid(inference.schema))
+    write_atomically(root / "schema.svg", schema_svg(inference.schema))
     return Initialized(Project.open(root), kept, inference, tuple(config.tasks))
 
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from forekey.training.config import PRESETS, TrainConfig
+    from forekey.training.config import PRESETS, RANKING_PRESETS, TrainConfig
     from forekey.training.evaluate import evaluate_examples, item_rows, resolve_examples
     from forekey.training.intervals import interval_of_difference
     from forekey.training.report import TrainReport
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRESETS",
+    "RANKING_PRESETS",
     "TrainConfig",
     "TrainReport",
     "evaluate_examples",
@@ -27,6 +28,7 @@ __all__ = [
 
 _HOMES = {
     "PRESETS": "config",
+    "RANKING_PRESETS": "config",
     "TrainConfig": "config",
     "TrainReport": "report",
     "evaluate_examples": "evaluate",

@@ -16,7 +16,8 @@ class TrainConfig:
 
     Few examples are dealt out in smaller batches, so that an epoch still takes ``min_batches`` steps.
     ``max_batches`` bounds the batches of an epoch; ``patience`` is how many epochs may pass without a better
-    validation score before training stops; ``max_seconds`` bounds the whole loop (checked after each batch).
+    validation score before training stops; ``max_seconds`` bounds the whole loop (checked after each batch). With
+    ``decay`` the learning rate falls to 0 by the end of all epochs, so few are needed.
     ``regrow`` trains once more from validation examples too, after all choices are made on these.
     ``search_seconds`` is how long to look for better settings before training.
     ``history`` adds window features, for the network and for trees beside it; ``past_labels`` the labels that entities
@@ -30,12 +31,13 @@ class TrainConfig:
     neighbors: NeighborPlan = field(default_factory=lambda: NeighborPlan((24, 12)))
     batch_size: int = 512
     learning_rate: float = 0.004
+    decay: bool = True
     weight_decay: float = 1e-4
     dropout: float = 0.1
     aggregation: Aggregation = "mean"
-    max_epochs: int = 20
-    min_batches: int = 16
-    max_batches: int = 200
+    max_epochs: int = 6
+    min_batches: int = 30
+    max_batches: int = 150
     patience: int = 4
     max_seconds: float = 240.0
     history: bool = True
@@ -78,8 +80,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "fast": {
         "neighbors": NeighborPlan((16, 8)),
-        "max_epochs": 8,
-        "max_batches": 60,
+        "max_epochs": 3,
+        "max_batches": 40,
         "patience": 2,
         "max_seconds": 40.0,
         "regrow": False,
@@ -89,7 +91,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "best": {
         "channels": 128,
         "neighbors": NeighborPlan((32, 16)),
-        "max_epochs": 60,
+        "max_epochs": 16,
         "max_batches": 400,
         "patience": 8,
         "max_seconds": 1800.0,
@@ -97,3 +99,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "trees": TreePlan(boosters=6, learning_rate=0.02, rounds=2500, patience=150),
     },
 }
+
+RANKING_PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {"max_epochs": 8, "max_batches": 60, "min_batches": 16, "decay": False},
+    "normal": {"max_epochs": 20, "max_batches": 200, "min_batches": 16, "decay": False},
+    "best": {"max_epochs": 60, "min_batches": 16, "decay": False},
+}
+"""What is different for a ranking: its towers are trained for longer, until validation stops improving."""

@@ -31,7 +31,7 @@ from forekey.training.evaluate import Resolved, as_numbers, evaluate_examples
 _AHEAD = 3
 _MAX_VALIDATION = 20_000
 _MIN_BATCH = 32
-_PROBED = 4
+_PROBED = 3
 
 
 P = TypeVar("P")
@@ -164,10 +164,14 @@ class _Watch:
     done: int
     of: int
 
-    def report(self, share: float) -> None:
-        """Report how far training is, ``share`` of an epoch on: by epochs or by time, whichever will end it first."""
+    def share(self, of_epoch: float) -> float:
+        """Return how much of training is done, ``of_epoch`` of an epoch on: by epochs or time, whichever ends it."""
         spent = (time.perf_counter() - self.started) / max(self.deadline - self.started, 1e-9)
-        self.listener.advance(max((self.done + share) / self.of, min(spent, 1.0)), 1.0)
+        return max((self.done + of_epoch) / self.of, min(spent, 1.0))
+
+    def report(self, of_epoch: float) -> None:
+        """Report how far training is."""
+        self.listener.advance(self.share(of_epoch), 1.0)
 
 
 def optimizer_of(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
@@ -192,6 +196,7 @@ def _one_epoch(
     weight = torch.from_numpy(given.astype(np.float32)) if given is not None else None
     total, count, most = 0.0, 0, min(len(train), config.max_batches * config.batch_size)
     for batch, chosen in _batches(model, features, train, config, epoch):
+        _slow_down(optimizer, config, watch.share(count / max(most, 1)))
         _, output = model(batch)
         loss = example_loss(task.task_type, output, target[chosen], weight[chosen] if weight is not None else None)
         if not math.isfinite(loss.item()):
@@ -206,6 +211,12 @@ def _one_epoch(
             break
     model.eval()
     return total / max(count, 1)
+
+
+def _slow_down(optimizer: torch.optim.Optimizer, config: TrainConfig, done: float) -> None:
+    """Lower the learning rate linearly to 0 over all of training (Defazio et al. 2023)."""
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate * (max(1.0 - done, 0.0) if config.decay else 1.0)
 
 
 def _batches(

@@ -1,7 +1,7 @@
 """Which window features say nothing: left out before anything is trained on them.
 
 A database of many tables has thousands of window features. Those that are constant, equal to another, or used by no
-split of two short boosters on a sample of training examples are neither computed for the others nor trained on; nor are
+split of a short booster on a sample of training examples are neither computed for the others nor trained on; nor are
 those that gain least, beyond a number that is kept.
 """
 
@@ -21,8 +21,11 @@ from forekey.training.loop import targets
 from forekey.training.trees import MAX_GROUPS, objective_of
 
 _SAMPLE = 20_000
-_ROUNDS = 160
-"""Of each of two boosters, over all their outputs together."""
+_FEWEST_ROWS = 4_000
+_CELLS = 4_000_000
+"""Of very many features, so many values are looked at: fewer examples, at least ``_FEWEST_ROWS``."""
+_ROUNDS = 120
+"""Of the booster, over all its outputs together."""
 _MOST = 512
 """So many are kept at most, those that gain most: hundreds of tables must not mean thousands of columns."""
 _FEW = 64
@@ -31,20 +34,21 @@ _FEW = 64
 
 def unused_features(history: HistoryFeatures, train: Resolved, transform: OutputTransform, seed: int) -> set[Feature]:
     """Return the features that are constant, repeat another, or gain nothing or least in short boosters."""
+    features = history.features
+    most = min(_SAMPLE, max(_CELLS // max(len(features), 1), _FEWEST_ROWS))
     some = train
-    if len(train) > _SAMPLE:
-        some = train.only(np.sort(np.random.default_rng((seed, 7)).permutation(len(train))[:_SAMPLE]))
-    columns, features = history.compute(some.rows, some.times, some.seen_until), history.features
+    if len(train) > most:
+        some = train.only(np.sort(np.random.default_rng((seed, 7)).permutation(len(train))[:most]))
+    columns = history.compute(some.rows, some.times, some.seen_until)
     keep = _distinct(columns)
     target = targets(transform.task_type, some, transform).numpy().astype(np.float64)
     several = transform.task_type is not TaskType.MULTICLASS_CLASSIFICATION and target.ndim == 2
     if len(keep) > _FEW and not (several and target.shape[1] > MAX_GROUPS):
-        # Lagged labels alone could hide all else from whoever may not look at them, such as the baselines.
+        # Lagged labels are few and stay: among the others they could hide all else from whoever may not look at them,
+        # such as the baselines.
         lagged = np.array([features[i].kind is FeatureKind.LAGGED_LABEL for i in keep])
-        gains = _gains(columns[:, keep], target, transform, seed)
-        if lagged.any():
-            others = np.flatnonzero(~lagged)
-            gains[others] += _gains(columns[:, keep[others]], target, transform, seed)
+        gains = np.full(len(keep), np.inf)
+        gains[~lagged] = _gains(columns[:, keep[~lagged]], target, transform, seed)
         strongest = np.argsort(-gains, kind="stable")[:_MOST]
         used = np.sort(strongest[gains[strongest] > 0.0])
         keep = keep[used] if len(used) else keep
