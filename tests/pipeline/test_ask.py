@@ -198,6 +198,19 @@ def test_projects_tasks_and_models_show_themselves(trained_project: Project) -> 
     assert "<td>customers</td><td>200</td><td>0</td>" in snapshot._repr_html_()
 
 
+def test_checks_monitors_and_challenges_show_themselves(own_project: Project) -> None:
+    project = fk.open(own_project.root)
+    check = project.check()
+    assert repr(check) == f"Integrity(0 errors, {len(check.warnings)} warnings)"
+    assert check._repr_html_().count("<tr>") == 1 + len(check.warnings)
+    report = project.monitor()
+    assert repr(report).startswith("MonitorReport(as of 2024-")
+    assert "PSI since training" in report._repr_html_()
+    challenge = project.task("churn").retrain(preset="instant")
+    assert re.match(r"Challenge\(churn: (promoted|kept) v\d; ", repr(challenge))
+    assert challenge._repr_html_().count("<tr>") == 3
+
+
 def versions_of(root: Path, task: str) -> list[str]:
     return [v.version for v in pipeline.registry(Project.open(root)).versions(task)]
 

@@ -43,7 +43,7 @@ def noise(width: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("lagged", [False, True])
 def test_what_decides_is_kept_and_what_is_constant_or_repeated_is_not(lagged: bool) -> None:
-    columns = noise(120)
+    columns = noise(700)
     columns[:, 1] = 3.0
     columns[:, 2] = np.nan
     columns[:, 3] = columns[:, 0]
@@ -51,7 +51,7 @@ def test_what_decides_is_kept_and_what_is_constant_or_repeated_is_not(lagged: bo
     if lagged:
         columns[:, 5] = target  # what the label was: hides all else from whoever may look at it
     known = tuple(
-        feature(i, FeatureKind.LAGGED_LABEL if lagged and i == 5 else FeatureKind.OWN_WINDOW) for i in range(120)
+        feature(i, FeatureKind.LAGGED_LABEL if lagged and i == 5 else FeatureKind.OWN_WINDOW) for i in range(700)
     )
     unused = unused_features(
         Computed(columns, known), examples(target), OutputTransform(TaskType.BINARY_CLASSIFICATION), 0

@@ -12,6 +12,7 @@ from forekey.graph.findings import Finding
 from forekey.graph.leaks import leak_risks
 from forekey.graph.snapshot import Snapshot
 from forekey.graph.survey import count_future
+from forekey.notebooks import as_table
 from forekey.schema import Schema, Stype
 from forekey.source import Source, names_own_time
 
@@ -23,6 +24,14 @@ class Integrity:
     errors: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Integrity({len(self.errors)} errors, {len(self.warnings)} warnings)"
+
+    def _repr_html_(self) -> str:
+        found = [("error", f) for f in self.errors] + [("warning", f) for f in self.warnings]
+        rows = ([level, f.where, f.what, f.how] for level, f in found)
+        return as_table(["", "where", "what", "how to mend it"], rows, " ".join([repr(self), *self.notes]))
 
 
 _MEND = {

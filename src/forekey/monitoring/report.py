@@ -12,6 +12,7 @@ from forekey.graph import Snapshot, SnapshotStore, to_micros, utc_now
 from forekey.monitoring.drift import ColumnDrift, column_drift, prediction_drift
 from forekey.monitoring.graph import EdgeStatistics, TableStatistics, graph_statistics
 from forekey.monitoring.quality import RealizedQuality, realized_quality
+from forekey.notebooks import as_table
 from forekey.registry import ModelVersion, Registry
 from forekey.source import Source
 from forekey.store import PredictionLog
@@ -41,6 +42,22 @@ class MonitorReport:
     quality: list[RealizedQuality]
     latency: dict[str, dict[str, float]]
     not_measured: dict[str, list[str]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        moved = max((d.psi for columns in self.drift.values() for d in columns), default=None)
+        drift = "no drift measured" if moved is None else f"largest drift PSI {moved:.3g}"
+        return f"MonitorReport(as of {self.as_of}, {len(self.quality)} batches scored, {drift})"
+
+    def _repr_html_(self) -> str:
+        quality = (
+            [q.task, q.as_of, q.model_version, q.examples, name, value, q.expected.get(name)]
+            for q in self.quality
+            for name, value in list(q.metrics.items())[:1]
+        )
+        strongest = [(task, d) for task, columns in self.drift.items() for d in columns[:5]]
+        heads = ["task", "predicted as of", "model", "examples", "metric", "realized", "expected"]
+        drift = ([task, f"{d.table}.{d.column}", d.psi] for task, d in strongest)
+        return as_table(heads, quality) + as_table(["task", "column", "PSI since training"], drift, repr(self))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form of ``forekey monitor --json``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from forekey.monitoring import MonitorReport
+from forekey.notebooks import as_table
 from forekey.project import RetrainConfig
 from forekey.task import Metrics, TaskType, default_metric
 
@@ -39,6 +40,19 @@ class Challenge:
     embedding_version: str
     interval: tuple[float, float] | None = None
     """Between which bounds the challenger's metric less the champion's lies, in 95 of 100 resamplings of entities."""
+
+    def __repr__(self) -> str:
+        outcome = f"promoted {self.challenger}" if self.verdict.promote else f"kept {self.champion}"
+        return f"Challenge({self.task}: {outcome}; {self.verdict.reason})"
+
+    def _repr_html_(self) -> str:
+        names = list(self.champion_metrics)
+        both = {
+            f"champion {self.champion}": self.champion_metrics,
+            f"challenger {self.challenger}": self.challenger_metrics,
+        }
+        rows = ([who, *(metrics.get(name) for name in names)] for who, metrics in both.items())
+        return as_table([f"newest window, {self.examples:,} examples", *names], rows, repr(self))
 
 
 def should_retrain(task: str, task_type: TaskType, report: MonitorReport, config: RetrainConfig) -> Decision:

@@ -1,8 +1,8 @@
 """Which window features say nothing: left out before anything is trained on them.
 
-A database of many tables has thousands of window features. Those that are constant, equal to another, or used by no
-split of a short booster on a sample of training examples are neither computed for the others nor trained on; nor are
-those that gain least, beyond a number that is kept.
+A database of many tables has thousands of window features. Those that are constant or equal to another on a sample of
+training examples are neither computed for the others nor trained on; of more than a few hundred, nor are those that no
+split of a short booster uses, or that gain least.
 """
 
 from __future__ import annotations
@@ -27,13 +27,12 @@ _CELLS = 4_000_000
 _ROUNDS = 120
 """Of the booster, over all its outputs together."""
 _MOST = 512
-"""So many are kept at most, those that gain most: hundreds of tables must not mean thousands of columns."""
-_FEW = 64
-"""So few features are all kept: there is nothing to gain by leaving out some."""
+"""So many are kept at most, those that gain most: hundreds of tables must not mean thousands of columns. Up to so many,
+all are kept that tell rows apart: which of them a short booster uses is chance where examples are few."""
 
 
 def unused_features(history: HistoryFeatures, train: Resolved, transform: OutputTransform, seed: int) -> set[Feature]:
-    """Return the features that are constant, repeat another, or gain nothing or least in short boosters."""
+    """Return the features that are constant, repeat another, or, of very many, gain nothing or least in a booster."""
     features = history.features
     most = min(_SAMPLE, max(_CELLS // max(len(features), 1), _FEWEST_ROWS))
     some = train
@@ -43,7 +42,7 @@ def unused_features(history: HistoryFeatures, train: Resolved, transform: Output
     keep = _distinct(columns)
     target = targets(transform.task_type, some, transform).numpy().astype(np.float64)
     several = transform.task_type is not TaskType.MULTICLASS_CLASSIFICATION and target.ndim == 2
-    if len(keep) > _FEW and not (several and target.shape[1] > MAX_GROUPS):
+    if len(keep) > _MOST and not (several and target.shape[1] > MAX_GROUPS):
         # Lagged labels are few and stay: among the others they could hide all else from whoever may not look at them,
         # such as the baselines.
         lagged = np.array([features[i].kind is FeatureKind.LAGGED_LABEL for i in keep])
