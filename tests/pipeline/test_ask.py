@@ -198,6 +198,23 @@ def test_projects_tasks_and_models_show_themselves(trained_project: Project) -> 
     assert "<td>customers</td><td>200</td><td>0</td>" in snapshot._repr_html_()
 
 
+def test_a_champion_with_a_network_gives_its_reasons_in_words_too(own_project: Project) -> None:
+    versions = pipeline.registry(own_project)
+    assert versions.champion("spend").manifest["final"]["trees"]
+    found = pipeline.ask(own_project, "spend", top=5)
+    assert found.model_version == versions.champion("spend").version
+    words = [d["what"] for p in found.predictions for d in p["drivers"]]
+    assert words
+    assert not any(re.fullmatch(r"\w+\.\w+", w) for w in words)
+
+
+def test_a_ranking_says_what_speaks_for_its_first_item(own_project: Project) -> None:
+    found = pipeline.ask(own_project, "baskets", top=3)
+    for prediction in found.predictions:
+        assert prediction["drivers"]
+        assert all(d["what"].startswith(f"{prediction['prediction'][0]}: ") for d in prediction["drivers"])
+
+
 def test_checks_monitors_and_challenges_show_themselves(own_project: Project) -> None:
     project = fk.open(own_project.root)
     check = project.check()

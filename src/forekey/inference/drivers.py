@@ -1,4 +1,4 @@
-"""What drives a prediction of trees, in words: each topic's contribution, in the words of its strongest feature."""
+"""What drives a prediction as trees see it, in words: each topic's contribution, in those of its strongest feature."""
 
 from __future__ import annotations
 
@@ -32,9 +32,17 @@ class Driver:
 
 
 def drivers_of(
-    final: FinalStage, features: FeatureStore, transform: OutputTransform, history: NDArray[np.float32], top: int = 3
+    final: FinalStage,
+    features: FeatureStore,
+    transform: OutputTransform,
+    history: NDArray[np.float32],
+    network: Raw | None = None,
+    top: int = 3,
 ) -> list[list[Driver]]:
-    """Return the ``top`` drivers of each prediction by trees alone, the strongest first; ``history [n, features]``."""
+    """Return the ``top`` drivers of each prediction, the strongest first; ``history [n, features]``.
+
+    They are those of the trees. Where a network counts too, its raw outputs ``network`` stay as they are.
+    """
     spec, known = features.spec.history, features.features
     if final.trees is None or spec is None or len(history) == 0:
         return [[] for _ in history]
@@ -44,16 +52,16 @@ def drivers_of(
     contributions, base = final.trees.contributions(history)
     by_topic = contributions @ member
     raw = contributions.sum(axis=2) + base
-    counted = _counted(_final(final, raw, transform), transform)
+    counted = _counted(_final(final, raw, network, transform), transform)
     weights = np.einsum("no,nof->nf", counted, contributions)
     total = np.einsum("no,not->nt", counted, by_topic)
     order = np.argsort(-np.abs(total), axis=1, kind="stable")[:, :top]
-    now = _prediction(final, raw, transform, counted)
+    now = _prediction(final, raw, network, transform, counted)
     found: list[list[Driver]] = [[] for _ in history]
     for place in range(order.shape[1]):
         at = order[:, place]
         without = raw - by_topic[np.arange(len(raw)), :, at]
-        effects = now - _prediction(final, without, transform, counted)
+        effects = now - _prediction(final, without, network, transform, counted)
         for row, (which, effect) in enumerate(zip(at, effects, strict=True)):
             if total[row, which] == 0.0:
                 continue
@@ -65,8 +73,12 @@ def drivers_of(
     return found
 
 
-def _final(final: FinalStage, raw: Raw, transform: OutputTransform) -> Raw:
-    return final.calibration.apply(comparable(raw, transform.task_type))
+def _final(final: FinalStage, trees: Raw, network: Raw | None, transform: OutputTransform) -> Raw:
+    """Return the final raw outputs from those of the trees and the network."""
+    blended = comparable(trees, transform.task_type)
+    if network is not None:
+        blended = final.share * comparable(network, transform.task_type) + (1.0 - final.share) * blended
+    return final.calibration.apply(blended)
 
 
 def _counted(raw: Raw, transform: OutputTransform) -> NDArray[np.float64]:
@@ -77,7 +89,10 @@ def _counted(raw: Raw, transform: OutputTransform) -> NDArray[np.float64]:
     return np.full(raw.shape, 1.0 / raw.shape[1])
 
 
-def _prediction(final: FinalStage, raw: Raw, transform: OutputTransform, counted: NDArray[np.float64]) -> Predictions:
-    predicted = predictions_from(_final(final, raw, transform), transform).reshape(len(raw), -1)
+def _prediction(
+    final: FinalStage, trees: Raw, network: Raw | None, transform: OutputTransform, counted: NDArray[np.float64]
+) -> Predictions:
+    outputs = _final(final, trees, network, transform)
+    predicted = predictions_from(outputs, transform).reshape(len(trees), -1)
     mean: Predictions = (predicted * counted).sum(axis=1)
     return mean

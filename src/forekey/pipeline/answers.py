@@ -18,7 +18,7 @@ from forekey.project import Project
 
 if TYPE_CHECKING:
     from forekey.graph import Snapshot
-    from forekey.inference import AnyPredictor
+    from forekey.inference import AnyPredictor, Ranker
     from forekey.registry import ModelVersion
     from forekey.task import Task
 
@@ -181,16 +181,19 @@ def _confidence(task: Task, version: ModelVersion, predictions: NDArray[np.float
 
 def _explained(predictor: AnyPredictor, rows: Sequence[int], now: int) -> list[str]:
     """Return the drivers of some rows as JSON."""
-    from forekey.inference import Explainer, Ranker, RankExplainer, drivers_of, part_name
+    from forekey.inference import Explainer, Ranker, RankExplainer, drivers_of, explain_ranking, part_name
 
     if not rows:
         return []
     which, times = np.array(rows, np.int32), np.full(len(rows), now, np.int64)
-    if not isinstance(predictor, Ranker) and predictor.model is None:
+    if not isinstance(predictor, Ranker) and predictor.final.trees is not None:
         history = predictor.features.history(which, times)
         assert history is not None
-        drivers = drivers_of(predictor.final, predictor.features, predictor.transform, history, _DRIVERS)
+        network = predictor.network(which, times, None, history)[0] if predictor.model is not None else None
+        drivers = drivers_of(predictor.final, predictor.features, predictor.transform, history, network, _DRIVERS)
         return [json.dumps([driver.to_dict() for driver in one]) for one in drivers]
+    if isinstance(predictor, Ranker) and predictor.stage.trees is not None:
+        return [json.dumps(_of_first_item(items, predictor)) for items in explain_ranking(predictor, which, times)]
     explainer = RankExplainer(predictor) if isinstance(predictor, Ranker) else Explainer(predictor)
     found = explainer.effects(which, times, kinds=["column"])
     ranked = (found.ranked("column", i)[:_DRIVERS] for i in range(len(rows)))
@@ -198,6 +201,19 @@ def _explained(predictor: AnyPredictor, rows: Sequence[int], now: int) -> list[s
         json.dumps([{"what": part_name(part), "value": None, "effect": part["effect"]} for part in one])
         for one in ranked
     ]
+
+
+def _of_first_item(items: list[dict[str, Any]], ranker: Ranker) -> list[dict[str, Any]]:
+    """Return what speaks most for the first of the ranked items, in words."""
+    if not items:
+        return []
+    key = ranker.features.snapshot.keys(ranker.pairs.spec.items)[items[0]["item"]].as_py()
+
+    def words(reason: dict[str, Any]) -> str:
+        known = "not known" if reason["value"] is None else f"{reason['value']:,.4g}"
+        return f"{key}: {reason['what']}: {known}"
+
+    return [{**reason, "what": words(reason)} for reason in items[0]["reasons"][:_DRIVERS]]
 
 
 def _as_json(row: dict[str, Any]) -> dict[str, Any]:
