@@ -67,7 +67,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         if mark in markdown:
             markdown = markdown.replace(mark, fill())
     markdown = re.sub(r"<!-- options: (\w+) -->", lambda found: options(found[1]), markdown)
-    return re.sub(r"<!-- not run: .*? -->\n", "", markdown)
+    return re.sub(r"<!-- (not run|prints otherwise elsewhere): .*? -->\n", "", markdown)
 
 
 def options(command: str) -> str:

@@ -12,7 +12,7 @@ a server at ``$DATABASE``, ``empty`` nothing. Blocks run in order:
 - ``pql``: must make labels.
 
 Other languages are only shown. So is a block after a comment ``<!-- not run: why -->``; the commands of Forekey in it
-must still be ones that there are.
+must still be ones that there are. After ``<!-- prints otherwise elsewhere: why -->``, what is printed is not compared.
 """
 
 from __future__ import annotations
@@ -47,17 +47,18 @@ from forekey.testing import SHOP_TASKS, write_shop
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 RUN = {"console", "bash", "python", "yaml", "sql", "pql"}
 _NOT_RUN = re.compile(r"<!-- not run: .+ -->")
-_LINE = re.compile(r"(?:[^\\\n]|\\.|\\\n)+")
+_NOT_COMPARED = re.compile(r"<!-- prints otherwise elsewhere: .+ -->")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, text, first line in the page, and whether it is run."""
+    """A fenced block: its language, text, first line in the page, whether it is run, and what it prints compared."""
 
     language: str
     text: str
     line: int
-    run: bool
+    run: bool = True
+    compared: bool = True
 
 
 def pages() -> list[Path]:
@@ -73,17 +74,17 @@ def front_matter(page: Path) -> dict[str, Any]:
 
 def blocks(page: Path) -> list[Block]:
     """Return the fenced blocks of a page in order."""
-    found, run = [], True
+    found, run, compared = [], True, True
     for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
         if token.type == "html_block":
-            run = not _NOT_RUN.search(token.content)
+            run, compared = not _NOT_RUN.search(token.content), not _NOT_COMPARED.search(token.content)
         elif token.type in ("fence", "code_block"):
             words = token.info.split()
             line = token.map[0] + 1 if token.map else 0
-            found.append(Block(words[0] if words else "", token.content, line, run))
-            run = True
+            found.append(Block(words[0] if words else "", token.content, line, run, compared))
+            run = compared = True
         elif token.nesting == 0 and token.type == "inline":
-            run = True
+            run = compared = True
     return found
 
 
@@ -114,7 +115,7 @@ class Reader:
         text = block.text.replace("8000", str(self.port))
         match block.language:
             case "console":
-                self._console(text)
+                self._console(text, compared=block.compared)
             case "bash":
                 for command in commands(text):
                     printed = self.command(command)
@@ -151,9 +152,12 @@ class Reader:
         assert shown.returncode == 0, f"{command}\n{shown.stdout}{shown.stderr}"
         return shown.stdout
 
-    def _console(self, text: str) -> None:
+    def _console(self, text: str, *, compared: bool) -> None:
         for command, shown in conversations(text):
             printed = self.command(command)
+            if not compared:
+                assert not printed.startswith("forekey: "), f"$ {command}\n{printed}"
+                continue
             assert agrees(shown, printed), f"$ {command}\nprints:\n{printed}\nThe page shows:\n{shown}"
 
     def _settings(self, text: str) -> None:
