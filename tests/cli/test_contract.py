@@ -107,8 +107,12 @@ def test_the_whole_way_by_commands(root: Path) -> None:
     assert "the graph is made of" in run("predict", "spend", *at, "--table", "orders", code=2)
     assert "--out FILE or --table NAME" in run("predict", "spend", *at, code=2)
     assert set(run_json("monitor", *at)) >= {"drift", "quality", "tables", "edges", "latency"}
+    settings = root / "forekey.yaml"
+    before = settings.read_text(encoding="utf-8")
+    settings.write_text(f"{before}\nretrain: {{min_gain: 0.9}}\n", encoding="utf-8")  # so much better is no challenger
     challenge = run_json("retrain", "spend", *at, "--preset", "fast", "--seed", "3", code=1)
     assert challenge["verdict"]["promote"] is False
+    settings.write_text(before, encoding="utf-8")
     versions = run_json("models", "spend", *at)["models"]
     assert [(v["version"], v["champion"]) for v in versions] == [("v1", True), ("v2", False)]
     run("models", "spend", *at, "--promote", "v2")

@@ -41,7 +41,7 @@ from markdown_it import MarkdownIt
 from forekey import pipeline
 from forekey.cli.commands import cli
 from forekey.errors import ForekeyError
-from forekey.project import PQLTask, Project
+from forekey.project import PQLTask, Project, parse_config
 from forekey.testing import SHOP_TASKS, write_shop
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -167,7 +167,9 @@ class Reader:
         Project.open(Path())
 
     def _look(self, block: Block) -> None:
-        """Check that the commands of a block that is not run are ones that there are."""
+        """Check that the commands and settings of a block that is not run are ones that there are."""
+        if block.language == "yaml" and block.text.startswith("source:"):
+            parse_config(block.text.replace("${FOREKEY_PASSWORD}", "x"), "the page")
         if block.language not in ("bash", "console"):
             return
         lines = [c for c, _ in conversations(block.text)] if block.language == "console" else commands(block.text)

@@ -32,6 +32,8 @@ _AHEAD = 3
 _MAX_VALIDATION = 20_000
 _MIN_BATCH = 32
 _PROBED = 3
+_LATE = 0.25
+"""By how much of all time training must be behind its epochs before the learning rate falls by the clock."""
 
 
 P = TypeVar("P")
@@ -165,13 +167,19 @@ class _Watch:
     of: int
 
     def share(self, of_epoch: float) -> float:
-        """Return how much of training is done, ``of_epoch`` of an epoch on: by epochs or time, whichever ends it."""
-        spent = (time.perf_counter() - self.started) / max(self.deadline - self.started, 1e-9)
-        return max((self.done + of_epoch) / self.of, min(spent, 1.0))
+        """Return how much of training is done, ``of_epoch`` of an epoch on.
+
+        It is counted in epochs, so that equal seeds give equal models, unless the time will clearly be over before.
+        """
+        epochs, spent = (self.done + of_epoch) / self.of, self._spent()
+        return min(spent, 1.0) if spent > epochs + _LATE else epochs
 
     def report(self, of_epoch: float) -> None:
-        """Report how far training is."""
-        self.listener.advance(self.share(of_epoch), 1.0)
+        """Report how far training is: by epochs or by time, whichever will end it first."""
+        self.listener.advance(min(max((self.done + of_epoch) / self.of, self._spent()), 1.0), 1.0)
+
+    def _spent(self) -> float:
+        return (time.perf_counter() - self.started) / max(self.deadline - self.started, 1e-9)
 
 
 def optimizer_of(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
