@@ -124,7 +124,8 @@ class EmbeddingStore:
         begun = {k: float(v) for k, v in self._names_under(_begun_key(task, ""))}
         finished = [name for name, _ in self._names_under(_meta_key(task, "")) if name not in begun]
         newest: dict[str, str] = {}
-        for version in sorted(self._finished(task), key=lambda v: v.created_at):
+        # Of versions of one second, those that readers have are the newest: a server walks its keys in no order.
+        for version in sorted(self._finished(task), key=lambda v: (v.created_at, v.version in keep, v.version)):
             newest.pop(version.model_version, None)
             newest[version.model_version] = version.version
         keep = keep | set(list(newest.values())[-KEPT_MODELS:])
