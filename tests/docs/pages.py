@@ -146,6 +146,9 @@ class Reader:
             if done.exception is not None and not isinstance(done.exception, SystemExit):
                 raise done.exception
             return done.stdout
+        if words[:1] == ["curl"]:  # not every machine has it
+            with urllib.request.urlopen(next(w for w in words if w.startswith("http")), timeout=60) as answer:
+                return str(answer.read().decode())
         shown = subprocess.run(
             ["bash", "-ec", _as_shell(command)], capture_output=True, text=True, env={**os.environ, "COLUMNS": "120"}
         )
