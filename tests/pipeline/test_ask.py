@@ -17,8 +17,9 @@ import forekey.api
 from forekey import pipeline
 from forekey.cli import reply
 from forekey.cli.commands import cli
-from forekey.errors import ForekeyError, ProjectError, TaskError
+from forekey.errors import ForekeyError, ProjectError
 from forekey.pipeline import Reply
+from forekey.pipeline.parts import registry
 from forekey.project import Project
 from forekey.training import TrainReport
 from tests.support.servers import Postgres, run_all
@@ -172,9 +173,12 @@ def test_a_folder_about_another_database_is_left_alone(asked: Path, shop_databas
         pipeline.answer(str(asked), SPEND, root=tmp_path)
 
 
-def test_trees_alone_refuse_what_they_cannot_answer(shop_project: Project) -> None:
-    with pytest.raises(TaskError, match="needs a network"):
-        pipeline.train(shop_project, QUESTIONS["ranking"], preset="instant")
+def test_trees_alone_rank(shop_project: Project, tmp_path: Path) -> None:
+    report = pipeline.train(shop_project, QUESTIONS["ranking"], preset="instant")
+    version = registry(shop_project).get(report.task, report.model_version)
+    assert version.manifest["model"] is None
+    assert version.manifest["embedding"] == "window features"
+    assert report.metrics["test"]["map"] > report.baselines["popular"]["test"]["map"]
 
 
 def test_a_reply_shows_itself(asked: Path) -> None:

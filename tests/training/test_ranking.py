@@ -14,6 +14,7 @@ from forekey.progress import Listener
 from forekey.project import LabelTask, PQLTask, Project
 from forekey.training import train_task
 from forekey.training.lineage import run_id
+from forekey.training.trees import Growing
 from tests.monitoring.test_monitoring import add_month
 
 
@@ -283,5 +284,15 @@ def test_choices_are_made_on_so_many_rankings_at_most(own_project: Project, monk
     real = ranker.scored
     monkeypatch.setattr(ranker, "scored", lambda rows, *rest: (asked.append(len(rows)), real(rows, *rest))[1])
     assert len(data.judging) > 20
-    ranking._choose(ranker, data, ranking._grow(ranker, data, config).trees)
+    ranking._choose(ranker, data, ranking._grow(ranker, data, config, Growing(1)).trees)
     assert asked == [20]
+
+
+def test_a_ranking_keeps_its_time_and_says_what_was_left_out(own_project: Project) -> None:
+    phases: list[str] = []
+    report = pipeline.train(own_project, "baskets", minutes=0.01, listener=Listener(step=phases.append))
+    assert "learning from validation too" not in phases
+    (note,) = (n for n in report.notes if n.startswith("To end in time"))
+    assert "1 of 9 boosters" in note
+    assert "importance was not measured" in note
+    assert report.metrics["test"]["map"] > 0.0

@@ -9,9 +9,11 @@ between it and the two were there, so that a pair at a time is the same on the f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +35,8 @@ _ALL_ITEMS = 200
 _CANDIDATES = 60
 """How many candidates each way of finding them gives: the entity's own, those of its likes, the popular."""
 _STEPS = np.array([20, 50, 20], np.int64)
+_WORTH_THREADS = 64
+"""Walks of so many entities are shared out among threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,9 +335,17 @@ class PairFeatures:
 
         known = self._rows[0]
         own, others = ((lists.indptr, lists.order) for lists in (known.by_entity, known.by_item))
-        return walk_scores(
-            own, others, known.entity, known.item, known.seen, rows, cut, _STEPS, ptr, items, self.num_items, most
-        )
+
+        def walked(part: slice) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+            a, b = part.start, part.stop
+            asked = rows[a:b], cut[a:b], _STEPS, ptr[a : b + 1] - ptr[a], items[ptr[a] : ptr[b]], self.num_items, most
+            return walk_scores(own, others, known.entity, known.item, known.seen, *asked)
+
+        workers = numba.get_num_threads() if len(rows) >= _WORTH_THREADS else 1
+        edges = np.linspace(0, len(rows), workers + 1).astype(int)
+        with ThreadPoolExecutor(workers) as pool:
+            found = list(pool.map(walked, map(slice, edges[:-1].tolist(), edges[1:].tolist())))
+        return np.concatenate([shares for shares, _ in found]), np.concatenate([best for _, best in found])
 
     def _of_items(
         self, times: Micros, cut: Micros, items: NDArray[np.int32], query: NDArray[np.int64]

@@ -50,13 +50,15 @@ def load_predictor(
 
 def _load_ranker(version: ModelVersion, snapshot: Snapshot, cache: Path | None) -> Ranker:
     manifest, features = version.manifest, version.features()
-    models = {name: GraphModel(ModelConfig.from_dict(manifest["model"][name])) for name in ("entities", "items")}
-    load_weights(models, version)
+    models: dict[str, GraphModel] = {}
+    if manifest["model"] is not None:
+        models = {name: GraphModel(ModelConfig.from_dict(manifest["model"][name])) for name in ("entities", "items")}
+        load_weights(models, version)
     entities = FeatureStore(snapshot, FeatureSpec.from_dict(features["entities"]), cache=cache)
     items = FeatureStore(snapshot, FeatureSpec.from_dict(features["items"]), beside=entities)
     plan = NeighborPlan.from_dict(manifest["neighbors"])
     towers = [
-        Predictor(models[name], store, plan, tower_output(models[name]))
+        Predictor(models.get(name), store, plan, tower_output(models.get(name)))
         for name, store in (("entities", entities), ("items", items))
     ]
     pairs = PairFeatures(snapshot, PairSpec.from_dict(features["pairs"]))

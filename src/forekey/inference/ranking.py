@@ -3,7 +3,8 @@
 Two towers, one network for entities and one for items, put both in one space, where the product of two vectors says how
 well they go together (retrieval by it finds items that nothing links to the entity yet). Boosted trees score pairs by
 what passed between them; the two scores are blended, and how much each counts is chosen on validation. Trees see only
-numbers that are the same to the bit in every way of computing them, so all ways of predicting agree.
+numbers that are the same to the bit in every way of computing them, so all ways of predicting agree. A quick ranking
+has trees alone, and finds candidates by rows that join both.
 """
 
 from __future__ import annotations
@@ -84,7 +85,10 @@ class Pairs:
 
 
 class Ranker:
-    """Ranks items for rows of the entity table at given times; a :class:`Predictor` of rankings."""
+    """Ranks items for rows of the entity table at given times; a :class:`Predictor` of rankings.
+
+    Where ``entities`` and ``items`` have no network, trees alone rank; an entity's embedding is its window features.
+    """
 
     def __init__(self, entities: Predictor, items: Predictor, pairs: PairFeatures, stage: RankStage, top: int) -> None:
         self.entities, self.items = entities, items
@@ -93,6 +97,11 @@ class Ranker:
         self.top = top
         self.transform = OutputTransform(TaskType.LINK_PREDICTION, frames=2 * top)
         self._held: tuple[tuple[int, int], Vectors] | None = None
+
+    @property
+    def has_towers(self) -> bool:
+        """Whether there are networks beside the trees."""
+        return self.entities.model is not None
 
     @property
     def features(self) -> FeatureStore:
@@ -110,10 +119,29 @@ class Ranker:
     ) -> tuple[Predictions, Vectors]:
         """Return rankings (see :data:`Predictions`) and the entities' vectors, for rows as seen at ``times [n]``."""
         found = np.zeros((len(rows), 2 * self.top))
-        vectors = np.zeros((len(rows), self.entities.transform.outputs), np.float32)
+        vectors = np.zeros((len(rows), self._width), np.float32)
         for part, pairs, own in self.scored(rows, times, seen_until, history):
             found[part], vectors[part] = self.conclude(pairs), own
         return found, vectors
+
+    @property
+    def _width(self) -> int:
+        """Return how many numbers an entity's vector has."""
+        if self.has_towers:
+            return self.entities.transform.outputs
+        scale = self.features.spec.scale
+        return len(scale.names) if scale is not None else 1
+
+    def _own(self, rows: NDArray[np.int32], times: Micros, cut: Micros, past: NDArray[np.float32] | None) -> Vectors:
+        """Return the entities' vectors: of their tower, or without one their window features, scaled."""
+        if self.has_towers:
+            return self.entities.network(rows, times, cut, past)[0].astype(np.float32)
+        scale = self.features.spec.scale
+        return (
+            scale.apply(past)[:, : self._width]
+            if scale is not None and past is not None
+            else np.zeros((len(rows), 1), np.float32)
+        )
 
     def conclude(self, pairs: Pairs) -> Predictions:
         """Return the rankings of some candidates."""
@@ -132,22 +160,25 @@ class Ranker:
         moments, which = np.unique(np.stack([times, cut], axis=1), axis=0, return_inverse=True)
         for m in range(len(moments)):
             every = np.flatnonzero(which.ravel() == m)
-            known = self.item_vectors(int(moments[m, 0]), int(moments[m, 1]))
+            known = self.item_vectors(int(moments[m, 0]), int(moments[m, 1])) if self.has_towers else None
             for first in range(0, len(every), _QUERIES):
                 part = every[first : first + _QUERIES]
                 past = history[part] if history is not None else None
                 past = self.features.history(rows[part], times[part], cut[part]) if past is None else past
-                own = self.entities.network(rows[part], times[part], cut[part], past)[0].astype(np.float32)
+                own = self._own(rows[part], times[part], cut[part], past)
                 yield part, self.pairs_of(rows[part], times[part], cut[part], own, known), own
 
-    def pairs_of(self, rows: NDArray[np.int32], times: Micros, cut: Micros, own: Vectors, known: Vectors) -> Pairs:
+    def pairs_of(
+        self, rows: NDArray[np.int32], times: Micros, cut: Micros, own: Vectors, known: Vectors | None
+    ) -> Pairs:
         """Find and describe the candidates of entities whose vectors are ``own``, among items whose are ``known``."""
-        said = own @ known.T
-        retrieved = _most(said, min(_RETRIEVED, said.shape[1]))
+        products = own @ known.T if known is not None else None
+        retrieved = _most(products, min(_RETRIEVED, products.shape[1])) if products is not None else None
         ptr, items = self.pairs.candidates(rows, cut, retrieved)
         query = np.repeat(np.arange(len(rows)), np.diff(ptr))
         numbers = self.pairs.compute(rows, times, cut, ptr, items)
-        return Pairs(ptr, items, said[query, items].astype(np.float64), numbers)
+        towers = products[query, items].astype(np.float64) if products is not None else np.zeros(len(items))
+        return Pairs(ptr, items, towers, numbers)
 
     def forget(self) -> None:
         """Forget vectors that were kept: the towers have changed."""
@@ -169,6 +200,11 @@ class Ranker:
 
     def predict_all(self, as_of: int, workspace: Path) -> tuple[Predictions, Vectors]:
         """Return rankings and vectors of every visible row of the entity table; towers layer by layer."""
+        if not self.has_towers:
+            rows = np.arange(
+                self.features.snapshot.visible(self.pairs.spec.entity, np.array([as_of]))[0], dtype=np.int32
+            )
+            return self.predict(rows, np.full(len(rows), as_of, np.int64))
         own = self.entities.network_all(as_of, workspace)[0].astype(np.float32)
         known = self.items.network_all(as_of, workspace)[0].astype(np.float32)
         found = [np.zeros((0, 2 * self.top))]
@@ -180,13 +216,13 @@ class Ranker:
         return np.concatenate(found), own
 
 
-def tower_output(model: GraphModel) -> OutputTransform:
+def tower_output(model: GraphModel | None) -> OutputTransform:
     """Return how a tower answers: with a vector."""
-    return OutputTransform(TaskType.LINK_PREDICTION, frames=model.config.outputs)
+    return OutputTransform(TaskType.LINK_PREDICTION, frames=model.config.outputs if model is not None else 1)
 
 
-def _most(said: Vectors, most: int) -> NDArray[np.int32]:
+def _most(products: Vectors, most: int) -> NDArray[np.int32]:
     """Return the columns of the greatest values of each row, ``[n, most] int32``, in no order."""
-    if most == said.shape[1]:
-        return np.broadcast_to(np.arange(most, dtype=np.int32), said.shape)
-    return np.argpartition(-said, most - 1, axis=1)[:, :most].astype(np.int32)
+    if most == products.shape[1]:
+        return np.broadcast_to(np.arange(most, dtype=np.int32), products.shape)
+    return np.argpartition(-products, most - 1, axis=1)[:, :most].astype(np.int32)

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 ASK_FOLDER = Path(".forekey-ask")
 """Where the project of a question lies that names a database and no project."""
 TOP = 20
-_QUICK_RANKING: dict[str, Any] = {"max_examples": 2_000, "max_seconds": 8.0, "importance": False}
-"""A ranking needs a network; this is how little of one answers a question."""
 
 
 @dataclass(frozen=True)
@@ -169,15 +167,11 @@ def _labels_of(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _trained(project: Project, task: Task, current: Snapshot, seed: int, listener: Listener) -> ModelVersion:
-    """Train quickly: trees over window features, or a small network where trees alone cannot answer."""
+    """Train quickly: trees over window features."""
     from forekey.pipeline.models import train_config
-    from forekey.task import TaskType
     from forekey.training import train_task
 
-    config, models = train_config("instant", seed), registry(project)
-    if task.task_type is TaskType.LINK_PREDICTION:
-        fast = train_config("fast", seed, task.task_type)
-        config = replace(fast, trees=replace(fast.trees, objectives=("rank",)), **_QUICK_RANKING)
+    config, models = train_config("instant", seed, task.task_type), registry(project)
     with source_of(project) as source:
         version, _ = train_task(task, current, source, models, config, listener=listener)
     champion = models.champion_or_none(task.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from forekey.nn import Aggregation
@@ -100,9 +100,33 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+_RANKING_TREES: dict[str, Any] = {"learning_rate": 0.04, "rounds": 600, "patience": 60}
+
 RANKING_PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"max_epochs": 8, "max_batches": 60, "min_batches": 16, "decay": False},
-    "normal": {"max_epochs": 20, "max_batches": 200, "min_batches": 16, "decay": False},
-    "best": {"max_epochs": 60, "min_batches": 16, "decay": False},
+    "instant": {
+        "max_examples": 1_200,
+        "importance": False,
+        "trees": TreePlan(objectives=("rank",), boosters=1, learning_rate=0.1, rounds=200, patience=20),
+    },
+    "fast": {
+        "max_epochs": 8,
+        "max_batches": 60,
+        "min_batches": 16,
+        "decay": False,
+        "trees": replace(PRESETS["fast"]["trees"], **_RANKING_TREES),
+    },
+    "normal": {
+        "max_epochs": 20,
+        "max_batches": 200,
+        "min_batches": 16,
+        "decay": False,
+        "trees": TreePlan(**_RANKING_TREES),
+    },
+    "best": {
+        "max_epochs": 60,
+        "min_batches": 16,
+        "decay": False,
+        "trees": replace(PRESETS["best"]["trees"], **_RANKING_TREES),
+    },
 }
 """What is different for a ranking: its towers are trained for longer, until validation stops improving."""

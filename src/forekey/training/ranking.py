@@ -19,7 +19,7 @@ from forekey.features import FeatureStore, PairFeatures, PairSpec, fit_features,
 from forekey.graph import Micros, Snapshot, from_micros, to_micros
 from forekey.inference import Pairs, Predictor, Ranker, RankExplainer, RankStage, Trees, tower_output
 from forekey.nn import GraphModel
-from forekey.progress import Listener
+from forekey.progress import NEVER, Deadline, Listener
 from forekey.project import write_atomically
 from forekey.registry import ModelVersion, Registry
 from forekey.source import Source
@@ -36,6 +36,7 @@ from forekey.training.report import TrainReport
 from forekey.training.search import Trial, search, searched
 from forekey.training.suspects import leaking_columns
 from forekey.training.towers import fit_towers, fit_towers_again
+from forekey.training.trees import Growing
 
 _SHARES = np.linspace(0.0, 1.0, 11)
 _MIN_VALIDATION = 300
@@ -43,11 +44,10 @@ _MOST_HELD = 0.25
 _SCALE_SAMPLE = 20_000
 _MAX_PAIRS = 1_000_000
 _MAX_QUERIES = 20_000
+_QUERIES_A_TIME = 500
 _MAX_JUDGED = 3_000
 _MAX_MOMENTS = 1_000
 _EXPLAINED, _EXPLAINED_MOMENTS = 48, 3
-_ROUNDS = 600
-_PATIENCE = 60
 # Early stopping goes by losses that change smoothly; mean average precision chooses between what comes out.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "rank": {"objective": "lambdarank", "metric": "ndcg"},
@@ -77,6 +77,8 @@ class _Grown:
     trees: Trees
     objective: str
     rounds: tuple[int, ...]
+    grown: int = 0
+    """How many boosters were grown, of those that were planned."""
 
 
 def train_ranking(
@@ -88,29 +90,36 @@ def train_ranking(
     baselines: bool,
     listener: Listener,
     aging: Aging | None = None,
+    deadline: Deadline = NEVER,
 ) -> tuple[ModelVersion, TrainReport]:
     """Train, score on validation and test, hold against baselines, and register the version.
 
-    ``aging`` says up to when each example may see the graph; examples of one time should see it alike.
+    ``aging`` says up to when each example may see the graph; examples of one time should see it alike. Past the
+    ``deadline`` no further tree is grown, and nothing is trained once more.
     """
     started, progress, on_epoch = time.perf_counter(), listener.step, listener.epoch
     progress("making labels")
     data = _prepare(task, snapshot, source, config, aging)
     tried: list[Trial] = []
-    if config.search_seconds > 0:
+    if config.search_seconds > 0 and config.network:
         progress("looking for better settings")
         config, tried = search(task.task_type, config, lambda *trial: _towers(task, data, *trial), progress)
-    progress(f"training towers on {len(data.fitting):,} examples")
     checkpoint = Checkpoint(registry.unfinished(task.name, run_id(task, snapshot, config)) if aging is None else None)
-    ranker, history = _towers(task, data, config, on_epoch, checkpoint)
+    if config.network:
+        progress(f"training towers on {len(data.fitting):,} examples")
+        ranker, history = _towers(task, data, config, on_epoch, checkpoint)
+    else:
+        ranker, history = _without_towers(task, data, config), []
     progress("growing trees")
-    grown = _grow(ranker, data, config)
-    ranker.stage = _choose(ranker, data, grown.trees)
+    growing = Growing(torch.get_num_threads(), deadline, listener)
+    grown = _grow(ranker, data, config, growing)
+    ranker.stage = _choose(ranker, data, grown.trees) if config.network else RankStage(0.0, grown.trees)
     judged = Judged.of(task, data.splits, (), None)
     _judge(judged, ranker, grown.trees, data, "val")
-    if config.regrow:
+    hurried = _left_out(grown, config, deadline)
+    if config.regrow and not deadline.passed:
         progress("learning from validation too")
-        best = max(e.number for e in history if e.best)
+        best = max((e.number for e in history if e.best), default=0)
         grown = _again(ranker, data, grown, config, best)
     _judge(judged, ranker, grown.trees, data, "test")
     if baselines:
@@ -118,14 +127,17 @@ def train_ranking(
     manifest = lineage(
         task, snapshot, config, data.labels, data.cutoff, {name: r.unknown for name, r in data.splits.items()}
     )
+    asked = config.importance and not deadline.passed
+    hurried += ["importance was not measured"] if config.importance and not asked else []
     manifest |= _described(ranker, grown) | {
         **judged.to_dict(),
         "history": [e.to_dict() for e in history],
         "tried": [t.to_dict() for t in tried],
-        "explanation": _explanation(ranker, data, config) if config.importance else {},
+        "explanation": _explanation(ranker, data, config) if asked else {},
         "seconds": round(time.perf_counter() - started, 2),
     }
     manifest["notes"] += [*data.sampled, *searched(tried, config)]
+    manifest["notes"] += [f"To end in time, {'; '.join(hurried)}."] if hurried else []
     used = {t.table for f in (data.entities, data.items) for t in f.spec.tables}
     manifest["warnings"] += leaking_columns(snapshot, used)
     features = {
@@ -137,6 +149,13 @@ def train_ranking(
     checkpoint.clear()
     write_atomically(version.folder / "report.html", render_report(version))
     return version, TrainReport.from_version(version)
+
+
+def _left_out(grown: _Grown, config: TrainConfig, deadline: Deadline) -> list[str]:
+    """Return what there was no time for, once the trees are grown."""
+    planned = config.trees.boosters * len(config.trees.objectives)
+    found = [f"{grown.grown} of {planned} boosters were grown"] if grown.grown < planned else []
+    return found + (["validation examples were not learnt from"] if config.regrow and deadline.passed else [])
 
 
 def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig, aging: Aging | None) -> _Data:
@@ -200,6 +219,12 @@ def _towers(
         towers.append(Predictor(model, store, config.neighbors, tower_output(model)))
     ranker = Ranker(towers[0], towers[1], data.pairs, RankStage(), task.top)
     return ranker, fit_towers(ranker, task, data.fitting, data.judging, config, on_epoch, checkpoint)
+
+
+def _without_towers(task: Task, data: _Data, config: TrainConfig) -> Ranker:
+    """Return a ranker that trees alone will make."""
+    ends = [Predictor(None, store, config.neighbors, tower_output(None)) for store in (data.entities, data.items)]
+    return Ranker(ends[0], ends[1], data.pairs, RankStage(), task.top)
 
 
 def _as_late_as_tests(splits: dict[str, Resolved], as_of: int, seed: int) -> dict[str, Resolved]:
@@ -284,11 +309,8 @@ class _PairSet:
 def _pair_set(pairs: PairFeatures, examples: Resolved, seed: int) -> _PairSet:
     """Describe the candidates of as many examples as trees are grown from."""
     chosen = np.random.default_rng(seed).permutation(len(examples))[:_MAX_QUERIES]
-    drawn = examples.only(chosen)
-    found = np.diff(pairs.candidates(drawn.rows, _cut(drawn))[0])
-    some = examples.only(np.sort(chosen[: max(int(np.searchsorted(np.cumsum(found), _MAX_PAIRS, "right")), 1)]))
+    some, ptr, items = _with_candidates(pairs, examples.only(chosen))
     cut = _cut(some)
-    ptr, items = pairs.candidates(some.rows, cut)
     if len(items) == 0:
         raise TaskError(
             f"No row of '{pairs.spec.items}' was there yet at the times to learn from, so there is nothing to rank. "
@@ -301,6 +323,22 @@ def _pair_set(pairs: PairFeatures, examples: Resolved, seed: int) -> _PairSet:
     return _PairSet(numbers, label, sizes[sizes > 0])
 
 
+def _with_candidates(pairs: PairFeatures, drawn: Resolved) -> tuple[Resolved, NDArray[np.int64], NDArray[np.int32]]:
+    """Return examples with their candidates, as many as give ``_MAX_PAIRS`` pairs; found part by part until then."""
+    sizes, items, taken = [np.zeros(1, np.int64)], [np.empty(0, np.int32)], 0
+    for first in range(0, len(drawn), _QUERIES_A_TIME):
+        part = drawn.only(np.arange(first, min(first + _QUERIES_A_TIME, len(drawn))))
+        ptr, found = pairs.candidates(part.rows, _cut(part))
+        left = _MAX_PAIRS - sum(len(i) for i in items)
+        fit = max(int(np.searchsorted(ptr, left, "right")) - 1, 0 if taken else 1)
+        sizes.append(np.diff(ptr[: fit + 1]))
+        items.append(found[: ptr[fit]])
+        taken += fit
+        if fit < len(part):
+            break
+    return drawn.only(np.arange(taken)), np.cumsum(np.concatenate(sizes)), np.concatenate(items)
+
+
 def _cut(examples: Resolved) -> Micros:
     return examples.times if examples.seen_until is None else np.minimum(examples.times, examples.seen_until)
 
@@ -310,7 +348,7 @@ def _labels(target: NDArray[Any], ptr: NDArray[np.int64], items: NDArray[np.int3
     return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
 
 
-def _grow(ranker: Ranker, data: _Data, config: TrainConfig) -> _Grown:
+def _grow(ranker: Ranker, data: _Data, config: TrainConfig, growing: Growing) -> _Grown:
     """Grow trees by each objective, stopped early on what choices are made on, and take the better ranking."""
     import lightgbm as gbm
 
@@ -318,21 +356,29 @@ def _grow(ranker: Ranker, data: _Data, config: TrainConfig) -> _Grown:
     train = fitting.dataset()
     val = judging.dataset(train)
     found: dict[str, tuple[float, list[Any]]] = {}
-    for name in config.trees.objectives:
-        boosters = [
-            gbm.train(
-                _parameters(name, ranker.top, config, number), train, _ROUNDS, [val],
-                callbacks=[gbm.early_stopping(_PATIENCE, verbose=False, first_metric_only=True)],
-            )
-            for number in range(config.trees.boosters)
-        ]  # fmt: skip
+    plan = config.trees
+    of = plan.boosters * len(plan.objectives)
+    for n, name in enumerate(plan.objectives):
+        boosters: list[Any] = []
+        for number in range(plan.boosters):
+            if (found or boosters) and growing.deadline.passed:
+                break
+            stop = gbm.early_stopping(plan.patience, verbose=False, first_metric_only=True)
+            callbacks: list[Callable[..., Any]] = [
+                stop,
+                *growing.callbacks(n * plan.boosters + number, of, plan.rounds),
+            ]
+            parameters = _parameters(name, ranker.top, config, number)
+            boosters.append(gbm.train(parameters, train, plan.rounds, [val], callbacks=callbacks))
+        if not boosters:
+            break
         said = np.mean([b.predict(judging.numbers, raw_score=True) for b in boosters], axis=0)
         found[name] = _mean_precision(judging, said, ranker.top), boosters
     best = max(found, key=lambda name: found[name][0])
     boosters = found[best][1]
     rounds = tuple(max(b.best_iteration, 1) for b in boosters)
     texts = tuple(b.model_to_string(num_iteration=r) for b, r in zip(boosters, rounds, strict=True))
-    return _Grown(Trees((texts,)), best, rounds)
+    return _Grown(Trees((texts,)), best, rounds, sum(len(made) for _, made in found.values()))
 
 
 def _parameters(name: str, top: int, config: TrainConfig, number: int) -> dict[str, Any]:
@@ -340,7 +386,7 @@ def _parameters(name: str, top: int, config: TrainConfig, number: int) -> dict[s
         **_SETTINGS[name],
         "eval_at": [top],
         "lambdarank_truncation_level": 2 * top,
-        "learning_rate": 0.04,
+        "learning_rate": config.trees.learning_rate,
         "num_leaves": 15,
         "min_data_in_leaf": 100,
         "feature_fraction": 0.3,
@@ -414,10 +460,12 @@ def _again(ranker: Ranker, data: _Data, grown: _Grown, config: TrainConfig, epoc
 def _judge(judged: Judged, ranker: Ranker, trees: Trees, data: _Data, split: str) -> None:
     """Score the model and its parts."""
     examples, top = data.splits[split], ranker.top
-    found = {name: np.full((len(examples), top), -1) for name in (MODEL, NETWORK, TREES)}
+    parts = (MODEL, NETWORK, TREES) if ranker.has_towers else (MODEL,)
+    found = {name: np.full((len(examples), top), -1) for name in parts}
     for part, pairs, _ in ranker.scored(examples.rows, examples.times, examples.seen_until):
         raw = trees.raw(pairs.numbers)[:, 0]
-        for name, score in ((MODEL, ranker.stage.blend(pairs.towers, raw)), (NETWORK, pairs.towers), (TREES, raw)):
+        scores = (ranker.stage.blend(pairs.towers, raw), pairs.towers, raw)
+        for name, score in zip(parts, scores, strict=False):
             found[name][part] = pairs.best(score, top)[0]
     for name, ranked in found.items():
         judged.add(name, split, ranked)
@@ -450,9 +498,11 @@ def _first_different(listed: NDArray[np.int32], top: int) -> NDArray[np.int32]:
 
 def _described(ranker: Ranker, grown: _Grown) -> dict[str, Any]:
     """Return what a manifest says of a ranker."""
-    towers = {"entities": ranker.entities.graph_model, "items": ranker.items.graph_model}
+    ends = (("entities", ranker.entities), ("items", ranker.items))
+    towers = {name: end.graph_model for name, end in ends if ranker.has_towers}
     return {
-        "model": {name: tower.config.to_dict() for name, tower in towers.items()},
+        "model": {name: tower.config.to_dict() for name, tower in towers.items()} or None,
+        "embedding": "network" if towers else "window features",
         "parameters": sum(p.numel() for tower in towers.values() for p in tower.parameters()),
         "output": ranker.transform.to_dict(),
         "items": ranker.pairs.spec.items,
@@ -464,9 +514,9 @@ def _described(ranker: Ranker, grown: _Grown) -> dict[str, Any]:
 
 
 def _save(ranker: Ranker, judged: Judged, path: Path) -> None:
-    torch.save(
-        {n: t.graph_model.state_dict() for n, t in (("entities", ranker.entities), ("items", ranker.items))}, path
-    )
+    if ranker.has_towers:
+        ends = (("entities", ranker.entities), ("items", ranker.items))
+        torch.save({name: end.graph_model.state_dict() for name, end in ends}, path)
     if ranker.stage.trees is not None:
         ranker.stage.trees.save(path.parent)
     (path.parent / "plots.json").write_text(json.dumps(judged.plots()), encoding="utf-8")

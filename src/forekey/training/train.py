@@ -62,8 +62,9 @@ def train_task(
     started, deadline = time.perf_counter(), Deadline.after(60 * minutes if minutes is not None else None)
     if task.task_type is TaskType.LINK_PREDICTION:
         return train_ranking(
-            task, snapshot, source, registry, _for_ranking(task, config, minutes), baselines, listener, aging
-        )
+            task, snapshot, source, registry, _for_ranking(config, minutes), baselines, listener, aging,
+            Deadline.after(45 * minutes if minutes is not None else None),
+        )  # fmt: skip
     listener.step("making labels")
     data = prepare(task, snapshot, source, config, aging, listener)
     _check_trees(task, data, config)
@@ -109,10 +110,8 @@ def train_task(
     return version, TrainReport.from_version(version)
 
 
-def _for_ranking(task: Task, config: TrainConfig, minutes: float | None) -> TrainConfig:
+def _for_ranking(config: TrainConfig, minutes: float | None) -> TrainConfig:
     """Return the settings for a ranking, whose towers may take half of the time."""
-    if not config.network:
-        raise TaskError(f"'{task.name}' is a ranking, which needs a network: use the preset fast, normal or best.")
     return config if minutes is None else replace(config, max_seconds=min(config.max_seconds, 15 * minutes))
 
 
