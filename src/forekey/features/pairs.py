@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -331,6 +330,8 @@ class PairFeatures:
     def _walks(
         self, rows: NDArray[np.int32], cut: Micros, ptr: NDArray[np.int64], items: NDArray[np.int32], most: int
     ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        import numba
+
         from forekey.features.pair_kernels import walk_scores
 
         known = self._rows[0]
