@@ -18,6 +18,7 @@ import duckdb
 
 from forekey import duckdb_session
 from forekey.errors import SourceError
+from forekey.files import whole
 
 FIRST_LOAD_UNTIL = datetime(2017, 12, 3)
 """The demo first knows what happened before this moment; the four weeks after it arrive later."""
@@ -43,17 +44,13 @@ def load(database: Path, until: datetime, *, households: int | None = None) -> L
 
     ``households`` keeps only that many (the first by number) and what belongs to them: a quick look.
     """
-    database.parent.mkdir(parents=True, exist_ok=True)
-    draft = database.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    with duckdb_session.connect(draft) as connection:
+    with whole(database) as draft, duckdb_session.connect(draft) as connection:
         _stage(connection, households)
         for statement in _CREATE:
             connection.execute(statement)
         _insert(connection, datetime(1900, 1, 1), until)
         loaded = _count(connection)
         _unstage(connection)
-    draft.replace(database)
     return loaded
 
 

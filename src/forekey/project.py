@@ -28,6 +28,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from forekey.errors import ProjectError, UnknownTask
+from forekey.files import write_whole
 from forekey.schema import OnOrphan, Stype, did_you_mean
 from forekey.secrets import remember, substituted, without_password
 
@@ -543,17 +544,6 @@ def _render_task(task: TaskConfig) -> Any:
     return task.model_dump(mode="json", exclude_none=True)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that readers see the old contents or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
-
-
 def recorded_exports(root: Path) -> list[str]:
     """Return the tables that the project in a folder wrote into its source."""
     path = root / ".forekey" / "exports.json"
@@ -564,15 +554,4 @@ def recorded_exports(root: Path) -> list[str]:
 def record_export(root: Path, table: str) -> None:
     """Note a table that the project is about to write into its source."""
     names = sorted({*recorded_exports(root), table})
-    write_atomically(root / ".forekey" / "exports.json", json.dumps(names))
-
-
-def process_alive(pid: int) -> bool:
-    """Whether a process of this number runs on this machine: a draft of one that does not is abandoned."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    write_whole(root / ".forekey" / "exports.json", json.dumps(names))

@@ -9,16 +9,14 @@ models/<task>/champion.json        the version in use, and the promotions that l
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from forekey.errors import ModelError
+from forekey.files import draft_of, publish_folder, sweep_drafts, write_whole
 from forekey.graph import utc_now
-from forekey.project import process_alive, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +56,8 @@ class Registry:
         """Write a new version; it appears whole, under the next free number, or not at all."""
         home = self._folder / task
         home.mkdir(parents=True, exist_ok=True)
-        self._sweep(home)
-        draft = home / f".draft-{os.getpid()}-{os.urandom(4).hex()}"
+        sweep_drafts(home)
+        draft = draft_of(home / "version")
         draft.mkdir()
         save_weights(draft / "weights.pt")
         (draft / "features.json").write_text(json.dumps(features), encoding="utf-8")
@@ -67,9 +65,9 @@ class Registry:
         while True:
             number += 1
             full = {**manifest, "task": task, "version": f"v{number}", "created_at": utc_now().isoformat()}
-            write_atomically(draft / "manifest.json", json.dumps(full, indent=1))
+            (draft / "manifest.json").write_text(json.dumps(full, indent=1), encoding="utf-8")
             try:
-                draft.rename(home / f"v{number}")
+                publish_folder(draft, home / f"v{number}")
             except OSError:
                 if (home / f"v{number}").exists():
                     continue
@@ -142,13 +140,7 @@ class Registry:
 
     def _note(self, task: str, entry: dict[str, str]) -> None:
         history = [*self.history(task), {**entry, "at": utc_now().isoformat()}]
-        write_atomically(self._folder / task / "champion.json", json.dumps(history, indent=1))
-
-    def _sweep(self, home: Path) -> None:
-        """Remove drafts that killed processes left."""
-        for draft in home.glob(".draft-*"):
-            if not process_alive(int(draft.name.split("-")[1])):
-                shutil.rmtree(draft, ignore_errors=True)
+        write_whole(self._folder / task / "champion.json", json.dumps(history, indent=1))
 
 
 _BACK = "rolled back from "

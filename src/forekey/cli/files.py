@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forekey.errors import ForekeyError
+from forekey.files import whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,15 +29,11 @@ def write_table(table: pa.Table, out: Path) -> None:
     from forekey.source.exports import marked
 
     check_target(out)
-    draft = out.with_name(f".{out.name}.draft")
-    try:
+    with whole(out) as draft:
         if out.suffix == ".csv":
             pacsv.write_csv(_flat(table), draft)
         else:
             pq.write_table(marked(table), draft)
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _flat(table: pa.Table) -> pa.Table:

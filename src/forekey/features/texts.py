@@ -7,7 +7,6 @@ codes depend on no statistics: they are the same for every model, and blocks are
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from forekey import __version__
 from forekey.features.embedder import WIDTH, embed_texts
 from forekey.features.statistics import TEXT_BUCKETS
+from forekey.files import is_draft, whole
 from forekey.graph import Snapshot
 
 
@@ -61,16 +61,14 @@ class TextCache:
     def sweep(self, blocks: Path) -> None:
         """Delete what was made of blocks that are no longer in a snapshot's folder of blocks."""
         for file in self.folder.glob("*.npy"):
-            if file.name.startswith("."):
+            if is_draft(file):
                 continue  # on its way, in this process or another
             if not (blocks / file.name.split("-")[0]).exists():
                 file.unlink(missing_ok=True)
 
     def _write(self, path: Path, made: NDArray[Any]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.stem}.{os.getpid()}.npy")
-        np.save(draft, made)
-        draft.replace(path)
+        with whole(path) as draft:
+            np.save(draft, made)
 
 
 def _read(path: Path, length: int) -> NDArray[Any] | None:

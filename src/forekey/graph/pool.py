@@ -21,8 +21,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.errors import SnapshotError
+from forekey.files import flush_folder, sweep_drafts, write_whole
 from forekey.graph.mapping import map_files
-from forekey.project import process_alive
 
 _DIGITS = 32
 """Of a block's SHA-256, in its name. Processors have instructions for it: twice as fast here as BLAKE2."""
@@ -80,12 +80,8 @@ class Pool:
         if not self._rewrite and target.is_file() and target.stat().st_size == ref.size:
             os.utime(target)  # as good as new: a sweep in another process must not take it
             return ref
-        draft = self._draft()
-        with draft.open("wb") as handle:
-            handle.write(view)
-            handle.flush()
-            os.fsync(handle.fileno())
-        draft.replace(target)
+        # The folder is flushed once, before a manifest names what is in it.
+        write_whole(target, view, flush_name=False)
         return ref
 
     def put_array(self, array: NDArray[Any], same_as: ArrayRef | None = None, same: int = 0) -> ArrayRef:
@@ -119,18 +115,18 @@ class Pool:
 
         Files younger than ``min_age_seconds`` stay: a build in another process may be about to name them.
         """
-        gone, now = 0, time.time()
+        gone, now = sweep_drafts(self.folder), time.time()
         for file in self.folder.glob("*"):
-            abandoned = file.name.startswith(".draft") and not process_alive(int(file.name.split("-")[1]))
             unnamed = not file.name.startswith(".") and file.name not in keep
-            if abandoned or (unnamed and now - file.stat().st_mtime >= min_age_seconds):
+            if unnamed and now - file.stat().st_mtime >= min_age_seconds:
                 file.unlink(missing_ok=True)
                 gone += 1
         return gone
 
-    def _draft(self) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return self.folder / f".draft-{os.getpid()}-{os.urandom(4).hex()}"
+    def flush(self) -> None:
+        """Flush the names of the files to the disk, before a manifest that lists them is written."""
+        if self.folder.is_dir():
+            flush_folder(self.folder)
 
     def check(self, ref: FileRef) -> Path:
         """Return where a file lies; refuse one that is not there in its full length."""

@@ -28,13 +28,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from forekey.errors import SnapshotError
+from forekey.files import write_whole
 from forekey.graph.clock import Micros, from_micros
 from forekey.graph.draft import ROW_BLOCK, RowBlock
 from forekey.graph.keys import KeyIndex, key_form, key_numbers, lookup_numbers, spelling_of
 from forekey.graph.pool import ArrayRef, FileRef, Pool
 from forekey.graph.versions import Versions
 from forekey.notebooks import as_table
-from forekey.project import write_atomically
 from forekey.schema import EdgeType, Schema
 
 FORMAT = 4
@@ -348,8 +348,9 @@ class SnapshotStore:
         if known is not None:
             # The same graph again: it keeps where it came from.
             manifest |= {name: known[name] for name in ("parent", "created_at")}
-        write_atomically(path, json.dumps(manifest, indent=1))
-        write_atomically(self.folder / "current", manifest["id"])
+        self.pool.flush()
+        write_whole(path, json.dumps(manifest, indent=1))
+        write_whole(self.folder / "current", manifest["id"])
         return self.open(manifest["id"])
 
     def unpublished(self, manifest: dict[str, Any]) -> Snapshot:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from forekey.files import whole
 from forekey.pipeline.parts import predictor_of, source_of
 from forekey.project import Project
 
@@ -107,10 +107,8 @@ def store_answers(
     place = answers.rows.schema.get_field_index("drivers")
     rows = answers.rows.set_column(place, "drivers", drivers).replace_schema_metadata({b"of": _mark(version, current)})
     path = project.place("answers") / f"{task.name}.arrow"
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
+    with whole(path) as draft, pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
         writer.write_table(rows)
-    draft.replace(path)
     return Answers(rows)
 
 

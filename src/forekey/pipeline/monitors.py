@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from forekey.files import write_whole
 from forekey.pipeline.graphs import current_graph
 from forekey.pipeline.parts import SILENT, Listener, find_task, prediction_log, registry, snapshots, source_of
-from forekey.project import Project, write_atomically
+from forekey.project import Project
 
 if TYPE_CHECKING:
     from forekey.monitoring import MonitorReport
@@ -24,7 +25,7 @@ def monitor(project: Project, *, listener: Listener = SILENT) -> MonitorReport:
         report = observe(
             current, snapshots(project), models, tasks, source, prediction_log(project), project.place("serving")
         )
-    write_atomically(project.place("reports") / "monitor.json", json.dumps(report.to_dict(), indent=1))
+    write_whole(project.place("reports") / "monitor.json", json.dumps(report.to_dict(), indent=1))
     return report
 
 

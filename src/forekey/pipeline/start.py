@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forekey.errors import ProjectError, SourceError
+from forekey.files import write_whole
 from forekey.pipeline.drawing import mermaid
 from forekey.pipeline.schema_svg import schema_svg
-from forekey.project import CONFIG_NAME, Config, Project, TaskConfig, render_config, substitute, write_atomically
+from forekey.project import CONFIG_NAME, Config, Project, TaskConfig, render_config, substitute
 from forekey.secrets import with_variables, without_password
 
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ def init(
     config = Config(source=kept, as_of=as_of, tables=inference.tables(), tasks={**official, **(tasks or {})})
     left_out = [f"Left out: {name}. {why}" for name, why in {**inference.unreadable, **inference.exports}.items()]
     header = "\n".join(["Written by `forekey init`; edit freely. Comments say what was guessed, and why.", *left_out])
-    write_atomically(path, render_config(config, inference.comments(), header))
-    write_atomically(root / "schema.md", mermaid(inference.schema))
-    write_atomically(root / "schema.svg", schema_svg(inference.schema))
+    write_whole(path, render_config(config, inference.comments(), header))
+    write_whole(root / "schema.md", mermaid(inference.schema))
+    write_whole(root / "schema.svg", schema_svg(inference.schema))
     return Initialized(Project.open(root), kept, inference, tuple(config.tasks))
 
 

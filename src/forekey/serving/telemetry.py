@@ -13,8 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from forekey.files import write_whole
 from forekey.graph import to_micros, utc_now
-from forekey.project import write_atomically
 
 if TYPE_CHECKING:
     from forekey.serving.state import ServingState
@@ -80,7 +80,7 @@ class Telemetry:
     def write(self, path: Path) -> None:
         """Write requests and latency quantiles (milliseconds) per route, if there were any."""
         if self._recent:
-            write_atomically(path, json.dumps({route: _quantiles(list(s)) for route, s in self._recent.items()}))
+            write_whole(path, json.dumps({route: _quantiles(list(s)) for route, s in self._recent.items()}))
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from forekey.files import is_draft, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +32,17 @@ class PredictionLog:
     def append(self, task: str, batch: LoggedBatch) -> Path:
         """Write a batch whole, replacing an earlier one of the same time and model."""
         home = self._folder / task
-        home.mkdir(parents=True, exist_ok=True)
         path = home / f"{batch.as_of.replace(':', '')}-{batch.model_version}.parquet"
-        draft = home / f".draft-{os.getpid()}.parquet"
         facts = {"as_of": batch.as_of, "model_version": batch.model_version}
-        pq.write_table(batch.rows.replace_schema_metadata(facts), draft)
-        draft.replace(path)
+        with whole(path) as draft:
+            pq.write_table(batch.rows.replace_schema_metadata(facts), draft)
         return path
 
     def batches(self, task: str) -> list[LoggedBatch]:
         """Return all batches of a task, oldest first."""
         found = []
         for path in sorted((self._folder / task).glob("*.parquet")):
-            if path.name.startswith("."):
+            if is_draft(path):
                 continue
             rows = pq.read_table(path)
             facts = {k.decode(): v.decode() for k, v in (rows.schema.metadata or {}).items()}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey import __version__
+from forekey.files import whole
 from forekey.graph import MICROS_PER_DAY, Micros, Snapshot, from_micros, to_micros
 from forekey.query import TaskType, shift
 from forekey.task.labels import Examples, micros_of, multi_hot, target_array
@@ -90,11 +90,9 @@ class PastLabels:
 
     def save(self, path: Path) -> None:
         """Write the labels to a file that :meth:`load` reads; readers see all of it or nothing."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.stem}.{os.getpid()}.npz")
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        np.savez(draft, rows=self.rows, classes=np.array(self.classes, dtype=np.str_), **arrays)
-        draft.replace(path)
+        with whole(path) as draft:
+            np.savez(draft, rows=self.rows, classes=np.array(self.classes, dtype=np.str_), **arrays)
 
     @classmethod
     def load(cls, path: Path) -> PastLabels:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+
+from forekey.files import whole
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,8 @@ class Checkpoint:
         """Write the state of the newest epoch in place of the one before."""
         if self.path is None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        torch.save(state, draft)
-        draft.replace(self.path)
+        with whole(self.path) as draft:
+            torch.save(state, draft)
 
     def clear(self) -> None:
         """Forget: the run came to its end."""

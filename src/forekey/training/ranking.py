@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from forekey.errors import TaskError
 from forekey.features import FeatureStore, PairFeatures, PairSpec, fit_features, fit_history, interactions_between
+from forekey.files import write_whole
 from forekey.graph import Micros, Snapshot, from_micros, to_micros
 from forekey.inference import Pairs, Predictor, Ranker, RankExplainer, RankStage, Trees, tower_output
 from forekey.nn import GraphModel
 from forekey.progress import NEVER, Deadline, Listener
-from forekey.project import write_atomically
 from forekey.registry import ModelVersion, Registry
 from forekey.source import Source
 from forekey.task import LabelTable, Task, average_precision
@@ -147,7 +147,7 @@ def train_ranking(
     }
     version = registry.register(task.name, manifest, features, lambda path: _save(ranker, judged, path))
     checkpoint.clear()
-    write_atomically(version.folder / "report.html", render_report(version))
+    write_whole(version.folder / "report.html", render_report(version))
     return version, TrainReport.from_version(version)
 
 

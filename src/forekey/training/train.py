@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from forekey.errors import TaskError
+from forekey.files import write_whole
 from forekey.graph import Snapshot, to_micros
 from forekey.inference import ErrorBand, Explainer, FinalStage, Predictor, Raw, Trees, predictions_from
 from forekey.nn import GraphModel
 from forekey.progress import SILENT, Deadline, Listener, in_words
-from forekey.project import write_atomically
 from forekey.registry import ModelVersion, Registry
 from forekey.source import Source
 from forekey.task import Task, TaskType
@@ -106,7 +106,7 @@ def train_task(
 
     version = registry.register(task.name, manifest, data.features.spec.to_dict(), save)
     checkpoint.clear()
-    write_atomically(version.folder / "report.html", render_report(version))
+    write_whole(version.folder / "report.html", render_report(version))
     return version, TrainReport.from_version(version)
 
 
