@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from forekey import __version__, pipeline
-from forekey.graph import to_micros
+from forekey.graph import Seeds, to_micros
 from forekey.project import PQLTask, Project
 from forekey.testing import SHOP_TASKS, write_shop
 
@@ -71,7 +71,7 @@ def measure_entity(project: Project, entity: str, rounds: int) -> dict[str, Any]
     times = np.full(len(everyone), moment)
     ways: dict[str, Callable[[], np.ndarray[Any, Any]]] = {
         "layerwise": lambda: predictor.predict_all(moment, project.place("scratch"))[1],
-        "sampled": lambda: predictor.predict(everyone, times)[1],
+        "sampled": lambda: predictor.predict(Seeds.at(predictor.entity, everyone, times))[1],
     }
     found = {name: way() for name, way in ways.items()}
     np.testing.assert_allclose(found["layerwise"], found["sampled"], atol=1e-4, rtol=1e-3)

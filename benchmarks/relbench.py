@@ -183,7 +183,7 @@ class Bench:
         seconds = time.perf_counter() - started
         predictor = load_predictor(version, self.snapshot)
         examples = resolve_examples(self.snapshot, task, labels.split("test"))
-        predicted, _ = predictor.predict(examples.rows, examples.times, aging("test", examples.times))
+        predicted, _ = predictor.predict(examples.seeds.seen_by(aging("test", examples.times)))
         target = self.real_labels(name, examples.examples.keys, examples.times)
         # What the run itself measured on validation, before its trees learnt from that too.
         val = version.manifest["metrics"]["val"]

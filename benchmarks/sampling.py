@@ -30,7 +30,7 @@ import torch
 
 from forekey import __version__
 from forekey.features import FeatureStore, fit_features
-from forekey.graph import Snapshot, SnapshotStore, build_snapshot
+from forekey.graph import Seeds, Snapshot, SnapshotStore, build_snapshot
 from forekey.inference import Assembler
 from forekey.sampling import NeighborPlan, NeighborSampler
 from forekey.source import infer_schema, open_source
@@ -81,7 +81,7 @@ def graph(folder: Path, events: int) -> Snapshot:
 
 
 @dataclass(frozen=True)
-class Seeds:
+class Asked:
     """Entities and the moments at which their neighbourhoods are asked for."""
 
     rows: np.ndarray[Any, np.dtype[np.int32]]
@@ -102,7 +102,7 @@ def measure(snapshot: Snapshot, batches: int, strategy: str) -> list[dict[str, A
     known = snapshot.times("events")
     assert known is not None
     size = batches * BATCH
-    seeds = Seeds(
+    seeds = Asked(
         random.integers(0, snapshot.num_nodes("e0"), size).astype(np.int32),
         np.sort(random.choice(known[len(known) // 2 :], size)),
     )
@@ -133,12 +133,12 @@ def measure(snapshot: Snapshot, batches: int, strategy: str) -> list[dict[str, A
     return rows
 
 
-Way = Callable[[Seeds], int]
+Way = Callable[[Asked], int]
 
 
-def timed(way: Way, seeds: Seeds) -> float:
+def timed(way: Way, seeds: Asked) -> float:
     """Return sampled edges per second, the best of three passes after one to warm up."""
-    way(Seeds(seeds.rows[: 2 * BATCH], seeds.times[: 2 * BATCH]))
+    way(Asked(seeds.rows[: 2 * BATCH], seeds.times[: 2 * BATCH]))
     best = 0.0
     for _ in range(3):
         started = time.perf_counter()
@@ -159,11 +159,11 @@ def our_ways(snapshot: Snapshot, strategy: Any) -> tuple[Way, Way]:
     def count(subgraph: Any) -> int:
         return sum(len(e.child) for e in subgraph.edges.values())
 
-    def whole(seeds: Seeds) -> int:
+    def whole(seeds: Asked) -> int:
         def work(parts: list[tuple[Any, Any]]) -> int:
             assemble, total = Assembler(features), 0
             for rows, times in parts:
-                subgraph = sampler.sample("e0", rows, times)
+                subgraph = sampler.sample(Seeds.at("e0", rows, times))
                 assemble(subgraph, tables)
                 total += count(subgraph)
             return total
@@ -173,8 +173,8 @@ def our_ways(snapshot: Snapshot, strategy: Any) -> tuple[Way, Way]:
         with ThreadPoolExecutor(cores) as pool:
             return sum(pool.map(work, [parts[i::cores] for i in range(cores)]))
 
-    def bare(seeds: Seeds) -> int:
-        return sum(count(sampler.sample("e0", rows, times)) for rows, times in seeds.parts())
+    def bare(seeds: Asked) -> int:
+        return sum(count(sampler.sample(Seeds.at("e0", rows, times))) for rows, times in seeds.parts())
 
     return whole, bare
 
@@ -203,7 +203,7 @@ def their_ways(snapshot: Snapshot, strategy: str) -> tuple[Way, Way]:
         data[edge.child, edge.column, edge.parent].edge_index = torch.stack([child, parent])
     temporal = "last" if strategy == "most_recent" else "uniform"
 
-    def loader(seeds: Seeds, workers: int) -> Any:
+    def loader(seeds: Asked, workers: int) -> Any:
         return NeighborLoader(
             data,
             num_neighbors=list(FANOUT),
@@ -219,7 +219,7 @@ def their_ways(snapshot: Snapshot, strategy: str) -> tuple[Way, Way]:
 
     kept: dict[int, Any] = {}
 
-    def whole(seeds: Seeds) -> int:
+    def whole(seeds: Asked) -> int:
         # Workers are started once a set of seeds, outside the first pass that counts.
         if len(seeds.rows) not in kept:
             kept[len(seeds.rows)] = loader(seeds, torch.get_num_threads())
@@ -227,9 +227,9 @@ def their_ways(snapshot: Snapshot, strategy: str) -> tuple[Way, Way]:
             return 0
         return sum(int(sum(e.shape[1] for e in b.edge_index_dict.values())) for b in kept[len(seeds.rows)])
 
-    single = loader(Seeds(np.zeros(1, np.int32), np.zeros(1, np.int64)), 0)
+    single = loader(Asked(np.zeros(1, np.int32), np.zeros(1, np.int64)), 0)
 
-    def bare(seeds: Seeds) -> int:
+    def bare(seeds: Asked) -> int:
         from torch_geometric.sampler import NodeSamplerInput
 
         torch.set_num_threads(1)

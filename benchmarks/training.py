@@ -168,7 +168,7 @@ def peer_of(project: Project, name: str, version: str) -> tuple[float, float]:
     moments = np.unique(np.concatenate([r.times for r in splits.values()])).tolist()
     past = past_for(model, task, lambda: pipeline.source_of(project), snapshot, moments, project.place("past"))
     features = FeatureStore(snapshot, FeatureSpec.from_dict(model.features()), past)
-    columns = {s: features.history(r.rows, r.times) for s, r in splits.items()}
+    columns = {s: features.history(r.seeds) for s, r in splits.items()}
     classes = tuple(model.manifest["output"]["classes"])
     target = {s: as_numbers(task.task_type, r.target, classes) for s, r in splits.items()}
     binary = task.task_type is TaskType.BINARY_CLASSIFICATION

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from forekey.features import ColumnFeature, FeatureSpec, TableFeatures, encode_rows, fit_features
 from forekey.features.statistics import SET_SLOTS, TEXT_SLOTS, robust_scale
+from forekey.files import draft_of
 from forekey.graph import Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.schema import Stype
 from forekey.source import infer_schema
@@ -150,9 +151,10 @@ def test_texts_are_taken_apart_once_a_block(tmp_path: Path, monkeypatch: pytest.
     (file,) = cache.glob("*.npy")
     file.write_bytes(b"cut short")
     assert (FeatureStore(snapshot, spec, cache=cache).table("notes").codes == plain.codes).all()
-    (cache / ".on-its-way.1.npy").write_bytes(b"")
+    on_its_way = draft_of(cache / "some.npy")
+    on_its_way.write_bytes(b"")
     TextCache(cache).sweep(tmp_path / "nothing here")
-    (cache / ".on-its-way.1.npy").unlink()  # still there: another process may be about to move it
+    on_its_way.unlink()  # still there: another process may be about to move it
     assert not list(cache.glob("*.npy"))
 
 

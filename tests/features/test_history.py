@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from forekey.features import FeatureKind, FeatureSpec, HistoryFeatures, HistoryScale, fit_features, fit_history
 from forekey.features.spec import history_from_dict
-from forekey.graph import Snapshot, SnapshotStore, build_snapshot, to_micros
+from forekey.graph import Seeds, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.source import infer_schema
 from forekey.testing import shop_tables
 from tests.support.databases import START, Tables, shops, source_of, with_copies_of_foreign_keys
@@ -24,13 +24,13 @@ from tests.support.databases import START, Tables, shops, source_of, with_copies
 CUTOFF = to_micros(START + timedelta(days=20))
 
 
-def told(snapshot: Snapshot, anchor: datetime, window: float = 7.0, **more: Any) -> list[dict[str, float]]:
+def told(snapshot: Snapshot, anchor: datetime, window: float = 7.0, seen: int | None = None) -> list[dict[str, float]]:
     """Return the pasts of all customers by feature name."""
     spec = fit_history(snapshot, "customers", CUTOFF, window)
     rows = np.arange(snapshot.num_nodes("customers"), dtype=np.int32)
     times = np.full(len(rows), to_micros(anchor))
     features = HistoryFeatures(snapshot, spec)
-    found, names = features.compute(rows, times, **more), [f.name for f in features.features]
+    found, names = features.compute(Seeds.at("customers", rows, times, seen)), [f.name for f in features.features]
     assert len(set(names)) == len(names)
     return [dict(zip(names, row.tolist(), strict=True)) for row in found]
 
@@ -94,7 +94,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 
 def test_what_came_after_the_graph_was_seen_is_not_told(shop: Snapshot) -> None:
     early, late = datetime(2024, 3, 1), datetime(2024, 5, 1)
-    aged = told(shop, late, 30.0, seen_until=np.full(40, to_micros(early)))
+    aged = told(shop, late, 30.0, seen=to_micros(early))
     fresh, then = told(shop, late, 30.0), told(shop, early, 30.0)
     name = "orders: rows, all time"
     assert [r[name] for r in aged] == [r[name] for r in then]
@@ -109,23 +109,27 @@ def test_what_came_after_the_graph_was_seen_is_not_told(shop: Snapshot) -> None:
 def test_the_row_of_one_entity_does_not_depend_on_who_else_is_asked_about(shop: Snapshot) -> None:
     features = HistoryFeatures(shop, fit_history(shop, "customers", to_micros(datetime(2024, 5, 1)), 30.0))
     rows, times = np.arange(40, dtype=np.int32), np.full(40, to_micros(datetime(2024, 6, 1)))
-    together = features.compute(rows, times)
-    alone = np.concatenate([features.compute(rows[i : i + 1], times[i : i + 1]) for i in range(40)])
+    together = features.compute(Seeds.at("customers", rows, times))
+    alone = np.concatenate(
+        [features.compute(Seeds.at("customers", rows[i : i + 1], times[i : i + 1])) for i in range(40)]
+    )
     assert together.tobytes() == alone.tobytes()
-    assert features.compute(rows[:0], times[:0]).shape == (0, together.shape[1])
+    assert features.compute(Seeds.at("customers", rows[:0], times[:0])).shape == (0, together.shape[1])
 
 
 def test_features_that_are_left_out_are_not_computed_and_the_others_stay_as_they_are(shop: Snapshot) -> None:
     spec = fit_history(shop, "customers", to_micros(datetime(2024, 5, 1)), 30.0)
     rows, times = np.arange(40, dtype=np.int32), np.full(40, to_micros(datetime(2024, 6, 1)))
     whole = HistoryFeatures(shop, spec)
-    every, columns = whole.features, whole.compute(rows, times)
+    every, columns = whole.features, whole.compute(Seeds.at("customers", rows, times))
     unused = {f for f in every if f.origin.column == "amount" or f.kind is FeatureKind.CALENDAR or f.origin.hop == 2}
     slim = HistoryFeatures(shop, spec.without(unused, ()))
     assert slim.features == tuple(f for f in every if f not in unused)
     assert not any(m.column == "amount" for focus in slim.spec.foci for listed in focus.lists for m in listed.measures)
     kept = [i for i, f in enumerate(every) if f not in unused]
-    assert slim.compute(rows, times).tobytes() == np.ascontiguousarray(columns[:, kept]).tobytes()
+    assert (
+        slim.compute(Seeds.at("customers", rows, times)).tobytes() == np.ascontiguousarray(columns[:, kept]).tobytes()
+    )
     again = slim.spec.without({slim.features[0]}, ())
     assert HistoryFeatures(shop, again).features == slim.features[1:]
     assert history_from_dict(json.loads(json.dumps(asdict(again)))) == again

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forekey.features import PairFeatures, PairSpec, fit_history, interactions_between
-from forekey.graph import MICROS_PER_DAY, Snapshot, SnapshotStore, build_snapshot, to_micros
+from forekey.graph import MICROS_PER_DAY, Seeds, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
 from tests.support.databases import START, Tables, cut, source_of, table
 
@@ -92,8 +92,8 @@ def test_counts_are_those_of_a_plain_reading(tables: Tables, day: int) -> None:
         pairs = features(snapshot, to_micros(moment))
         rows = np.arange(4, dtype=np.int32)
         times = np.full(4, to_micros(moment))
-        ptr, items = pairs.candidates(rows, times)
-        numbers = pairs.compute(rows, times, times, ptr, items)
+        ptr, items = pairs.candidates(Seeds.at("people", rows, times))
+        numbers = pairs.compute(Seeds.at("people", rows, times), ptr, items)
         assert numbers.shape == (len(items), len(pairs.names))
         at = {name: i for i, name in enumerate(pairs.names)}
         known = plays_seen(tables, moment)
@@ -127,9 +127,15 @@ def test_pairs_at_t_do_not_depend_on_rows_after_t(tables: Tables, day: int) -> N
         told = []
         for snapshot in snapshots:
             pairs = features(snapshot, to_micros(moment))
-            ptr, items = pairs.candidates(rows, times)
-            told.append((ptr.tobytes(), items.tobytes(), pairs.compute(rows, times, times, ptr, items).tobytes()))
-            told[-1] += (pairs.alike(rows, times, 5).tobytes(), pairs.popular(times, 3).tobytes()) if len(items) else ()
+            ptr, items = pairs.candidates(Seeds.at("people", rows, times))
+            told.append(
+                (ptr.tobytes(), items.tobytes(), pairs.compute(Seeds.at("people", rows, times), ptr, items).tobytes())
+            )
+            told[-1] += (
+                (pairs.alike(Seeds.at("people", rows, times), 5).tobytes(), pairs.popular(times, 3).tobytes())
+                if len(items)
+                else ()
+            )
     assert told[0][:3] == told[1][:3]
     assert told[0][3:4] == told[1][3:4]
 
@@ -157,12 +163,12 @@ def test_of_many_items_those_that_something_speaks_for_are_candidates(tmp_path: 
     pairs = features(snapshot, moment)
     rows, times = np.arange(4, dtype=np.int32), np.full(4, moment)
     extra = np.tile(np.array([700, -1, 999], np.int32), (4, 1))
-    ptr, items = pairs.candidates(rows, times, extra)
+    ptr, items = pairs.candidates(Seeds.at("people", rows, times), extra)
     found = [set(items[ptr[q] : ptr[q + 1]].tolist()) for q in range(4)]
     assert all(len(f) == ptr[q + 1] - ptr[q] <= 200 for q, f in enumerate(found))
     assert {1, 2, 3, 4, 700, 999} <= found[0]
-    assert pairs.newest(rows, times, 2).tolist() == [[3, 2], [4, 3], [999, -1], [-1, -1]]
-    assert pairs.alike(rows, times, 9)[0].tolist() == [2, 3, 4, -1, -1, -1, -1, -1, -1]
+    assert pairs.newest(Seeds.at("people", rows, times), 2).tolist() == [[3, 2], [4, 3], [999, -1], [-1, -1]]
+    assert pairs.alike(Seeds.at("people", rows, times), 9)[0].tolist() == [2, 3, 4, -1, -1, -1, -1, -1, -1]
     assert set(pairs.popular(times, 2)[3].tolist()) == {3, 4}  # of the last seven days
 
 
@@ -173,7 +179,7 @@ def test_an_item_that_is_not_out_yet_is_no_candidate(tmp_path: Path) -> None:
     snapshot = built(tables, str(tmp_path))
     for day, count in ((9, 5), (31, 6)):
         moment = to_micros(START) + day * MICROS_PER_DAY
-        ptr, _ = features(snapshot, moment).candidates(np.zeros(1, np.int32), np.array([moment]))
+        ptr, _ = features(snapshot, moment).candidates(Seeds.at("people", np.zeros(1), moment))
         assert ptr.tolist() == [0, count]
 
 
@@ -192,11 +198,11 @@ def test_candidates_do_not_depend_on_how_many_items_there_will_be(tmp_path: Path
     moment = START + timedelta(days=4)
     snapshots = built(tables, str(tmp_path)), built(cut(tables, SCHEMA, moment), str(tmp_path), "past")
     rows, times = np.arange(4, dtype=np.int32), np.full(4, to_micros(moment))
-    told = [features(s, to_micros(moment)).candidates(rows, times) for s in snapshots]
+    told = [features(s, to_micros(moment)).candidates(Seeds.at("people", rows, times)) for s in snapshots]
     assert [ptr.tolist() for ptr, _ in told] == [[0, 150, 300, 450, 600]] * 2
     assert told[0][1].tobytes() == told[1][1].tobytes()
     later = np.full(4, to_micros(START + timedelta(days=9)))
     mixed = np.array([times[0], later[0]])
-    ptr, _ = features(snapshots[0], to_micros(moment)).candidates(rows[:2], mixed)
+    ptr, _ = features(snapshots[0], to_micros(moment)).candidates(Seeds.at("people", rows[:2], mixed))
     assert ptr[1] == 150
     assert 0 < ptr[2] - ptr[1] <= 180

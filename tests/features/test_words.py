@@ -18,7 +18,7 @@ from forekey.features import (
     in_words,
     topic,
 )
-from forekey.graph import Snapshot, SnapshotStore, build_snapshot, to_micros
+from forekey.graph import Seeds, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.source import infer_schema
 from forekey.testing import shop_tables
 from tests.support.databases import source_of
@@ -77,7 +77,7 @@ def test_every_feature_of_a_shop_has_words_and_columns_their_values(tmp_path_fac
     shop: Snapshot = build_snapshot(source, infer_schema(source).schema, SnapshotStore(tmp_path_factory.mktemp("shop")))
     spec = fit_history(shop, "customers", to_micros(datetime(2024, 5, 1)), 30.0)
     features = HistoryFeatures(shop, spec)
-    found = features.compute(np.arange(40, dtype=np.int32), np.full(40, to_micros(datetime(2024, 6, 1))))
+    found = features.compute(Seeds.at("customers", np.arange(40), to_micros(datetime(2024, 6, 1))))
     words = [[in_words(f, v, spec) for f, v in zip(features.features, row, strict=True)] for row in found.tolist()]
     assert all(text and "nan" not in text and "{" not in text for row in words for text in row)
     region = next(i for i, f in enumerate(features.features) if f.name == "region")

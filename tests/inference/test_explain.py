@@ -11,7 +11,7 @@ import pytest
 
 from forekey import pipeline
 from forekey.features import CALENDAR, LABELS, FeatureStore, HistoryFeatures, Origin, fit_history
-from forekey.graph import SnapshotStore, build_snapshot, to_micros
+from forekey.graph import Seeds, SnapshotStore, build_snapshot, to_micros
 from forekey.inference import Explainer, Part, Predictor, Ranker, RankExplainer, explain_entity, explain_ranking
 from forekey.inference.assemble import Assembler
 from forekey.inference.explain import _one_more
@@ -25,24 +25,24 @@ from tests.support.models import champion_of, random_predictor
 N = 120
 
 
-def asked(project: Project, task: str) -> tuple[Explainer, np.ndarray, np.ndarray]:
+def asked(project: Project, task: str) -> tuple[Explainer, Seeds]:
     predictor = champion_of(project, task)
     assert isinstance(predictor, Predictor)
     now = to_micros(pipeline.snapshots(project).current().as_of)
-    return Explainer(predictor), np.arange(N, dtype=np.int32), np.full(N, now)
+    return Explainer(predictor), Seeds.at("customers", np.arange(N), now)
 
 
 @pytest.mark.parametrize("task", ["churn", "spend", "next_channel", "channels", "weeks"])
 def test_taking_away_what_is_called_important_changes_more_than_random_parts(
     trained_project: Project, task: str
 ) -> None:
-    explainer, rows, times = asked(trained_project, task)
-    found = explainer.effects(rows, times, kinds=["column"])
-    whole = explainer.without(rows, times, ())
+    explainer, seeds = asked(trained_project, task)
+    found = explainer.effects(seeds, kinds=["column"])
+    whole = explainer.without(seeds, ())
     order = np.argsort(-np.abs(found.weights).mean(axis=0))
 
     def changed(places: np.ndarray) -> float:
-        return float(np.abs(explainer.without(rows, times, [found.parts[i] for i in places]) - whole).mean())
+        return float(np.abs(explainer.without(seeds, [found.parts[i] for i in places]) - whole).mean())
 
     rng = np.random.default_rng(0)
     at_random = [changed(rng.choice(len(order), 3, replace=False)) for _ in range(20)]
@@ -52,23 +52,23 @@ def test_taking_away_what_is_called_important_changes_more_than_random_parts(
 
 @pytest.mark.parametrize("task", ["churn", "spend"])
 def test_so_it_is_for_each_prediction_by_itself(trained_project: Project, task: str) -> None:
-    explainer, rows, times = asked(trained_project, task)
-    found = explainer.effects(rows, times, kinds=["column"])
+    explainer, seeds = asked(trained_project, task)
+    found = explainer.effects(seeds, kinds=["column"])
     first = np.argmax(np.abs(found.weights), axis=1)
     rng = np.random.default_rng(0)
     strongest, drawn = [], []
     for i in range(40):
-        one, at = rows[i : i + 1], times[i : i + 1]
-        whole = explainer.without(one, at, ())
-        strongest.append(abs(explainer.without(one, at, [found.parts[first[i]]]) - whole).mean())
-        drawn.append(abs(explainer.without(one, at, [found.parts[rng.integers(len(found.parts))]]) - whole).mean())
+        one = seeds.take(slice(i, i + 1))
+        whole = explainer.without(one, ())
+        strongest.append(abs(explainer.without(one, [found.parts[first[i]]]) - whole).mean())
+        drawn.append(abs(explainer.without(one, [found.parts[rng.integers(len(found.parts))]]) - whole).mean())
     assert np.mean(strongest) > 1.3 * np.mean(drawn)
     assert all(s >= d - 1e-4 for s, d in zip(strongest, drawn, strict=True))
 
 
 def test_what_makes_the_label_is_found(trained_project: Project) -> None:
-    explainer, rows, times = asked(trained_project, "next_channel")
-    overall = explainer.effects(rows, times).overall("column")
+    explainer, seeds = asked(trained_project, "next_channel")
+    overall = explainer.effects(seeds).overall("column")
     assert (overall[0]["table"], overall[0]["column"]) == ("orders", "channel")
     told = pipeline.registry(trained_project).champion("next_channel").manifest["explanation"]
     assert (told["column"][0]["table"], told["column"][0]["column"]) == ("orders", "channel")
@@ -76,16 +76,16 @@ def test_what_makes_the_label_is_found(trained_project: Project) -> None:
 
 
 def test_nothing_taken_away_is_the_prediction_itself(trained_project: Project) -> None:
-    explainer, rows, times = asked(trained_project, "churn")
-    predicted, _ = champion_of(trained_project, "churn").predict(rows, times)
-    np.testing.assert_allclose(explainer.effects(rows, times, kinds=["hop"]).predictions, predicted, atol=1e-6)
+    explainer, seeds = asked(trained_project, "churn")
+    predicted, _ = champion_of(trained_project, "churn").predict(seeds)
+    np.testing.assert_allclose(explainer.effects(seeds, kinds=["hop"]).predictions, predicted, atol=1e-6)
 
 
 def test_everything_taken_away_leaves_nothing_to_tell_entities_apart(trained_project: Project) -> None:
-    explainer, rows, times = asked(trained_project, "spend")
+    explainer, seeds = asked(trained_project, "spend")
     every = [p for p in explainer.parts if p.kind == "table"] + [Part("hop", hop=1)]
-    assert np.ptp(explainer.without(rows, times, every)) < 1e-4
-    assert np.ptp(explainer.without(rows, times, ())) > 0.1
+    assert np.ptp(explainer.without(seeds, every)) < 1e-4
+    assert np.ptp(explainer.without(seeds, ())) > 0.1
 
 
 def test_one_prediction_is_told_by_tables_columns_hops_and_neighbours(trained_project: Project) -> None:
@@ -101,9 +101,9 @@ def test_one_prediction_is_told_by_tables_columns_hops_and_neighbours(trained_pr
 def test_the_reasons_for_a_ranking_add_up_to_its_scores(trained_project: Project) -> None:
     ranker = champion_of(trained_project, "baskets")
     now = to_micros(pipeline.snapshots(trained_project).current().as_of)
-    rows, times = np.arange(5, dtype=np.int32), np.full(5, now)
-    ranked, _ = ranker.predict(rows, times)
-    for q, told in enumerate(explain_ranking(ranker, rows, times)):  # type: ignore[arg-type]
+    seeds = Seeds.at("customers", np.arange(5), now)
+    ranked, _ = ranker.predict(seeds)
+    for q, told in enumerate(explain_ranking(ranker, seeds)):  # type: ignore[arg-type]
         assert [r["item"] for r in told] == ranked[q, :5].tolist()
         assert all(len(r["reasons"]) == 5 for r in told)
     names = {r["what"] for r in explain_entity(ranker, 0, now)["items"][0]["reasons"]}
@@ -137,7 +137,7 @@ def test_the_effect_of_a_neighbour_is_that_of_a_database_without_it(tmp_path: Pa
     assert orders.count(customer) > 6
     row = int(full.lookup("customers", [customer])[0])
     told = Explainer(predictor).neighbors(row, now)
-    whole = predictor.predict(np.array([row], np.int32), np.array([now]))[0][0]
+    whole = predictor.predict(Seeds.at(predictor.entity, np.array([row]), now))[0][0]
     assert len(told) == 4
     for neighbor in told:
         kept = {
@@ -151,7 +151,7 @@ def test_the_effect_of_a_neighbour_is_that_of_a_database_without_it(tmp_path: Pa
         again = Predictor(
             predictor.model, FeatureStore(fewer, predictor.features.spec), predictor.plan, predictor.transform
         )
-        without = again.predict(np.array([row], np.int32), np.array([now]))[0][0]
+        without = again.predict(Seeds.at(again.entity, np.array([row]), now))[0][0]
         assert neighbor["effect"] == pytest.approx(whole - without, abs=1e-6)
 
 
@@ -170,9 +170,9 @@ def test_what_is_reached_through_a_table_is_gone_with_it(shop_project: Project) 
 def test_a_ranking_is_explained_in_the_order_in_which_it_is_given(trained_project: Project) -> None:
     ranker = champion_of(trained_project, "baskets")
     now = to_micros(pipeline.snapshots(trained_project).current().as_of)
-    rows, times = np.arange(200, dtype=np.int32), np.full(200, now)
-    ranked, _ = ranker.predict(rows, times)
-    told = explain_ranking(ranker, rows, times)  # type: ignore[arg-type]
+    seeds = Seeds.at("customers", np.arange(200), now)
+    ranked, _ = ranker.predict(seeds)
+    told = explain_ranking(ranker, seeds)  # type: ignore[arg-type]
     assert [[r["item"] for r in items] for items in told] == ranked[:, :5].astype(int).tolist()
 
 
@@ -181,35 +181,35 @@ def test_neighbours_add_to_what_was_predicted_whatever_the_budgets(tmp_path: Pat
     full = build_snapshot(source_of(tables), infer_schema(source_of(tables)).schema, SnapshotStore(tmp_path))
     plan = NeighborPlan((4, 2), overrides={"orders.customer_id->customers": (0, 0)})
     predictor = random_predictor(full, "orders", full.as_of, plan, aggregation="transformer")
-    row, now = np.array([50], np.int32), np.array([to_micros(full.as_of)])
+    one = Seeds.at("orders", np.array([50]), to_micros(full.as_of))
     explainer = Explainer(predictor)
-    subgraph = NeighborSampler(full, _one_more(plan)).sample("orders", row, now)
+    subgraph = NeighborSampler(full, _one_more(plan)).sample(one)
     batch = Assembler(predictor.features)(subgraph, predictor.model.config.types_at(0))
     heard = explainer._final(explainer._heard(batch, None), None)
-    assert heard == pytest.approx(predictor.network(row, now, None, None)[0], abs=1e-5)
-    assert len(explainer.neighbors(50, int(now[0]))) > 0
+    assert heard == pytest.approx(predictor.network(one, None)[0], abs=1e-5)
+    assert len(explainer.neighbors(50, to_micros(full.as_of))) > 0
 
 
-def rankings(project: Project) -> tuple[RankExplainer, Ranker, np.ndarray, np.ndarray]:
+def rankings(project: Project) -> tuple[RankExplainer, Ranker, Seeds]:
     ranker = champion_of(project, "baskets")
     assert isinstance(ranker, Ranker)
     now = to_micros(pipeline.snapshots(project).current().as_of)
-    return RankExplainer(ranker), ranker, np.arange(60, dtype=np.int32), np.full(60, now)
+    return RankExplainer(ranker), ranker, Seeds.at("customers", np.arange(60), now)
 
 
 @pytest.mark.parametrize(("kind", "share"), [("table", None), ("column", 1.0)])
 def test_what_is_called_important_for_rankings_changes_them_more_than_random_parts(
     trained_project: Project, kind: str, share: float | None
 ) -> None:
-    explainer, ranker, rows, times = rankings(trained_project)
+    explainer, ranker, seeds = rankings(trained_project)
     if share is not None:  # trees of pairs read few columns: what the towers see is tried by itself
         ranker.stage = replace(ranker.stage, share=share)
-    found = explainer.effects(rows, times, kinds=[kind])
-    whole = explainer.without(rows, times, ())
+    found = explainer.effects(seeds, kinds=[kind])
+    whole = explainer.without(seeds, ())
     order = np.argsort(-np.abs(found.effects).mean(axis=(0, 1)))
 
     def changed(places: np.ndarray) -> float:
-        return float(np.nanmean(np.abs(explainer.without(rows, times, [found.parts[i] for i in places]) - whole)))
+        return float(np.nanmean(np.abs(explainer.without(seeds, [found.parts[i] for i in places]) - whole)))
 
     rng = np.random.default_rng(0)
     at_random = [changed(rng.choice(len(order), 2, replace=False)) for _ in range(12)]
@@ -218,30 +218,30 @@ def test_what_is_called_important_for_rankings_changes_them_more_than_random_par
 
 
 def test_the_items_explained_are_those_that_are_ranked_and_say_how_far_they_stand_out(trained_project: Project) -> None:
-    explainer, ranker, rows, times = rankings(trained_project)
-    found = explainer.effects(rows, times, kinds=["hop"])
-    assert found.items.tolist() == ranker.predict(rows, times)[0][:, : ranker.top].astype(int).tolist()
-    whole = explainer.without(rows, times, ())
+    explainer, ranker, seeds = rankings(trained_project)
+    found = explainer.effects(seeds, kinds=["hop"])
+    assert found.items.tolist() == ranker.predict(seeds)[0][:, : ranker.top].astype(int).tolist()
+    whole = explainer.without(seeds, ())
     for p, part in enumerate(found.parts):
-        left = explainer.without(rows, times, [part])
+        left = explainer.without(seeds, [part])
         np.testing.assert_allclose(found.effects[:, :, p], whole - left, atol=1e-5)
     assert (np.diff(whole, axis=1) <= 1e-9).all()  # the best stand out most
     assert (whole[:, 0] > 0).all()
 
 
 def test_a_part_that_nothing_reads_is_not_listed(trained_project: Project) -> None:
-    explainer, ranker, rows, times = rankings(trained_project)
+    explainer, ranker, seeds = rankings(trained_project)
     ranker.stage = replace(ranker.stage, share=0.5)
     explainer.parts = (*explainer.parts, Part("column", "orders", "colour of the cart"))
-    found = explainer.effects(rows, times, kinds=["column"])
+    found = explainer.effects(seeds, kinds=["column"])
     assert (found.effects[:, :, -1] == 0.0).all()  # to the bit, or rounding would be told as a reason
     assert "colour of the cart" not in {p["column"] for p in found.overall("column")}
 
 
 def test_without_anything_no_item_stands_out(trained_project: Project) -> None:
-    explainer, _, rows, times = rankings(trained_project)
+    explainer, _, seeds = rankings(trained_project)
     every = [p for p in explainer.parts if p.kind == "table"] + [Part("hop", hop=1)]
-    assert np.nanmax(np.abs(explainer.without(rows, times, every))) < 1e-3
+    assert np.nanmax(np.abs(explainer.without(seeds, every))) < 1e-3
 
 
 def test_what_counts_for_rankings_stands_in_the_report_and_in_each_explanation(trained_project: Project) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from forekey import pipeline
 from forekey.errors import ModelError
+from forekey.graph import Seeds
 from forekey.inference import OutputTransform, load_predictor, predictions_from
 from forekey.inference.load import check_signature
 from forekey.project import Project
@@ -82,7 +83,7 @@ def test_damaged_weights_are_named(own_project: Project) -> None:
 
 def test_nobody_asked_for_is_nobody_answered(trained_project: Project) -> None:
     predictor = champion_of(trained_project, "churn")
-    predictions, embeddings = predictor.predict(np.empty(0, np.int32), np.empty(0, np.int64))
+    predictions, embeddings = predictor.predict(Seeds.at("customers", np.empty(0), np.empty(0)))
     assert predictions.shape == (0,)
     assert embeddings.shape == (0, 64)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from forekey import pipeline
-from forekey.graph import to_micros
+from forekey.graph import Seeds, to_micros
 from forekey.inference import Pairs, Ranker, RankStage
 from forekey.project import Project
 from tests.support.models import champion_of
@@ -32,7 +32,7 @@ def test_sampled_layerwise_and_stored_rankings_agree(trained_project: Project, t
     now = to_micros(pipeline.snapshots(trained_project).current().as_of)
     everyone, vectors = ranker.predict_all(now, tmp_path)
     rows = np.arange(len(everyone), dtype=np.int32)
-    sampled, own = ranker.predict(rows, np.full(len(rows), now))
+    sampled, own = ranker.predict(Seeds.at(ranker.entity, rows, now))
     np.testing.assert_allclose(own, vectors, atol=1e-4, rtol=1e-4)
     np.testing.assert_allclose(sampled[:, 5:], everyone[:, 5:], atol=1e-3, rtol=1e-4)
     assert (sampled[:, :5] == everyone[:, :5]).mean() > 0.99  # scores that are nearly equal may change places
@@ -42,8 +42,8 @@ def test_a_ranking_does_not_depend_on_who_else_is_asked_about(trained_project: P
     ranker = champion_of(trained_project, "baskets")
     now = to_micros(pipeline.snapshots(trained_project).current().as_of)
     rows = np.arange(50, dtype=np.int32)
-    together, _ = ranker.predict(rows, np.full(50, now))
-    alone = np.concatenate([ranker.predict(rows[i : i + 1], np.array([now]))[0] for i in range(50)])
+    together, _ = ranker.predict(Seeds.at(ranker.entity, rows, now))
+    alone = np.concatenate([ranker.predict(Seeds.at(ranker.entity, rows[i : i + 1], now))[0] for i in range(50)])
     np.testing.assert_allclose(together, alone, atol=1e-4)
 
 

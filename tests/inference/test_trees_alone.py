@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from forekey import pipeline
-from forekey.graph import to_micros
+from forekey.graph import Seeds, to_micros
 from forekey.inference import Predictor
 from forekey.project import Project
 
@@ -40,7 +40,7 @@ def test_one_by_one_and_all_at_once_agree_to_the_bit(instant: Project, task: str
     every, embeddings = predictor.predict_all(now, instant.place("scratch"))
     np.testing.assert_array_equal(predictor.predictions_all(now, instant.place("scratch")), every)
     for row in (0, 7, len(every) - 1):
-        one, vector = predictor.predict(np.array([row], np.int32), np.array([now]))
+        one, vector = predictor.predict(Seeds.at(predictor.entity, np.array([row]), now))
         np.testing.assert_array_equal(one[0], every[row])
         np.testing.assert_allclose(vector[0], embeddings[row], rtol=1e-6)
 
@@ -49,7 +49,7 @@ def test_one_by_one_and_all_at_once_agree_to_the_bit(instant: Project, task: str
 def test_embeddings_add_up_to_what_the_trees_predict(instant: Project, task: str) -> None:
     predictor, now = predictor_of(instant, task)
     rows = np.arange(50, dtype=np.int32)
-    history = predictor.features.history(rows, np.full(50, now))
+    history = predictor.features.history(Seeds.at(predictor.entity, rows, now))
     trees = predictor.final.trees
     assert history is not None
     assert trees is not None
@@ -62,7 +62,7 @@ def test_embeddings_add_up_to_what_the_trees_predict(instant: Project, task: str
 @pytest.mark.parametrize("task", TASKS)
 def test_contributions_add_up_to_the_raw_outputs(instant: Project, task: str) -> None:
     predictor, now = predictor_of(instant, task)
-    history = predictor.features.history(np.arange(20, dtype=np.int32), np.full(20, now))
+    history = predictor.features.history(Seeds.at(predictor.entity, np.arange(20), now))
     assert history is not None
     assert predictor.final.trees is not None
     contributions, base = predictor.final.trees.contributions(history)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from forekey import pipeline
 from forekey.features import HistoryFeatures, fit_features, fit_history
-from forekey.graph import Snapshot, SnapshotStore, build_snapshot, to_micros
+from forekey.graph import Seeds, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.project import Project
 from forekey.query import bind, label_sql, parse, shift
 from forekey.sampling import NeighborPlan, NeighborSampler
@@ -41,7 +41,10 @@ def test_a_prediction_at_t_does_not_depend_on_rows_after_t(tables: Tables, day: 
         rows = np.arange(full.num_nodes("customers"), dtype=np.int32)
         times = np.full(len(rows), to_micros(moment))
         plan = NeighborPlan(budget)
-        predictions = [random_predictor(s, "customers", moment, plan).predict(rows, times)[0] for s in (full, past)]
+        predictions = [
+            random_predictor(s, "customers", moment, plan).predict(Seeds.at("customers", rows, times))[0]
+            for s in (full, past)
+        ]
         everyone = [
             random_predictor(s, "customers", moment, plan).predict_all(to_micros(moment), Path(folder))[0]
             for s in (full, past)
@@ -68,7 +71,7 @@ def test_a_sample_does_not_depend_on_rows_after_its_seed_time(
         rows = np.arange(full.num_nodes("customers"), dtype=np.int32)
         times = np.full(len(rows), to_micros(moment))
         plan = NeighborPlan((3, 2), strategy)  # type: ignore[arg-type]
-        a, b = (NeighborSampler(s, plan).sample("customers", rows, times, number) for s in (full, past))
+        a, b = (NeighborSampler(s, plan).sample(Seeds.at("customers", rows, times), number) for s in (full, past))
         assert a.nodes.keys() == b.nodes.keys()
         for name in a.nodes:
             assert np.array_equal(a.nodes[name].rows, b.nodes[name].rows)
@@ -85,7 +88,7 @@ def test_pasts_in_numbers_do_not_depend_on_rows_after_the_anchor(tables: Tables,
             rows, times = np.arange(visible, dtype=np.int32), np.full(visible, to_micros(moment))
             spec = fit_history(past, entity, to_micros(moment), 5.0)
             assert spec == fit_history(full, entity, to_micros(moment), 5.0)
-            a, b = (HistoryFeatures(s, spec).compute(rows, times) for s in (full, past))
+            a, b = (HistoryFeatures(s, spec).compute(Seeds.at("customers", rows, times)) for s in (full, past))
             assert a.tobytes() == b.tobytes()
 
 
@@ -113,7 +116,9 @@ def test_on_a_generated_shop_predictions_of_the_past_stay_when_the_future_arrive
     past = build_snapshot(source_of(cut(tables, schema, moment)), schema, SnapshotStore(tmp_path / "past"))
     rows = np.arange(60, dtype=np.int32)
     times = np.full(60, to_micros(moment))
-    a, b = (random_predictor(s, "customers", moment).predict(rows, times)[0] for s in (full, past))
+    a, b = (
+        random_predictor(s, "customers", moment).predict(Seeds.at("customers", rows, times))[0] for s in (full, past)
+    )
     assert a.tobytes() == b.tobytes()
     assert len(np.unique(a)) > 30
 
@@ -128,7 +133,10 @@ def test_on_the_formula_1_database(relbench_f1: Path, tmp_path: Path, day: str) 
     rows = np.arange(full.num_nodes("drivers"), dtype=np.int32)
     times = np.full(len(rows), to_micros(moment))
     a, b = (random_predictor(s, "drivers", moment, NeighborPlan((16, 8))) for s in (full, past))
-    assert a.predict(rows, times)[0].tobytes() == b.predict(rows, times)[0].tobytes()
+    assert (
+        a.predict(Seeds.at("drivers", rows, times))[0].tobytes()
+        == b.predict(Seeds.at("drivers", rows, times))[0].tobytes()
+    )
     everyone = [p.predict_all(to_micros(moment), tmp_path)[0].tobytes() for p in (a, b)]
     assert everyone[0] == everyone[1]
 
@@ -162,7 +170,7 @@ def test_sampled_and_layerwise_agree_on_former_contents(own_project: Project, tm
     predictor = champion_of(own_project, "spend", to_micros(first.as_of), to_micros(current.as_of))
     rows = np.arange(current.num_nodes("customers"), dtype=np.int32)
     for moment in (to_micros(first.as_of), to_micros(current.as_of)):
-        _, sampled = predictor.predict(rows, np.full(len(rows), moment))
+        _, sampled = predictor.predict(Seeds.at(predictor.entity, rows, moment))
         _, layerwise = predictor.predict_all(moment, tmp_path)
         np.testing.assert_allclose(sampled, layerwise, atol=1e-4, rtol=1e-4)
 
@@ -180,8 +188,7 @@ def test_rankings_on_the_shop_do_not_see_what_comes_later(tmp_path: Path) -> Non
         history = fit_history(snapshot, "products", to_micros(moment), 30.0)
         known = interactions_between(snapshot.schema, "customers", "products")
         pairs = PairFeatures(snapshot, PairSpec("customers", "products", 30.0, known, history))
-        rows = np.arange(200, dtype=np.int32)
-        times = np.full(200, to_micros(moment))
-        ptr, items = pairs.candidates(rows, times)
-        told.append((history, ptr.tobytes(), items.tobytes(), pairs.compute(rows, times, times, ptr, items).tobytes()))
+        seeds = Seeds.at("customers", np.arange(200), to_micros(moment))
+        ptr, items = pairs.candidates(seeds)
+        told.append((history, ptr.tobytes(), items.tobytes(), pairs.compute(seeds, ptr, items).tobytes()))
     assert told[0] == told[1]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forekey import pipeline
-from forekey.graph import SnapshotStore, build_snapshot, to_micros
+from forekey.graph import Seeds, SnapshotStore, build_snapshot, to_micros
 from forekey.nn import Aggregation
 from forekey.project import Project
 from forekey.sampling import NeighborPlan
@@ -36,7 +36,7 @@ def test_sampling_each_entity_equals_one_pass_over_the_whole_graph(
             )
             visible = int(snapshot.visible(entity, np.array([moment]))[0])
             rows = np.arange(visible, dtype=np.int32)
-            _, sampled = predictor.predict(rows, np.full(visible, moment))
+            _, sampled = predictor.predict(Seeds.at(predictor.entity, rows, moment))
             _, layerwise = predictor.predict_all(moment, Path(folder))
             np.testing.assert_allclose(sampled, layerwise, atol=1e-4, rtol=1e-4)
 
@@ -50,8 +50,11 @@ def test_a_row_alone_is_what_it_is_among_all(tables: Tables, day: int, aggregati
             predictor = random_predictor(snapshot, entity, START + timedelta(days=20), aggregation=aggregation)
             visible = int(snapshot.visible(entity, np.array([moment]))[0])
             rows = np.arange(visible, dtype=np.int32)
-            together = predictor.predict(rows, np.full(visible, moment))[1]
-            alone = [predictor.predict(rows[i : i + 1], np.array([moment]))[1] for i in range(min(visible, 4))]
+            together = predictor.predict(Seeds.at(predictor.entity, rows, moment))[1]
+            alone = [
+                predictor.predict(Seeds.at(predictor.entity, rows[i : i + 1], moment))[1]
+                for i in range(min(visible, 4))
+            ]
             for i, embedding in enumerate(alone):
                 np.testing.assert_allclose(embedding[0], together[i], atol=1e-4, rtol=1e-4)
 
@@ -82,7 +85,7 @@ def test_budgets_of_single_relations_count_in_both(
         for entity in ("customers", "order_lines"):
             predictor = random_predictor(snapshot, entity, snapshot.as_of, plan, aggregation=aggregation)
             rows = np.arange(snapshot.num_nodes(entity), dtype=np.int32)
-            _, sampled = predictor.predict(rows, np.full(len(rows), moment))
+            _, sampled = predictor.predict(Seeds.at(predictor.entity, rows, moment))
             _, layerwise = predictor.predict_all(moment, Path(folder))
             np.testing.assert_allclose(sampled, layerwise, atol=1e-4, rtol=1e-4)
 
@@ -93,7 +96,7 @@ def test_a_trained_model_stored_and_online_say_the_same(trained_project: Project
         predictor = champion_of(trained_project, task)
         ids = list(range(1, 51))
         rows = current.lookup("customers", ids)
-        sampled, _ = predictor.predict(rows, np.full(50, to_micros(current.as_of)))
+        sampled, _ = predictor.predict(Seeds.at(predictor.entity, rows, to_micros(current.as_of)))
         with open_store(trained_project) as store:
             state = ServingState(trained_project, store)
             stored = [a.prediction for a in state.predict(task, ids, "stored") if a]

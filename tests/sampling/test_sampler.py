@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forekey.errors import ModelError
-from forekey.graph import Snapshot, SnapshotStore, build_snapshot, to_micros
+from forekey.graph import Seeds, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.sampling import NeighborPlan, NeighborSampler, Relation, Subgraph
 from tests.support.databases import SHOP_SCHEMA, START, Tables, shops, source_of
 
@@ -27,7 +27,7 @@ def sample(
     n = snapshot.num_nodes(entity)
     rows = np.tile(np.arange(n, dtype=np.int32), len(days))
     times = np.repeat([to_micros(START + timedelta(days=d)) for d in days], n)
-    return NeighborSampler(snapshot, plan).sample(entity, rows, times, number)
+    return NeighborSampler(snapshot, plan).sample(Seeds.at(entity, rows, times), number)
 
 
 @given(shops(), st.lists(st.integers(-2, 22), min_size=1, max_size=3), Strategy, st.sampled_from([(3, 2), (2, 2, 1)]))
@@ -40,7 +40,7 @@ def test_no_sampled_node_is_newer_than_its_seed(
         for table, nodes in subgraph.nodes.items():
             times = snapshot.times(table)
             if times is not None:
-                assert (times[nodes.rows] <= subgraph.seed_times[nodes.seeds]).all()
+                assert (times[nodes.rows] <= subgraph.seeds.times[nodes.seeds]).all()
 
 
 @given(shops(), st.lists(st.integers(-2, 22), min_size=1, max_size=3), Strategy)
@@ -57,7 +57,7 @@ def test_the_sample_is_the_tree_that_a_plain_reading_gives(tables: Tables, days:
                 assert parents.seeds[p] == children.seeds[c]
                 taken[p].append(int(children.rows[c]))
             for p, rows in taken.items():
-                moment = subgraph.seed_times[parents.seeds[p]]
+                moment = subgraph.seeds.times[parents.seeds[p]]
                 visible = visible_neighbors(snapshot, relation, int(parents.rows[p]), int(moment))
                 budget = plan.budget(relation, 0 if p < parents.depths[0] else 1)
                 assert edges.degrees[p] == len(visible)
@@ -88,7 +88,7 @@ def test_a_seeds_sample_does_not_depend_on_the_rest_of_the_batch(
         moment = np.array([to_micros(START + timedelta(days=day))])
         for seed in range(snapshot.num_nodes("customers")):
             rows = np.array([seed], np.int32)
-            alone = NeighborSampler(snapshot, plan).sample("customers", rows, moment, number)
+            alone = NeighborSampler(snapshot, plan).sample(Seeds.at("customers", rows, moment), number)
             for table, nodes in alone.nodes.items():
                 mine = together.nodes[table].rows[together.nodes[table].seeds == seed]
                 assert np.array_equal(nodes.rows, mine)
@@ -117,7 +117,7 @@ def test_uniform_sampling_is_fair_and_in_random_order(star: Snapshot) -> None:
     plan = NeighborPlan((5,), "uniform")
     sampler = NeighborSampler(star, plan)
     rows, moment = np.zeros(1, np.int32), np.array([to_micros(START + timedelta(days=19, hours=1))])
-    draws = np.array([sampler.sample("customers", rows, moment, n).nodes["orders"].rows for n in range(4000)])
+    draws = np.array([sampler.sample(Seeds.at("customers", rows, moment), n).nodes["orders"].rows for n in range(4000)])
     counts = np.bincount(draws.ravel(), minlength=40)
     assert (counts[20:] == 0).all()
     # 4,000 draws of 5 from 20: each comes up 1,000 times, give or take 27; six standard deviations are allowed.
@@ -146,7 +146,5 @@ def test_budgets_must_not_grow_with_the_hop(numbers: tuple[int, ...]) -> None:
 
 
 def test_no_seeds_give_an_empty_sample(star: Snapshot) -> None:
-    subgraph = NeighborSampler(star, NeighborPlan((3, 2))).sample(
-        "customers", np.empty(0, np.int32), np.empty(0, np.int64)
-    )
+    subgraph = NeighborSampler(star, NeighborPlan((3, 2))).sample(Seeds.at("customers", np.empty(0), 0))
     assert len(subgraph.nodes["customers"].rows) == 0

@@ -13,7 +13,7 @@ import pytest
 
 from forekey import pipeline
 from forekey.features import FeatureKind, HistorySpec
-from forekey.graph import to_micros
+from forekey.graph import Seeds, to_micros
 from forekey.project import LabelTask, Project
 from forekey.task import PastLabels, TaskType, define_task, past_labels, remembered_past
 from forekey.task.past import WINDOWS
@@ -32,8 +32,7 @@ def gathered(project: Project, pql: str, moments: list[datetime], classes: tuple
 
 def described(past: PastLabels, moment: datetime, seen: datetime | None = None) -> dict[str, np.ndarray]:
     rows = np.arange(past.rows, dtype=np.int32)
-    times = np.full(len(rows), to_micros(moment))
-    block = past.describe(rows, times, np.full(len(rows), to_micros(seen or moment)))
+    block = past.describe(Seeds.at("customers", rows, to_micros(moment), to_micros(seen or moment)))
     spec = HistorySpec("customers", 30.0, (), (), past_labels=True)
     names = [f.name for f in spec.features(past.classes or (None,)) if f.kind is FeatureKind.LAGGED_LABEL]
     return dict(zip(names, block.T, strict=True))

@@ -159,8 +159,6 @@ def test_learning_from_validation_at_the_end_changes_the_model_and_not_what_vali
 
 
 def test_examples_put_together_keep_what_each_knew(shop_project: Project) -> None:
-    from dataclasses import replace
-
     from forekey.training import resolve_examples
 
     current = pipeline.snapshots(shop_project).current()
@@ -168,10 +166,9 @@ def test_examples_put_together_keep_what_each_knew(shop_project: Project) -> Non
     with pipeline.source_of(shop_project) as source:
         labels = task.labels(source, current)
     one, two = (resolve_examples(current, task, labels.split(s)) for s in ("val", "test"))
-    aged = replace(one, seen_until=one.times - 5)
+    aged = one.seen_by(one.times - 5)
     both = joined(aged, two)
     assert len(both) == len(one) + len(two)
-    assert both.seen_until is not None
-    assert both.seen_until.tolist() == [*(one.times - 5), *two.times]
+    assert both.seeds.cutoffs.tolist() == [*(one.times - 5), *two.times]
     assert both.history is None
     assert both.examples.keys.to_pylist() == [*one.examples.keys.to_pylist(), *two.examples.keys.to_pylist()]

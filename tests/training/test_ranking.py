@@ -126,7 +126,7 @@ def test_trees_learn_from_all_times_when_there_are_too_many_pairs(
     with pipeline.source_of(own_project) as source:
         data = ranking._prepare(task, current, source, pipeline.train_config("fast", 0), None)
     real = data.pairs.compute
-    monkeypatch.setattr(data.pairs, "compute", lambda *a: (seen.append(a[1]), real(*a))[1])
+    monkeypatch.setattr(data.pairs, "compute", lambda *a: (seen.append(a[0].times), real(*a))[1])
     made = ranking._pair_set(data.pairs, data.splits["train"], 0)
     assert len(made.label) <= 2_000
     assert set(seen[0].tolist()) == set(data.splits["train"].times.tolist())

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from forekey.features import Feature, FeatureKind, Origin, Stat
+from forekey.graph import Seeds
 from forekey.inference import OutputTransform
 from forekey.task import Examples, TaskType
 from forekey.training.evaluate import Resolved
@@ -24,8 +25,8 @@ class Computed:
     columns: np.ndarray
     features: tuple[Feature, ...]
 
-    def compute(self, rows: np.ndarray, times: np.ndarray, seen_until: np.ndarray | None = None) -> np.ndarray:
-        return self.columns[rows]
+    def compute(self, seeds: Seeds) -> np.ndarray:
+        return self.columns[seeds.rows]
 
 
 def feature(number: int, kind: FeatureKind = FeatureKind.OWN_WINDOW) -> Feature:
@@ -34,7 +35,7 @@ def feature(number: int, kind: FeatureKind = FeatureKind.OWN_WINDOW) -> Feature:
 
 def examples(target: np.ndarray) -> Resolved:
     rows, times = np.arange(N, dtype=np.int32), np.zeros(N, np.int64)
-    return Resolved(rows, times, target, Examples(pa.chunked_array([pa.array(rows)]), times, target), 0)
+    return Resolved(Seeds.at("t", rows, times), target, Examples(pa.chunked_array([pa.array(rows)]), times, target), 0)
 
 
 def noise(width: int, seed: int = 0) -> np.ndarray:

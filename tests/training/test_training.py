@@ -11,6 +11,7 @@ import torch
 
 from forekey import pipeline
 from forekey.errors import TaskError
+from forekey.graph import Seeds
 from forekey.progress import Listener
 from forekey.project import PQLTask, Project
 from forekey.registry import ModelVersion
@@ -231,7 +232,8 @@ def test_where_the_data_end_before_what_is_predicted_all_examples_see_them_so_ol
     assert _as_late_as_tests(np.array([5, 9]), 10, 0) is None
     seen = _as_late_as_tests(np.array([12, 30]), 10, 0)
     assert seen is not None
-    assert seen("test", np.array([8, 12, 30])).tolist() == [8, 10, 10]
+    tests = np.array([8, 12, 30])
+    assert Seeds.at("customers", np.arange(3), tests, seen("test", tests)).cutoffs.tolist() == [8, 10, 10]
     times = np.arange(100, 200)
     aged = seen("train", times)
     assert set((times - aged).tolist()) == {2, 20}

@@ -20,7 +20,7 @@ from forekey.features.history import HistoryFeatures
 from forekey.features.spec import FeatureSpec, HistoryScale
 from forekey.features.statistics import RESERVED_CODES, TEXT_BUCKETS, ColumnFeature, TableFeatures, days_of
 from forekey.features.texts import TextCache
-from forekey.graph import Micros, Snapshot
+from forekey.graph import Seeds, Snapshot
 from forekey.schema import Stype
 from forekey.task import PastLabels
 
@@ -71,11 +71,9 @@ class FeatureStore:
         """Return what each column of :meth:`history` is."""
         return self._history.features if self._history is not None else ()
 
-    def history(
-        self, rows: NDArray[np.int32], times: Micros, seen_until: Micros | None = None
-    ) -> NDArray[np.float32] | None:
-        """Return the pasts of entities in numbers (see :class:`HistoryFeatures`); None if the spec has none."""
-        return self._history.compute(rows, times, seen_until) if self._history is not None else None
+    def history(self, seeds: Seeds) -> NDArray[np.float32] | None:
+        """Return the window features of some entities (see :class:`HistoryFeatures`); None if the spec has none."""
+        return self._history.compute(seeds) if self._history is not None else None
 
     def learn_scale(self, history: NDArray[np.float32]) -> None:
         """Learn from the pasts of training examples how a network is to read such numbers."""

@@ -23,7 +23,7 @@ from forekey.features.lists import MAX_LISTED, RowLists, paths_of, row_lists
 from forekey.features.measures import Measure, choose_measures, measure_rows
 from forekey.features.statistics import ColumnFeature, days_of, fit_column
 from forekey.features.window_spec import EXTREMES, Focus, HistorySpec, ListFeatures, Piece
-from forekey.graph import MICROS_PER_DAY, Micros, Snapshot
+from forekey.graph import MICROS_PER_DAY, Micros, Seeds, Snapshot
 from forekey.schema import EdgeType, Stype
 from forekey.task import PastLabels
 
@@ -141,22 +141,20 @@ class HistoryFeatures:
         """Return the features that :meth:`compute` gives, in its order."""
         return self.spec.features(self._classes)
 
-    def compute(self, rows: NDArray[np.int32], times: Micros, seen_until: Micros | None = None) -> NDArray[np.float32]:
-        """Describe rows of the entity as of ``times [n]``, from what was seen by ``seen_until`` (default: ``times``).
+    def compute(self, seeds: Seeds) -> NDArray[np.float32]:
+        """Describe rows of the entity table as of their times, from what was known by their cutoffs.
 
         Returns ``[n, features] float32``, NaN where a value is missing or not finite.
         """
-        cut = times if seen_until is None else np.minimum(times, seen_until)
-        rows = np.ascontiguousarray(rows, np.int32)
-        out = np.empty((len(rows), sum(len(kept) for _, kept in self._plan)), np.float32)
-        focused: dict[Focus, NDArray[np.int32]] = {}
+        out = np.empty((len(seeds), sum(len(kept) for _, kept in self._plan)), np.float32)
+        focused: dict[Focus, Seeds] = {}
         at = 0
         for piece, kept in self._plan:
             if len(kept) == 0:
                 continue
             if piece.focus is not None and piece.focus not in focused:
-                focused[piece.focus] = self._focused(piece.focus, rows, cut)
-            block = self._computed(piece, focused[piece.focus] if piece.focus is not None else rows, times, cut)
+                focused[piece.focus] = self._focused(piece.focus, seeds)
+            block = self._computed(piece, focused[piece.focus] if piece.focus is not None else seeds)
             with np.errstate(over="ignore"):
                 narrow = block[:, kept].astype(np.float32)
             # Adding zero makes one number of 0 and -0, which databases do not always tell apart.
@@ -172,70 +170,72 @@ class HistoryFeatures:
         kept = np.arange(ends[-1]) if self.spec.kept is None else np.array(self.spec.kept, np.int64)
         return [(p, kept[(kept >= a) & (kept < b)] - a) for p, a, b in zip(pieces, ends, ends[1:], strict=False)]
 
-    def _computed(self, piece: Piece, rows: NDArray[np.int32], times: Micros, cut: Micros) -> NDArray[Any]:
+    def _computed(self, piece: Piece, seeds: Seeds) -> NDArray[Any]:
         """Compute all features of a piece, ``[n, features]``, for the rows of its focus."""
         if piece.listed is not None:
-            return np.concatenate(list(self._aggregated(piece.listed, rows, times, cut)), axis=1)
+            return np.concatenate(list(self._aggregated(piece.listed, seeds)), axis=1)
         if piece.focus is not None:
-            return self._read_off(piece.focus, rows, times, cut)
+            return self._read_off(piece.focus, seeds)
         if piece.season is not None:
-            return self._season(piece.season, times, cut)
+            return self._season(piece.season, seeds)
         if piece.features[0].kind is FeatureKind.CALENDAR:
-            stale = ((times - cut) / MICROS_PER_DAY).astype(np.float32)[:, None]
-            return np.concatenate([_calendar(times), stale], axis=1)
+            stale = ((seeds.times - seeds.cutoffs) / MICROS_PER_DAY).astype(np.float32)[:, None]
+            return np.concatenate([_calendar(seeds.times), stale], axis=1)
         assert self._past is not None
-        return self._past.describe(rows, times, cut)
+        return self._past.describe(seeds)
 
     @property
     def _classes(self) -> tuple[str | None, ...]:
         return self._past.classes or (None,) if self._past is not None else ()
 
-    def _focused(self, focus: Focus, rows: NDArray[np.int32], cut: Micros) -> NDArray[np.int32]:
-        """Return the row that a focus looks at for each entity, -1 where there is none that was seen."""
+    def _focused(self, focus: Focus, seeds: Seeds) -> Seeds:
+        """Return the row that a focus looks at for each entity, -1 where there is none that was known."""
         if focus.up is None:
-            return rows
+            return seeds
+        rows = seeds.rows
         if focus.down is not None:
             lists = self._listed((focus.down,))
-            count = lists.counts(rows, cut)
+            count = lists.counts(rows, seeds.cutoffs)
             last = np.maximum(lists.indptr[rows] + count - 1, 0)
             rows = np.where(count > 0, lists.order[last] if len(lists.order) else -1, -1).astype(np.int32)
         parents = self.snapshot.parents(focus.up)
         found = np.where(rows >= 0, parents[np.maximum(rows, 0)] if len(parents) else -1, -1).astype(np.int32)
-        return np.where(found < self.snapshot.visible(focus.table, cut), found, np.int32(-1))
+        known = np.where(found < self.snapshot.visible(focus.table, seeds.cutoffs), found, np.int32(-1))
+        return seeds.moved(focus.table, known)
 
-    def _read_off(self, focus: Focus, rows: NDArray[np.int32], times: Micros, cut: Micros) -> NDArray[Any]:
-        out = np.full((len(rows), len(focus.columns)), np.nan, np.float32)
-        there = np.flatnonzero(rows >= 0)
+    def _read_off(self, focus: Focus, seeds: Seeds) -> NDArray[Any]:
+        out = np.full((len(seeds), len(focus.columns)), np.nan, np.float32)
+        there = np.flatnonzero(seeds.rows >= 0)
         if len(there):
+            known = seeds.take(there)
             contents, place = np.unique(
-                self.snapshot.contents_at(focus.table, rows[there], cut[there]), return_inverse=True
+                self.snapshot.contents_at(focus.table, known.rows, known.cutoffs), return_inverse=True
             )
             table = self.snapshot.all_contents(focus.table).take(contents)
             for at, column in enumerate(focus.columns):
                 values = _plain(table.column(column.name), column)
                 if column.stype is Stype.TIMESTAMP:
                     days = days_of(table, column.name, None)
-                    out[there, at] = times[there] / MICROS_PER_DAY - days[place]
+                    out[there, at] = known.times / MICROS_PER_DAY - days[place]
                 else:
                     with np.errstate(over="ignore"):  # what does not fit is infinite, and counts as missing
                         out[there, at] = values[place]
         return np.where(np.isfinite(out), out, np.nan)
 
-    def _season(self, table: str, times: Micros, cut: Micros) -> NDArray[Any]:
+    def _season(self, table: str, seeds: Seeds) -> NDArray[Any]:
         """Count all rows of a table in the last window, and in the window to come one and two years before."""
         known, width = self.snapshot.times(table), self.spec.window_days
         assert known is not None
         spans = [(-width, 0.0), (-_YEAR, width - _YEAR), (-2 * _YEAR, width - 2 * _YEAR)]
         columns = []
         for start, end in spans:
-            low, high = times + _micros(start), times + _micros(end)
+            low, high = seeds.times + _micros(start), seeds.times + _micros(end)
             count = np.searchsorted(known, high, "right") - np.searchsorted(known, low, "right")
-            columns.append(np.where(high <= cut, count, np.nan))
+            columns.append(np.where(high <= seeds.cutoffs, count, np.nan))
         return np.stack(columns, axis=1)
 
-    def _aggregated(
-        self, listed: ListFeatures, rows: NDArray[np.int32], times: Micros, cut: Micros
-    ) -> Iterable[NDArray[Any]]:
+    def _aggregated(self, listed: ListFeatures, seeds: Seeds) -> Iterable[NDArray[Any]]:
+        rows, times, cut = seeds.rows, seeds.times, seeds.cutoffs
         lists = self._listed(listed.path)
         count = lists.counts(rows, cut)
         # Windows end where what is seen ends: of data that came late, the newest there are tell most.

@@ -21,7 +21,7 @@ from forekey.features.history import HistoryFeatures
 from forekey.features.lists import RowLists
 from forekey.features.spec import history_from_dict
 from forekey.features.window_spec import HistorySpec
-from forekey.graph import MICROS_PER_DAY, Micros, Snapshot
+from forekey.graph import MICROS_PER_DAY, Micros, Seeds, Snapshot
 from forekey.schema import EdgeType, Schema
 
 Way = tuple[EdgeType, ...]
@@ -158,46 +158,46 @@ class PairFeatures:
         self._history = HistoryFeatures(snapshot, spec.history)
 
     def candidates(
-        self, rows: NDArray[np.int32], cut: Micros, extra: NDArray[np.int32] | None = None
+        self, seeds: Seeds, extra: NDArray[np.int32] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Return the items worth scoring for each entity as seen by ``cut [n]``: ``ptr [n + 1]``, items ascending.
+        """Return the items worth scoring for each entity as known by its cutoff: ``ptr [n + 1]``, items ascending.
 
         With few items, all that were there; else the entity's own newest, those that its likes had, the popular ones,
         and ``extra [n, m]`` (-1 for none).
         """
         from forekey.features.pair_kernels import merged
 
-        bounds = self.snapshot.visible(self.spec.items, cut)
+        bounds = self.snapshot.visible(self.spec.items, seeds.cutoffs)
         few = np.flatnonzero(bounds <= _ALL_ITEMS)
         every = np.arange(_ALL_ITEMS, dtype=np.int32)
-        if len(few) == len(rows):
-            return merged(np.ascontiguousarray(np.broadcast_to(every, (len(rows), _ALL_ITEMS))), bounds, self.num_items)
-        parts = [self.popular(cut, _CANDIDATES)]
+        if len(few) == len(seeds):
+            everything = np.ascontiguousarray(np.broadcast_to(every, (len(seeds), _ALL_ITEMS)))
+            return merged(everything, bounds, self.num_items)
+        parts = [self.popular(seeds.cutoffs, _CANDIDATES)]
         if self._rows:
-            nothing = np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int32)
-            parts += [self.newest(rows, cut, _CANDIDATES), self._walks(rows, cut, *nothing, _CANDIDATES)[1]]
+            parts += [self.newest(seeds, _CANDIDATES), self.alike(seeds, _CANDIDATES)]
         parts += [extra] if extra is not None else []
-        parts.append(np.full((len(rows), _ALL_ITEMS), -1, np.int32))
+        parts.append(np.full((len(seeds), _ALL_ITEMS), -1, np.int32))
         lists = np.concatenate(parts, axis=1)
         lists[few] = -1
         lists[few, -_ALL_ITEMS:] = every
         return merged(lists, bounds, self.num_items)
 
-    def newest(self, rows: NDArray[np.int32], cut: Micros, most: int) -> NDArray[np.int32]:
+    def newest(self, seeds: Seeds, most: int) -> NDArray[np.int32]:
         """Return each entity's own newest items, ``[n, most] int32``, -1 where there are fewer."""
         from forekey.features.pair_kernels import newest_items
 
         if not self._rows:
-            return np.full((len(rows), most), -1, np.int32)
+            return np.full((len(seeds), most), -1, np.int32)
         known = self._rows[0]
-        lists = known.by_entity
-        return newest_items(lists.indptr, lists.order, known.item, known.seen, rows, cut, most, self.num_items)
+        lists, asked = known.by_entity, (seeds.rows, seeds.cutoffs, most, self.num_items)
+        return newest_items(lists.indptr, lists.order, known.item, known.seen, *asked)
 
-    def alike(self, rows: NDArray[np.int32], cut: Micros, most: int) -> NDArray[np.int32]:
+    def alike(self, seeds: Seeds, most: int) -> NDArray[np.int32]:
         """Return the items at which most short walks from each entity end, ``[n, most] int32``, -1 for none."""
         if not self._rows:
-            return np.full((len(rows), most), -1, np.int32)
-        return self._walks(rows, cut, np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int32), most)[1]
+            return np.full((len(seeds), most), -1, np.int32)
+        return self._walks(seeds, np.zeros(len(seeds) + 1, np.int64), np.empty(0, np.int32), most)[1]
 
     def popular(self, cut: Micros, most: int) -> NDArray[np.int32]:
         """Return the items that most rows of the last window have, ``[n, most] int32``, -1 where there are fewer."""
@@ -215,25 +215,18 @@ class PairFeatures:
             out[place == m, : len(chosen)] = chosen
         return out
 
-    def compute(
-        self,
-        rows: NDArray[np.int32],
-        times: Micros,
-        cut: Micros,
-        ptr: NDArray[np.int64],
-        items: NDArray[np.int32],
-    ) -> NDArray[np.float32]:
-        """Describe the candidates of each entity as of ``times``, from what was seen by ``cut``.
+    def compute(self, seeds: Seeds, ptr: NDArray[np.int64], items: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Describe the candidates of each entity as of its time, from what was known by its cutoff.
 
         Returns ``[pairs, features] float32``, NaN where there is nothing to tell.
         """
-        query = np.repeat(np.arange(len(rows)), np.diff(ptr))
+        query = np.repeat(np.arange(len(seeds)), np.diff(ptr))
         blocks: list[NDArray[Any]] = []
         for known in self._rows:
-            blocks += [self._between(known, rows, times, cut, ptr, items, query)]
+            blocks += [self._between(known, seeds, ptr, items, query)]
         if self._rows:
-            blocks.append(self._walks(rows, cut, ptr, items, 0)[0][:, None])
-        blocks.append(self._of_items(times, cut, items, query))
+            blocks.append(self._walks(seeds, ptr, items, 0)[0][:, None])
+        blocks.append(self._of_items(seeds, items, query))
         with np.errstate(over="ignore"):
             out = np.concatenate(blocks, axis=1).astype(np.float32)
         return np.where(np.isinf(out), np.float32(np.nan), out)
@@ -267,15 +260,14 @@ class PairFeatures:
     def _between(
         self,
         known: _Rows,
-        rows: NDArray[np.int32],
-        times: Micros,
-        cut: Micros,
+        seeds: Seeds,
         ptr: NDArray[np.int64],
         items: NDArray[np.int32],
         query: NDArray[np.int64],
     ) -> NDArray[np.float64]:
         from forekey.features.pair_kernels import describe_pairs
 
+        rows, times, cut = seeds.rows, seeds.times, seeds.cutoffs
         windows = np.array([self._window, 3 * self._window], np.int64)
         year = int(_YEAR * MICROS_PER_DAY)
         season = np.stack([times - year, times - year + self._window], axis=1)
@@ -328,7 +320,7 @@ class PairFeatures:
         return out
 
     def _walks(
-        self, rows: NDArray[np.int32], cut: Micros, ptr: NDArray[np.int64], items: NDArray[np.int32], most: int
+        self, seeds: Seeds, ptr: NDArray[np.int64], items: NDArray[np.int32], most: int
     ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
         import numba
 
@@ -339,25 +331,23 @@ class PairFeatures:
 
         def walked(part: slice) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
             a, b = part.start, part.stop
-            asked = rows[a:b], cut[a:b], _STEPS, ptr[a : b + 1] - ptr[a], items[ptr[a] : ptr[b]], self.num_items, most
-            return walk_scores(own, others, known.entity, known.item, known.seen, *asked)
+            asked = seeds.rows[a:b], seeds.cutoffs[a:b], _STEPS, ptr[a : b + 1] - ptr[a], items[ptr[a] : ptr[b]]
+            return walk_scores(own, others, known.entity, known.item, known.seen, *asked, self.num_items, most)
 
-        workers = numba.get_num_threads() if len(rows) >= _WORTH_THREADS else 1
-        edges = np.linspace(0, len(rows), workers + 1).astype(int)
+        workers = numba.get_num_threads() if len(seeds) >= _WORTH_THREADS else 1
+        edges = np.linspace(0, len(seeds), workers + 1).astype(int)
         with ThreadPoolExecutor(workers) as pool:
             found = list(pool.map(walked, map(slice, edges[:-1].tolist(), edges[1:].tolist())))
         return np.concatenate([shares for shares, _ in found]), np.concatenate([best for _, best in found])
 
-    def _of_items(
-        self, times: Micros, cut: Micros, items: NDArray[np.int32], query: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
+    def _of_items(self, seeds: Seeds, items: NDArray[np.int32], query: NDArray[np.int64]) -> NDArray[np.float32]:
         """Describe the items' own past; each item at each moment once."""
-        moments, which = np.unique(np.stack([times, cut], axis=1), axis=0, return_inverse=True)
-        code = which.ravel()[query] * np.int64(self.num_items) + items
+        moments, which = seeds.moments()
+        code = which[query] * np.int64(self.num_items) + items
         distinct, place = np.unique(code, return_inverse=True)
         moment = moments[distinct // max(self.num_items, 1)] if len(distinct) else moments[:0]
         rows = (distinct % max(self.num_items, 1)).astype(np.int32)
-        return self._history.compute(rows, moment[:, 0].copy(), moment[:, 1].copy())[place]
+        return self._history.compute(Seeds.at(self.spec.items, rows, moment[:, 0], moment[:, 1]))[place]
 
 
 _BETWEEN = (

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from forekey import __version__
 from forekey.features.embedder import WIDTH, embed_texts
 from forekey.features.statistics import TEXT_BUCKETS
-from forekey.files import is_draft, whole
+from forekey.files import is_draft, sweep_drafts, whole
 from forekey.graph import Snapshot
 
 
@@ -59,7 +59,8 @@ class TextCache:
         return np.concatenate(found) if found else np.zeros((0, 0))
 
     def sweep(self, blocks: Path) -> None:
-        """Delete what was made of blocks that are no longer in a snapshot's folder of blocks."""
+        """Delete what was made of blocks that are no longer in a snapshot's folder of blocks, and abandoned drafts."""
+        sweep_drafts(self.folder)
         for file in self.folder.glob("*.npy"):
             if is_draft(file):
                 continue  # on its way, in this process or another

@@ -11,6 +11,7 @@ from forekey.graph.keys import Spelling
 from forekey.graph.leaks import leak_risks
 from forekey.graph.reading import ReadSettings
 from forekey.graph.rows import key_values
+from forekey.graph.seeds import Seeds
 from forekey.graph.snapshot import Snapshot, SnapshotStore
 from forekey.graph.statistics import with_moments
 
@@ -22,6 +23,7 @@ __all__ = [
     "Integrity",
     "Micros",
     "ReadSettings",
+    "Seeds",
     "Snapshot",
     "SnapshotStore",
     "Spelling",

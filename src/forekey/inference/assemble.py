@@ -40,7 +40,7 @@ class Assembler:
             )
             for relation, edges in subgraph.edges.items()
         }
-        return GraphBatch(len(subgraph.seed_times), nodes, relations, self.scaled(history))
+        return GraphBatch(len(subgraph.seeds), nodes, relations, self.scaled(history))
 
     def scaled(self, history: NDArray[np.float32] | None) -> Tensor | None:
         """Return pasts as a network reads them: scaled, with flags of what is missing, ``[n, 2 * features]``."""
@@ -51,7 +51,7 @@ class Assembler:
         from forekey.sampling.kernels import distinct
 
         nodes = subgraph.nodes[table]
-        snapshot, seen = self._features.snapshot, subgraph.seen_until[nodes.seeds]
+        snapshot, seen = self._features.snapshot, subgraph.seeds.cutoffs[nodes.seeds]
         every = self._features.table(table)
         if table not in self._scratch:
             self._scratch[table] = np.full(len(every), -1, np.int32)
@@ -61,7 +61,7 @@ class Assembler:
         age = None
         if times is not None:
             # Of data that ended before the seed's time, the newest there are count as new.
-            age = torch.from_numpy(age_in_days(subgraph.seen_until[nodes.seeds], times[nodes.rows]))
+            age = torch.from_numpy(age_in_days(seen, times[nodes.rows]))
         return NodeBatch(
             torch.from_numpy(encoded.numbers),
             torch.from_numpy(encoded.codes),

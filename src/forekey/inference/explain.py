@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from forekey.features import Encoded, Origin, encode_rows
-from forekey.graph import Micros
+from forekey.graph import Seeds
 from forekey.inference.assemble import Assembler
 from forekey.inference.output import Predictions, predictions_from
 from forekey.inference.predictor import Predictor
@@ -112,54 +112,46 @@ class Explainer:
 
     def effects(
         self,
-        rows: NDArray[np.int32],
-        times: Micros,
-        seen_until: Micros | None = None,
+        seeds: Seeds,
         kinds: Iterable[str] = (),
         done: Callable[[float, float], None] = lambda *_: None,
     ) -> Effects:
-        """Explain predictions for rows at ``times [n]``; ``kinds`` limits it to parts that are table, column or hop.
+        """Explain the predictions of some entities; ``kinds`` limits it to parts that are table, column or hop.
 
         Where there are many columns, only those of tables that count are taken away. ``done`` is told how many of all
         parts were taken away so far, batch by batch.
         """
         wanted = set(kinds)
         parts = tuple(p for p in self.parts if not wanted or p.kind in wanted)
-        cut = times if seen_until is None else np.minimum(times, seen_until)
         columns = tuple(p for p in parts if p.kind == "column")
         if wanted or len(columns) <= _MANY_COLUMNS:
-            told = self.without_each(rows, times, [(), *((part,) for part in parts)], cut, done)
+            told = self.without_each(seeds, [(), *((part,) for part in parts)], done)
             return self._as_effects(parts, told[:, 0], told[:, 1:])
         others = tuple(p for p in parts if p.kind != "column")
-        told = self.without_each(rows, times, [(), *((part,) for part in others)], cut, lambda d, n: done(d / 2, n))
+        told = self.without_each(seeds, [(), *((part,) for part in others)], lambda d, n: done(d / 2, n))
         counting = self._as_effects(others, told[:, 0], told[:, 1:]).tables_that_count()
         some = tuple(p for p in columns if p.table in counting)
-        more = self.without_each(rows, times, [(p,) for p in some], cut, lambda d, n: done((n + d) / 2, n))
+        more = self.without_each(seeds, [(p,) for p in some], lambda d, n: done((n + d) / 2, n))
         return self._as_effects((*others, *some), told[:, 0], np.concatenate([told[:, 1:], more], axis=1))
 
-    def without(
-        self, rows: NDArray[np.int32], times: Micros, gone: Iterable[Part], seen_until: Micros | None = None
-    ) -> NDArray[np.float64]:
+    def without(self, seeds: Seeds, gone: Iterable[Part]) -> NDArray[np.float64]:
         """Return the final raw outputs ``[n, outputs]`` when several parts are taken away together."""
-        return self.without_each(rows, times, [tuple(gone)], seen_until)[:, 0]
+        return self.without_each(seeds, [tuple(gone)])[:, 0]
 
     def without_each(
         self,
-        rows: NDArray[np.int32],
-        times: Micros,
+        seeds: Seeds,
         gone: Sequence[tuple[Part, ...]],
-        seen_until: Micros | None = None,
         done: Callable[[float, float], None] = lambda *_: None,
     ) -> NDArray[np.float64]:
         """Return the final raw outputs without each of several choices of parts, ``[n, len(gone), outputs]``."""
-        cut, found = times if seen_until is None else np.minimum(times, seen_until), []
-        for first in range(0, max(len(rows), 1), _BATCH):
-            piece = slice(first, first + _BATCH)
-            seen = _Seen.of(self, rows[piece], times[piece], cut[piece])
+        found = []
+        for piece, some in seeds.batches(_BATCH):
+            seen = _Seen.of(self, some)
             told = []
             for number, parts in enumerate(gone):
                 told.append(seen.raw(parts))
-                done(first + (number + 1) / len(gone) * min(_BATCH, len(rows) - first), max(len(rows), 1))
+                done(piece.start + (number + 1) / len(gone) * len(some), max(len(seeds), 1))
             found.append(np.stack(told, axis=1))
         return np.concatenate(found)
 
@@ -170,11 +162,12 @@ class Explainer:
         """
         if self._predictor.model is None:
             return []
-        one, moment = np.array([row], np.int32), np.array([time], np.int64)
-        model, history = self._predictor.model.config, self._features.history(one, moment, moment)
+        model = self._predictor.model.config
+        one = Seeds.at(model.entity, np.array([row]), time)
+        history = self._features.history(one)
         # One more than the network hears, so that the next may take the place of one that is gone.
         more = NeighborSampler(self._features.snapshot, _one_more(self._predictor.plan))
-        subgraph = more.sample(model.entity, one, moment, seen_until=moment)
+        subgraph = more.sample(one)
         batch = self._assemble(subgraph, model.types_at(0), history)
         places = [
             (r.name, at)
@@ -279,13 +272,12 @@ class _Seen:
     history: NDArray[np.float32] | None
 
     @classmethod
-    def of(cls, explainer: Explainer, rows: NDArray[np.int32], times: Micros, cut: Micros) -> _Seen:
-        network, history = explainer._predictor.model, explainer._features.history(rows, times, cut)
+    def of(cls, explainer: Explainer, seeds: Seeds) -> _Seen:
+        network, history = explainer._predictor.model, explainer._features.history(seeds)
         if network is None:
             return cls(explainer, None, None, history)
-        model = network.config
-        subgraph = explainer._sampler.sample(model.entity, rows, times, seen_until=cut)
-        return cls(explainer, subgraph, explainer._assemble(subgraph, model.types_at(0), history), history)
+        subgraph = explainer._sampler.sample(seeds)
+        return cls(explainer, subgraph, explainer._assemble(subgraph, network.config.types_at(0), history), history)
 
     def raw(self, gone: tuple[Part, ...]) -> NDArray[np.float64]:
         """Return the final raw outputs without some parts."""
@@ -301,7 +293,7 @@ class _Seen:
 
     def _without(self, batch: GraphBatch, part: Part) -> GraphBatch:
         assert self.subgraph is not None
-        entity = self.subgraph.entity
+        entity = self.subgraph.seeds.table
         if part.kind == "hop":
             assert part.hop is not None
             kept = {

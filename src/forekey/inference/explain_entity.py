@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from forekey.graph import Seeds
 from forekey.inference.explain import Explainer
 from forekey.inference.explain_ranking import RankExplainer, explain_ranking
 from forekey.inference.load import AnyPredictor
@@ -22,17 +23,17 @@ def explain_entity(predictor: AnyPredictor, row: int, now: int) -> dict[str, Any
     ranking its items by their keys and the numbers that speak for each, and the tables, columns and hops that make
     these items stand out.
     """
-    one, moment = np.array([row], np.int32), np.array([now], np.int64)
+    one = Seeds.at(predictor.entity, np.array([row]), now)
     if isinstance(predictor, Ranker):
         keys = predictor.features.snapshot.keys(predictor.pairs.spec.items)
-        items = explain_ranking(predictor, one, moment)[0]
-        lifted = RankExplainer(predictor).effects(one, moment)
+        items = explain_ranking(predictor, one)[0]
+        lifted = RankExplainer(predictor).effects(one)
         return {
             "items": [{**r, "item": keys[r["item"]].as_py()} for r in items],
             **{name: lifted.ranked(kind, 0) for name, kind in _KINDS.items()},
         }
     explainer = Explainer(predictor)
-    found = explainer.effects(one, moment)
+    found = explainer.effects(one)
     return {
         "prediction": float(found.predictions[0]),
         **{name: found.ranked(kind, 0) for name, kind in _KINDS.items()},

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.graph import Micros
+from forekey.graph import Seeds
 from forekey.inference.explain import Explainer, Part, overall, ranked
 from forekey.inference.ranking import Pairs, Ranker
 
@@ -50,14 +50,12 @@ class RankEffects:
 class _Queries:
     """Entities seen alike, their candidates, and what towers and trees are asked."""
 
-    rows: NDArray[np.int32]
-    times: Micros
-    cut: Micros
+    seeds: Seeds
     pairs: Pairs
 
     @property
     def query(self) -> NDArray[np.int64]:
-        return np.repeat(np.arange(len(self.rows)), np.diff(self.pairs.ptr))
+        return np.repeat(np.arange(len(self.seeds)), np.diff(self.pairs.ptr))
 
     def standing_out(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return each candidate's score less the mean of the candidates of its query."""
@@ -76,29 +74,27 @@ class RankExplainer:
         told = (Part("table", o.table) for o in self._origins)
         self.parts = tuple(dict.fromkeys([*self._towers[0].parts, *self._towers[1].parts, *told]))
 
-    def effects(
-        self, rows: NDArray[np.int32], times: Micros, seen_until: Micros | None = None, kinds: Iterable[str] = ()
-    ) -> RankEffects:
-        """Explain the rankings of rows at ``times [n]``; ``kinds`` limits it to parts that are table, column or hop."""
+    def effects(self, seeds: Seeds, kinds: Iterable[str] = ()) -> RankEffects:
+        """Explain the rankings of some entities; ``kinds`` limits it to parts that are table, column or hop."""
         wanted = set(kinds)
         parts = tuple(p for p in self.parts if not wanted or p.kind in wanted)
         gone = [(), *((part,) for part in parts)]
-        items = np.full((len(rows), self._ranker.top), -1, np.int32)
-        effects = np.zeros((len(rows), self._ranker.top, len(parts)))
-        for part, asked in self._asked(rows, times, seen_until):
+        items = np.full((len(seeds), self._ranker.top), -1, np.int32)
+        effects = np.zeros((len(seeds), self._ranker.top, len(parts)))
+        for part, asked in self._asked(seeds):
             items[part], place = self._shown(asked)
             usual, *left = (asked.standing_out(score)[place] for score in self._scores(asked, gone))
             for p, value in enumerate(left):
                 effects[part, :, p] = np.where(place >= 0, usual - value, 0.0)
         return RankEffects(parts, items, effects)
 
-    def without(self, rows: NDArray[np.int32], times: Micros, gone: Iterable[Part]) -> NDArray[np.float64]:
+    def without(self, seeds: Seeds, gone: Iterable[Part]) -> NDArray[np.float64]:
         """Return how far the items of each ranking stand out when several parts are gone together, ``[n, top]``.
 
         They are the items of the whole ranking, in its order; NaN where there are fewer.
         """
-        out = np.full((len(rows), self._ranker.top), np.nan)
-        for part, asked in self._asked(rows, times, None):
+        out = np.full((len(seeds), self._ranker.top), np.nan)
+        for part, asked in self._asked(seeds):
             _, place = self._shown(asked)
             left = asked.standing_out(next(self._scores(asked, [tuple(gone)])))
             out[part] = np.where(place >= 0, left[place], np.nan)
@@ -111,13 +107,10 @@ class RankExplainer:
         items = pairs.best(stage.blend(pairs.towers, trees), self._ranker.top)[0]
         return items, _places(pairs, items)
 
-    def _asked(
-        self, rows: NDArray[np.int32], times: Micros, seen_until: Micros | None
-    ) -> Iterator[tuple[NDArray[np.int64], _Queries]]:
-        cut = times if seen_until is None else np.minimum(times, seen_until)
-        for part, pairs, _ in self._ranker.scored(rows, times, seen_until):
+    def _asked(self, seeds: Seeds) -> Iterator[tuple[NDArray[np.int64], _Queries]]:
+        for part, pairs, _ in self._ranker.scored(seeds):
             if len(pairs.items):
-                yield part, _Queries(rows[part], times[part], cut[part], pairs)
+                yield part, _Queries(seeds.take(part), pairs)
 
     def _scores(self, asked: _Queries, gone: Sequence[tuple[Part, ...]]) -> Iterator[NDArray[np.float64]]:
         """Score each candidate without some parts, for each of several choices of parts."""
@@ -132,20 +125,20 @@ class RankExplainer:
     def _tower_scores(self, asked: _Queries, gone: Sequence[tuple[Part, ...]]) -> NDArray[np.float64]:
         """Return what the towers say of each candidate, ``[len(gone), pairs]``; each item is looked at once."""
         distinct, place = np.unique(asked.pairs.items, return_inverse=True)
-        moments = np.full(len(distinct), asked.times[0]), np.full(len(distinct), asked.cut[0])
-        own = self._towers[0].without_each(asked.rows, asked.times, gone, asked.cut)
-        known = self._towers[1].without_each(distinct, moments[0], gone, moments[1])
+        seeds, table = asked.seeds, self._ranker.pairs.spec.items
+        own = self._towers[0].without_each(seeds, gone)
+        known = self._towers[1].without_each(Seeds.at(table, distinct, seeds.times[0], seeds.cutoffs[0]), gone)
         return np.stack([(own[asked.query, g] * known[place, g]).sum(axis=1) for g in range(len(gone))])
 
 
-def explain_ranking(ranker: Ranker, rows: NDArray[np.int32], times: Micros) -> list[list[dict[str, Any]]]:
+def explain_ranking(ranker: Ranker, seeds: Seeds) -> list[list[dict[str, Any]]]:
     """Say, for each item of each ranking, what its score is made of: the towers' share, and the strongest numbers.
 
     The trees' part is split exactly (TreeSHAP: Lundberg et al. 2020): effects and the item's usual score add up to its
     score. Items are rows of the items' table.
     """
-    names, out = ranker.pairs.names, [list[dict[str, Any]]() for _ in rows]
-    for part, pairs, _ in ranker.scored(rows, times):
+    names, out = ranker.pairs.names, [list[dict[str, Any]]() for _ in seeds.rows]
+    for part, pairs, _ in ranker.scored(seeds):
         stage = ranker.stage
         shares, usual = np.zeros((len(pairs.items), len(names))), np.zeros(len(pairs.items))
         if stage.trees is not None:

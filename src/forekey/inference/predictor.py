@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from forekey.features import FeatureStore
-from forekey.graph import Micros
+from forekey.graph import Seeds
 from forekey.inference.assemble import Assembler
 from forekey.inference.final import FinalStage, Raw
 from forekey.inference.layerwise import embed_all
@@ -47,26 +47,27 @@ class Predictor:
         self._assemble = Assembler(features)
 
     def predict(
-        self,
-        rows: NDArray[np.int32],
-        times: Micros,
-        seen_until: Micros | None = None,
-        history: NDArray[np.float32] | None = None,
-        *,
-        embed: bool = True,
+        self, seeds: Seeds, history: NDArray[np.float32] | None = None, *, embed: bool = True
     ) -> tuple[Predictions, NDArray[np.float32]]:
-        """Return predictions and embeddings ``[n, channels]`` for rows as seen at ``times [n] int64``.
+        """Return predictions and embeddings ``[n, channels]`` of some entities.
 
-        ``seen_until [n]`` is up to when the graph is seen, where that is earlier; ``history`` spares computing again
-        what :meth:`forekey.features.FeatureStore.history` gave for the same rows. Without ``embed``, trees leave out
-        their embeddings, which then have no columns.
+        ``history`` spares computing again what :meth:`forekey.features.FeatureStore.history` gave for the same seeds.
+        Without ``embed``, trees leave out their embeddings, which then have no columns.
         """
         if history is None:
-            history = self.features.history(rows, times, seen_until)
+            history = self.features.history(seeds)
         if self.model is None:
-            return self.conclude(None, history), self._tree_embeddings(history, len(rows), embed=embed)
-        raw, embeddings = self.network(rows, times, seen_until, history)
+            return self.conclude(None, history), self._tree_embeddings(history, len(seeds), embed=embed)
+        raw, embeddings = self.network(seeds, history)
         return self.conclude(raw, history), embeddings
+
+    @property
+    def entity(self) -> str:
+        """Return the entity table."""
+        if self.model is not None:
+            return self.model.config.entity
+        assert self.features.spec.history is not None
+        return self.features.spec.history.entity
 
     @property
     def graph_model(self) -> GraphModel:
@@ -75,24 +76,15 @@ class Predictor:
         return self.model
 
     @torch.no_grad()
-    def network(
-        self,
-        rows: NDArray[np.int32],
-        times: Micros,
-        seen_until: Micros | None,
-        history: NDArray[np.float32] | None,
-    ) -> tuple[Raw, NDArray[np.float32]]:
-        """Return what the network alone says, raw outputs ``[n, outputs]``, and embeddings."""
+    def network(self, seeds: Seeds, history: NDArray[np.float32] | None) -> tuple[Raw, NDArray[np.float32]]:
+        """Return the raw outputs of the network alone, ``[n, outputs]``, and embeddings."""
         model = self.graph_model
         tables = model.config.types_at(0)
-        raw = np.zeros((len(rows), self.transform.outputs))
-        embeddings = np.zeros((len(rows), model.config.channels), np.float32)
-        for first in range(0, len(rows), _BATCH):
-            part = slice(first, first + _BATCH)
-            seen = None if seen_until is None else seen_until[part]
-            subgraph = self._sampler.sample(model.config.entity, rows[part], times[part], seen_until=seen)
+        raw = np.zeros((len(seeds), self.transform.outputs))
+        embeddings = np.zeros((len(seeds), model.config.channels), np.float32)
+        for part, some in seeds.batches(_BATCH) if len(seeds) else ():
             past = None if history is None else history[part]
-            embedding, output = model(self._assemble(subgraph, tables, past))
+            embedding, output = model(self._assemble(self._sampler.sample(some), tables, past))
             embeddings[part], raw[part] = embedding.numpy(), output.numpy()
         return raw, embeddings
 
@@ -124,10 +116,9 @@ class Predictor:
         assert history is not None
         visible = int(self.features.snapshot.visible(history.entity, np.array([as_of]))[0])
         parts = []
-        for first in range(0, max(visible, 1), _CHUNK):
-            rows = np.arange(first, min(first + _CHUNK, visible), dtype=np.int32)
-            described = self.features.history(rows, np.full(len(rows), as_of, np.int64))
-            embedded = self._tree_embeddings(described, len(rows), embed=embed)
+        for _, seeds in Seeds.at(history.entity, np.arange(visible), as_of).batches(_CHUNK):
+            described = self.features.history(seeds)
+            embedded = self._tree_embeddings(described, len(seeds), embed=embed)
             parts.append((self.conclude(None, described), embedded))
         predictions, embeddings = zip(*parts, strict=True)
         return np.concatenate(predictions), np.concatenate(embeddings)
@@ -141,8 +132,7 @@ class Predictor:
 
     def _heads(self, embeddings: NDArray[np.float32], as_of: int) -> Iterator[tuple[Raw, NDArray[np.float32] | None]]:
         """Read raw outputs off embeddings, part by part, with the window features of each part."""
-        for first in range(0, max(len(embeddings), 1), _CHUNK):
-            part = torch.from_numpy(embeddings[first : first + _CHUNK])
-            rows = np.arange(first, first + len(part), dtype=np.int32)
-            history = self.features.history(rows, np.full(len(rows), as_of, np.int64))
+        everyone = Seeds.at(self.graph_model.config.entity, np.arange(len(embeddings)), as_of)
+        for place, seeds in everyone.batches(_CHUNK):
+            part, history = torch.from_numpy(embeddings[place]), self.features.history(seeds)
             yield self.graph_model.head(part, self._assemble.scaled(history)).numpy().astype(np.float64), history

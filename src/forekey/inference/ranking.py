@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forekey.features import FeatureStore, PairFeatures
-from forekey.graph import Micros
+from forekey.graph import Seeds
 from forekey.inference.final import Trees
 from forekey.inference.output import OutputTransform, Predictions
 from forekey.inference.predictor import Predictor
@@ -108,19 +108,18 @@ class Ranker:
         """Return the encoded tables of the snapshot that this is bound to."""
         return self.entities.features
 
+    @property
+    def entity(self) -> str:
+        """Return the entity table."""
+        return self.pairs.spec.entity
+
     def predict(
-        self,
-        rows: NDArray[np.int32],
-        times: Micros,
-        seen_until: Micros | None = None,
-        history: NDArray[np.float32] | None = None,
-        *,
-        embed: bool = True,
+        self, seeds: Seeds, history: NDArray[np.float32] | None = None, *, embed: bool = True
     ) -> tuple[Predictions, Vectors]:
-        """Return rankings (see :data:`Predictions`) and the entities' vectors, for rows as seen at ``times [n]``."""
-        found = np.zeros((len(rows), 2 * self.top))
-        vectors = np.zeros((len(rows), self._width), np.float32)
-        for part, pairs, own in self.scored(rows, times, seen_until, history):
+        """Return rankings (see :data:`Predictions`) and the entities' vectors."""
+        found = np.zeros((len(seeds), 2 * self.top))
+        vectors = np.zeros((len(seeds), self._width), np.float32)
+        for part, pairs, own in self.scored(seeds, history):
             found[part], vectors[part] = self.conclude(pairs), own
         return found, vectors
 
@@ -132,15 +131,15 @@ class Ranker:
         scale = self.features.spec.scale
         return len(scale.names) if scale is not None else 1
 
-    def _own(self, rows: NDArray[np.int32], times: Micros, cut: Micros, past: NDArray[np.float32] | None) -> Vectors:
+    def _own(self, seeds: Seeds, past: NDArray[np.float32] | None) -> Vectors:
         """Return the entities' vectors: of their tower, or without one their window features, scaled."""
         if self.has_towers:
-            return self.entities.network(rows, times, cut, past)[0].astype(np.float32)
+            return self.entities.network(seeds, past)[0].astype(np.float32)
         scale = self.features.spec.scale
         return (
             scale.apply(past)[:, : self._width]
             if scale is not None and past is not None
-            else np.zeros((len(rows), 1), np.float32)
+            else np.zeros((len(seeds), 1), np.float32)
         )
 
     def conclude(self, pairs: Pairs) -> Predictions:
@@ -149,34 +148,26 @@ class Ranker:
         return np.concatenate(pairs.best(self.stage.blend(pairs.towers, trees), self.top), axis=1)
 
     def scored(
-        self,
-        rows: NDArray[np.int32],
-        times: Micros,
-        seen_until: Micros | None = None,
-        history: NDArray[np.float32] | None = None,
+        self, seeds: Seeds, history: NDArray[np.float32] | None = None
     ) -> Iterator[tuple[NDArray[np.int64], Pairs, Vectors]]:
-        """Find and describe candidates, moment by moment: which of the rows, their candidates, their vectors."""
-        cut = times if seen_until is None else np.minimum(times, seen_until)
-        moments, which = np.unique(np.stack([times, cut], axis=1), axis=0, return_inverse=True)
+        """Find and describe candidates, moment by moment: which of the seeds, their candidates, their vectors."""
+        moments, which = seeds.moments()
         for m in range(len(moments)):
-            every = np.flatnonzero(which.ravel() == m)
+            every = np.flatnonzero(which == m)
             known = self.item_vectors(int(moments[m, 0]), int(moments[m, 1])) if self.has_towers else None
             for first in range(0, len(every), _QUERIES):
                 part = every[first : first + _QUERIES]
-                past = history[part] if history is not None else None
-                past = self.features.history(rows[part], times[part], cut[part]) if past is None else past
-                own = self._own(rows[part], times[part], cut[part], past)
-                yield part, self.pairs_of(rows[part], times[part], cut[part], own, known), own
+                some = seeds.take(part)
+                own = self._own(some, self.features.history(some) if history is None else history[part])
+                yield part, self.pairs_of(some, own, known), own
 
-    def pairs_of(
-        self, rows: NDArray[np.int32], times: Micros, cut: Micros, own: Vectors, known: Vectors | None
-    ) -> Pairs:
+    def pairs_of(self, seeds: Seeds, own: Vectors, known: Vectors | None) -> Pairs:
         """Find and describe the candidates of entities whose vectors are ``own``, among items whose are ``known``."""
         products = own @ known.T if known is not None else None
         retrieved = _most(products, min(_RETRIEVED, products.shape[1])) if products is not None else None
-        ptr, items = self.pairs.candidates(rows, cut, retrieved)
-        query = np.repeat(np.arange(len(rows)), np.diff(ptr))
-        numbers = self.pairs.compute(rows, times, cut, ptr, items)
+        ptr, items = self.pairs.candidates(seeds, retrieved)
+        query = np.repeat(np.arange(len(seeds)), np.diff(ptr))
+        numbers = self.pairs.compute(seeds, ptr, items)
         towers = products[query, items].astype(np.float64) if products is not None else np.zeros(len(items))
         return Pairs(ptr, items, towers, numbers)
 
@@ -188,10 +179,9 @@ class Ranker:
         """Return the vector of each item that was there, ``[items, channels]``; those of the last moment are kept."""
         if self._held is None or self._held[0] != (time, cut):
             count = int(self.features.snapshot.visible(self.pairs.spec.items, np.array([cut]))[0])
-            rows = np.arange(count, dtype=np.int32)
-            moments = np.full(count, time), np.full(count, cut)
-            past = self.items.features.history(rows, *moments)
-            self._held = ((time, cut), self.items.network(rows, *moments, past)[0].astype(np.float32))
+            every = Seeds.at(self.pairs.spec.items, np.arange(count), time, cut)
+            past = self.items.features.history(every)
+            self._held = ((time, cut), self.items.network(every, past)[0].astype(np.float32))
         return self._held[1]
 
     def predictions_all(self, as_of: int, workspace: Path) -> Predictions:
@@ -201,18 +191,14 @@ class Ranker:
     def predict_all(self, as_of: int, workspace: Path) -> tuple[Predictions, Vectors]:
         """Return rankings and vectors of every visible row of the entity table; towers layer by layer."""
         if not self.has_towers:
-            rows = np.arange(
-                self.features.snapshot.visible(self.pairs.spec.entity, np.array([as_of]))[0], dtype=np.int32
-            )
-            return self.predict(rows, np.full(len(rows), as_of, np.int64))
+            count = int(self.features.snapshot.visible(self.pairs.spec.entity, np.array([as_of]))[0])
+            return self.predict(Seeds.at(self.entity, np.arange(count), as_of))
         own = self.entities.network_all(as_of, workspace)[0].astype(np.float32)
         known = self.items.network_all(as_of, workspace)[0].astype(np.float32)
         found = [np.zeros((0, 2 * self.top))]
-        for first in range(0, len(own), _QUERIES):
-            part = own[first : first + _QUERIES]
-            rows = np.arange(first, first + len(part), dtype=np.int32)
-            moments = np.full(len(part), as_of, np.int64)
-            found.append(self.conclude(self.pairs_of(rows, moments, moments, part, known)))
+        everyone = Seeds.at(self.entity, np.arange(len(own)), as_of)
+        for part, seeds in everyone.batches(_QUERIES) if len(own) else ():
+            found.append(self.conclude(self.pairs_of(seeds, own[part], known)))
         return np.concatenate(found), own
 
 

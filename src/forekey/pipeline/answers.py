@@ -179,21 +179,22 @@ def _confidence(task: Task, version: ModelVersion, predictions: NDArray[np.float
 
 def _explained(predictor: AnyPredictor, rows: Sequence[int], now: int) -> list[str]:
     """Return the drivers of some rows as JSON."""
+    from forekey.graph import Seeds
     from forekey.inference import Explainer, Ranker, RankExplainer, drivers_of, explain_ranking, part_name
 
     if not rows:
         return []
-    which, times = np.array(rows, np.int32), np.full(len(rows), now, np.int64)
+    seeds = Seeds.at(predictor.entity, np.array(rows), now)
     if not isinstance(predictor, Ranker) and predictor.final.trees is not None:
-        history = predictor.features.history(which, times)
+        history = predictor.features.history(seeds)
         assert history is not None
-        network = predictor.network(which, times, None, history)[0] if predictor.model is not None else None
+        network = predictor.network(seeds, history)[0] if predictor.model is not None else None
         drivers = drivers_of(predictor.final, predictor.features, predictor.transform, history, network, _DRIVERS)
         return [json.dumps([driver.to_dict() for driver in one]) for one in drivers]
     if isinstance(predictor, Ranker) and predictor.stage.trees is not None:
-        return [json.dumps(_of_first_item(items, predictor)) for items in explain_ranking(predictor, which, times)]
+        return [json.dumps(_of_first_item(items, predictor)) for items in explain_ranking(predictor, seeds)]
     explainer = RankExplainer(predictor) if isinstance(predictor, Ranker) else Explainer(predictor)
-    found = explainer.effects(which, times, kinds=["column"])
+    found = explainer.effects(seeds, kinds=["column"])
     ranked = (found.ranked("column", i)[:_DRIVERS] for i in range(len(rows)))
     return [
         json.dumps([{"what": part_name(part), "value": None, "effect": part["effect"]} for part in one])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.graph import Micros, Snapshot
+from forekey.graph import Seeds, Snapshot
 from forekey.sampling.plan import NeighborPlan, Relation, relations_of
 
 
@@ -47,14 +47,9 @@ class Edges:
 
 @dataclass(frozen=True, slots=True)
 class Subgraph:
-    """The neighbourhoods of a batch of seeds. The first nodes of type ``entity`` are the seeds, in order.
+    """The neighbourhoods of a batch of seeds. The first nodes of the seeds' table are the seeds, in order."""
 
-    ``seen_until [seeds] int64`` is up to when each seed sees the graph: its own time, or earlier.
-    """
-
-    entity: str
-    seed_times: Micros
-    seen_until: Micros
+    seeds: Seeds
     nodes: dict[str, Nodes]
     edges: dict[Relation, Edges]
 
@@ -77,21 +72,12 @@ class NeighborSampler:
         for number, relation in enumerate(relations_of(snapshot.schema)):
             self._relations[relation.source].append((number, relation))
 
-    def sample(
-        self,
-        entity: str,
-        rows: NDArray[np.int32],
-        seed_times: Micros,
-        number: int = 0,
-        seen_until: Micros | None = None,
-    ) -> Subgraph:
-        """Sample around ``rows [n] int32`` of a table as seen at ``seed_times [n] int64`` (microseconds).
+    def sample(self, seeds: Seeds, number: int = 0) -> Subgraph:
+        """Sample around some seeds: no sampled node but the seed itself is newer than the seed's cutoff.
 
-        No sampled node but the seed itself is newer than its seed time, nor than ``seen_until [n] int64`` where the
-        data ended earlier. ``number`` picks the random stream of uniform sampling; equal numbers give equal samples.
+        ``number`` picks the random stream of uniform sampling; equal numbers give equal samples.
         """
-        cut = seed_times if seen_until is None else np.minimum(seed_times, seen_until)
-        return _Growth(self._snapshot, self._plan, self._relations, entity, rows, seed_times, cut, number).grow()
+        return _Growth(self._snapshot, self._plan, self._relations, seeds, number).grow()
 
 
 class _Growth:
@@ -102,25 +88,20 @@ class _Growth:
         snapshot: Snapshot,
         plan: NeighborPlan,
         relations: dict[str, list[tuple[int, Relation]]],
-        entity: str,
-        rows: NDArray[np.int32],
-        seed_times: Micros,
-        seen_until: Micros,
+        seeds: Seeds,
         number: int,
     ) -> None:
         from forekey.sampling import kernels
 
         self._kernels = kernels
         self._snapshot, self._plan, self._relations = snapshot, plan, relations
-        self._entity, self._seed_times = entity, np.ascontiguousarray(seed_times, np.int64)
-        self._seen_until = np.ascontiguousarray(seen_until, np.int64)
-        seeds = np.arange(len(rows), dtype=np.int32)
-        own = np.ascontiguousarray(rows, np.int32)
+        self._seeds = seeds
         # Cutting the future off never renumbers a row, so streams may follow from row numbers.
-        streams = kernels.root_streams(np.uint64(number), own, self._seed_times)
-        self._nodes: dict[str, list[_Frontier]] = defaultdict(list, {entity: [_Frontier(own, seeds, streams, 0)]})
+        streams = kernels.root_streams(np.uint64(number), seeds.rows, seeds.times)
+        first = _Frontier(seeds.rows, np.arange(len(seeds), dtype=np.int32), streams, 0)
+        self._nodes: dict[str, list[_Frontier]] = defaultdict(list, {seeds.table: [first]})
         self._frontier: dict[str, list[_Frontier]] = dict(self._nodes)
-        self._counts: dict[str, int] = defaultdict(int, {entity: len(own)})
+        self._counts: dict[str, int] = defaultdict(int, {seeds.table: len(seeds)})
         self._depths: dict[str, list[int]] = {}
         self._edges: dict[Relation, list[tuple[NDArray[np.int32], ...]]] = defaultdict(list)
         self._edge_depths: dict[Relation, list[int]] = defaultdict(list)
@@ -172,7 +153,7 @@ class _Growth:
 
     def _bounds_of(self, table: str) -> NDArray[np.int64]:
         if table not in self._bounds:
-            self._bounds[table] = self._snapshot.visible(table, self._seen_until)
+            self._bounds[table] = self._snapshot.visible(table, self._seeds.cutoffs)
         return self._bounds[table]
 
     def _note_depth(self, depth: int) -> None:
@@ -197,4 +178,4 @@ class _Growth:
             filled = [max(depths[: h + 1]) for h in range(len(depths))]
             filled += [filled[-1]] * (self._plan.hops - len(filled))
             edges[relation] = Edges(columns[0], columns[1], columns[2], columns[3], tuple(filled))
-        return Subgraph(self._entity, self._seed_times, self._seen_until, nodes, edges)
+        return Subgraph(self._seeds, nodes, edges)

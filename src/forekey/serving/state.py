@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.errors import ModelError, SourceUnavailable, UnknownEntity, UnknownTask
-from forekey.graph import Snapshot, SnapshotStore, to_micros
+from forekey.graph import Seeds, Snapshot, SnapshotStore, to_micros
 from forekey.inference import AnyPredictor, chosen_classes, explain_entity, load_predictor, past_for
 from forekey.project import Project
 from forekey.registry import ModelVersion, Registry
@@ -184,7 +184,7 @@ class ServingState:
         born = int(snapshot.visible(entity, np.array([now]))[0])
         known = (rows >= 0) & (rows < born)
         with self._computing:
-            predictions, _ = predictor.predict(rows[known], np.full(int(known.sum()), now), embed=False)
+            predictions, _ = predictor.predict(Seeds.at(entity, rows[known], now), embed=False)
         eligible = self._eligible(task, snapshot)
         flags = [None if eligible is None else bool(eligible[r]) for r in rows[known]]
         answers: list[Answer | None] = [None] * len(entity_ids)

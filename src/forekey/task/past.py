@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from forekey import __version__
 from forekey.files import whole
-from forekey.graph import MICROS_PER_DAY, Micros, Snapshot, from_micros, to_micros
+from forekey.graph import MICROS_PER_DAY, Micros, Seeds, Snapshot, from_micros, to_micros
 from forekey.query import TaskType, shift
 from forekey.task.labels import Examples, micros_of, multi_hot, target_array
 
@@ -58,16 +58,16 @@ class PastLabels:
     moments: Micros
     grids: NDArray[np.int64]
 
-    def describe(self, rows: NDArray[np.int32], times: Micros, seen_until: Micros) -> NDArray[np.float32]:
-        """Return what was known of the labels of some rows by ``seen_until [n]``, ``[n, features]``.
+    def describe(self, seeds: Seeds) -> NDArray[np.float32]:
+        """Return what was known of the labels of some rows by their cutoffs, ``[n, features]``.
 
         For each class (or the one number) the newest :data:`LAGS` labels, newest first; their means over the last
         twelve; by how much the newest is above that mean. Then how many labels are known, the days since one was
         known, and the days since one was not zero. NaN where there is none.
         """
-        width, n = self.values.shape[1], len(rows)
-        lists = self._lists(rows, times)
-        count = self._known_by(lists, seen_until)
+        width, n = self.values.shape[1], len(seeds)
+        lists = self._lists(seeds.rows, seeds.times)
+        count = self._known_by(lists, seeds.cutoffs)
         last = self.indptr[lists] + count - 1
         taken = np.stack([np.where(k < count, last - k, -1) for k in range(WINDOWS)], axis=1)
         there = taken >= 0
@@ -78,12 +78,12 @@ class PastLabels:
             trend = found[:, 0] - mean
         age = np.full((n, 2), np.nan)
         known = count > 0
-        age[known, 0] = (times[known] - self.known_at[last[known]]) / MICROS_PER_DAY
+        age[known, 0] = (seeds.times[known] - self.known_at[last[known]]) / MICROS_PER_DAY
         active = there & (np.nan_to_num(found) != 0).any(axis=2)
         newest = np.argmax(active, axis=1)
         some = active.any(axis=1)
         at = taken[np.arange(n), newest]
-        age[some, 1] = (times[some] - self.known_at[at[some]]) / MICROS_PER_DAY
+        age[some, 1] = (seeds.times[some] - self.known_at[at[some]]) / MICROS_PER_DAY
         return np.concatenate(
             [found[:, :LAGS].reshape(n, LAGS * width), mean, trend, np.minimum(count, WINDOWS)[:, None], age], axis=1
         ).astype(np.float32)

@@ -2,66 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from forekey.graph import Micros, Snapshot
+from forekey.graph import Micros, Seeds, Snapshot
 from forekey.inference import AnyPredictor, Predictions
 from forekey.task import Examples, Metrics, Task, TaskType, compute_metrics, multi_hot
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Examples whose entity is in the snapshot: ``rows [n] int32``, ``times [n] int64``, labels, and their keys.
+    """Examples whose entity is in the snapshot: their seeds, labels ``target [n]``, and their keys.
 
-    ``seen_until [n] int64`` is up to when each may see the graph, where that is before its time; ``history`` are their
-    pasts in numbers, once computed.
+    ``history [n, features]`` are their window features, once computed.
     """
 
-    rows: NDArray[np.int32]
-    times: Micros
+    seeds: Seeds
     target: NDArray[Any]
     examples: Examples
     unknown: int
-    seen_until: Micros | None = None
     history: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.seeds)
+
+    @property
+    def rows(self) -> NDArray[np.int32]:
+        """Return the row of each in the entity table."""
+        return self.seeds.rows
+
+    @property
+    def times(self) -> Micros:
+        """Return the anchor of each."""
+        return self.seeds.times
+
+    def seen_by(self, cutoffs: Micros) -> Resolved:
+        """Return the same examples, each seeing the graph up to a cutoff; their window features are to be computed."""
+        return replace(self, seeds=self.seeds.seen_by(cutoffs), history=None)
 
     def only(self, keep: NDArray[Any]) -> Resolved:
         """Return some of the examples."""
         given = self.examples
         weight = given.weight[keep] if given.weight is not None else None
         kept = Examples(given.keys.take(pa.array(keep)), given.times[keep], given.target[keep], weight)
-        seen = self.seen_until[keep] if self.seen_until is not None else None
         history = self.history[keep] if self.history is not None else None
-        return Resolved(self.rows[keep], self.times[keep], self.target[keep], kept, self.unknown, seen, history)
+        return Resolved(self.seeds.take(keep), self.target[keep], kept, self.unknown, history)
 
 
 def joined(one: Resolved, two: Resolved) -> Resolved:
     """Return the examples of both."""
-
-    def both(name: str, missing: Any = None) -> Any:
-        parts = [getattr(r, name) for r in (one, two)]
-        if all(p is None for p in parts) or (missing is None and any(p is None for p in parts)):
-            return None
-        return np.concatenate([missing(r) if p is None else p for p, r in zip(parts, (one, two), strict=True)])
-
     weights = [r.examples.weight for r in (one, two)]
     weight = None
     if any(w is not None for w in weights):
         weight = np.concatenate([np.ones(len(r)) if w is None else w for w, r in zip(weights, (one, two), strict=True)])
     keys = pa.chunked_array([*one.examples.keys.chunks, *two.examples.keys.chunks], one.examples.keys.type)
-    times, target = both("times"), both("target")
-    return Resolved(
-        both("rows"), times, target, Examples(keys, times, target, weight), one.unknown + two.unknown,
-        both("seen_until", lambda r: r.times), both("history"),
-    )  # fmt: skip
+    seeds, target = Seeds.joined(one.seeds, two.seeds), np.concatenate([one.target, two.target])
+    examples, history = Examples(keys, seeds.times, target, weight), None
+    if one.history is not None and two.history is not None:
+        history = np.concatenate([one.history, two.history])
+    return Resolved(seeds, target, examples, one.unknown + two.unknown, history)
 
 
 def resolve_examples(snapshot: Snapshot, task: Task, examples: Examples) -> Resolved:
@@ -73,7 +76,8 @@ def resolve_examples(snapshot: Snapshot, task: Task, examples: Examples) -> Reso
     if task.items is not None:
         target = item_rows(snapshot, task.items.name, target)
     kept = Examples(examples.keys.filter(pa.array(known)), examples.times[known], target, weight)
-    return Resolved(rows[known], kept.times, kept.target, kept, int((~known).sum()))
+    seeds = Seeds.at(task.entity.name, rows[known], kept.times)
+    return Resolved(seeds, kept.target, kept, int((~known).sum()))
 
 
 def item_rows(snapshot: Snapshot, table: str, labels: NDArray[Any]) -> NDArray[Any]:
@@ -96,13 +100,13 @@ def evaluate_examples(
     predictor: AnyPredictor, task: Task, resolved: Resolved, train_std: float | None = None
 ) -> Metrics:
     """Predict each example at its own time and score the predictions."""
-    predicted, _ = predictor.predict(resolved.rows, resolved.times, resolved.seen_until, resolved.history, embed=False)
+    predicted, _ = predictor.predict(resolved.seeds, resolved.history, embed=False)
     return score(predictor, task, resolved, predicted, train_std)
 
 
 def predicted_for(predictor: AnyPredictor, resolved: Resolved) -> Predictions:
     """Predict each example at its own time; of a ranking, the items alone."""
-    predicted, _ = predictor.predict(resolved.rows, resolved.times, resolved.seen_until, resolved.history, embed=False)
+    predicted, _ = predictor.predict(resolved.seeds, resolved.history, embed=False)
     ranking = predictor.transform.task_type is TaskType.LINK_PREDICTION
     return predicted[:, : predicted.shape[1] // 2] if ranking else predicted
 

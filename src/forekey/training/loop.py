@@ -239,11 +239,10 @@ def _batches(
 
     def make(part: NDArray[np.int64]) -> tuple[GraphBatch, Tensor]:
         number = (config.seed << 20) + epoch
-        rows, times = train.rows[part], train.times[part]
-        seen = train.seen_until[part] if train.seen_until is not None else None
-        subgraph = sampler.sample(model.config.entity, rows, times, number, seen)
-        # Pasts of very many examples are computed as they come.
-        history = train.history[part] if train.history is not None else features.history(rows, times, seen)
+        seeds = train.seeds.take(part)
+        subgraph = sampler.sample(seeds, number)
+        # Window features of very many examples are computed as they come.
+        history = train.history[part] if train.history is not None else features.history(seeds)
         return assemble(subgraph, tables, history), torch.from_numpy(part)
 
     yield from ahead(make, parts)

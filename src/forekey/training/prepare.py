@@ -99,8 +99,8 @@ def prepare(
     aging = aging or _as_late_as_tests(splits["test"].times, to_micros(snapshot.as_of), config.seed)
     if aging is not None:
         # To learn from, validation examples are seen as training examples are.
-        val_again = replace(splits["val"], seen_until=aging("train", splits["val"].times))
-        splits = {name: replace(r, seen_until=aging(name, r.times)) for name, r in splits.items()}
+        val_again = splits["val"].seen_by(aging("train", splits["val"].times))
+        splits = {name: r.seen_by(aging(name, r.times)) for name, r in splits.items()}
     transform = _transform(task, splits["train"])
     # Nothing newer than the newest training anchor may shape what the model is fed.
     cutoff = int(splits["train"].times.max())
@@ -185,14 +185,12 @@ def _compute(
     features: FeatureStore, examples: Resolved, done: Callable[[int], None] = lambda _: None
 ) -> NDArray[np.float32] | None:
     parts = []
-    for first in range(0, max(len(examples), 1), _PART):
-        piece = slice(first, first + _PART)
-        seen = examples.seen_until[piece] if examples.seen_until is not None else None
-        part = features.history(examples.rows[piece], examples.times[piece], seen)
+    for place, seeds in examples.seeds.batches(_PART):
+        part = features.history(seeds)
         if part is None:
             return None
         parts.append(part)
-        done(first + len(part))
+        done(place.stop)
     return np.concatenate(parts)
 
 
@@ -205,13 +203,13 @@ def _as_late_as_tests(tests: Micros, as_of: int, seed: int) -> Aging | None:
     if not late.any():
         return None
 
-    def seen_until(split: str, times: Micros) -> Micros:
+    def cutoffs(split: str, times: Micros) -> Micros:
         if split == "test":
-            return np.minimum(times, as_of)
+            return np.full(len(times), as_of, np.int64)
         ages: Micros = np.random.default_rng((seed, len(split))).choice(late, len(times))
         return times - ages
 
-    return seen_until
+    return cutoffs
 
 
 def _transform(task: Task, train: Resolved) -> OutputTransform:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from forekey.errors import TaskError
 from forekey.features import FeatureStore, PairFeatures, PairSpec, fit_features, fit_history, interactions_between
 from forekey.files import write_whole
-from forekey.graph import Micros, Snapshot, from_micros, to_micros
+from forekey.graph import Snapshot, from_micros, to_micros
 from forekey.inference import Pairs, Predictor, Ranker, RankExplainer, RankStage, Trees, tower_output
 from forekey.nn import GraphModel
 from forekey.progress import NEVER, Deadline, Listener
@@ -181,7 +181,7 @@ def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig
             f"there at one time, and takes up to {_MAX_MOMENTS:,}. Round the times, for example down to the day."
         )
     if aging is not None:
-        splits = {name: replace(r, seen_until=aging(name, r.times)) for name, r in splits.items()}
+        splits = {name: r.seen_by(aging(name, r.times)) for name, r in splits.items()}
     else:
         splits = _as_late_as_tests(splits, to_micros(snapshot.as_of), config.seed)
     cutoff = int(splits["train"].times.max())
@@ -235,12 +235,11 @@ def _as_late_as_tests(splits: dict[str, Resolved], as_of: int, seed: int) -> dic
     late = np.maximum(np.unique(splits["test"].times) - as_of, 0)
     if not late.any():
         return splits
-    out = {"test": replace(splits["test"], seen_until=np.minimum(splits["test"].times, as_of))}
+    out = {"test": splits["test"].seen_by(np.full(len(splits["test"]), as_of, np.int64))}
     for name in ("train", "val"):
         moments, which = np.unique(splits[name].times, return_inverse=True)
         ages = np.random.default_rng((seed, len(name))).choice(late, len(moments))
-        seen: Micros = (moments - ages)[which]
-        out[name] = replace(splits[name], seen_until=seen)
+        out[name] = splits[name].seen_by((moments - ages)[which])
     return out
 
 
@@ -275,17 +274,17 @@ def _learn_scales(entities: FeatureStore, items: FeatureStore, train: Resolved) 
     """Learn from pasts at training times how the networks are to read such numbers."""
     rng = np.random.default_rng(0)
     some = train.only(np.sort(rng.permutation(len(train))[:_SCALE_SAMPLE]))
-    cut = some.times if some.seen_until is None else some.seen_until
-    found = entities.history(some.rows, some.times, cut)
+    seeds = some.seeds
+    found = entities.history(seeds)
     table = items.spec.history
     assert found is not None
     assert table is not None
     entities.learn_scale(found)
     place = rng.integers(0, len(some), min(_SCALE_SAMPLE, 20 * len(some)))
-    visible = items.snapshot.visible(table.entity, cut[place])
+    drawn = seeds.take(place)
+    visible = items.snapshot.visible(table.entity, drawn.cutoffs)
     rows = (rng.random(len(place)) * visible).astype(np.int32)
-    kept = visible > 0
-    known = items.history(rows[kept], some.times[place][kept], cut[place][kept])
+    known = items.history(drawn.moved(table.entity, rows).take(visible > 0))
     assert known is not None
     items.learn_scale(known)
 
@@ -310,14 +309,13 @@ def _pair_set(pairs: PairFeatures, examples: Resolved, seed: int) -> _PairSet:
     """Describe the candidates of as many examples as trees are grown from."""
     chosen = np.random.default_rng(seed).permutation(len(examples))[:_MAX_QUERIES]
     some, ptr, items = _with_candidates(pairs, examples.only(chosen))
-    cut = _cut(some)
     if len(items) == 0:
         raise TaskError(
             f"No row of '{pairs.spec.items}' was there yet at the times to learn from, so there is nothing to rank. "
             f"If its time column tells when rows were loaded, remove time_column of '{pairs.spec.items}' from "
             "forekey.yaml."
         )
-    numbers = pairs.compute(some.rows, some.times, cut, ptr, items)
+    numbers = pairs.compute(some.seeds, ptr, items)
     label = _labels(some.target, ptr, items)
     sizes = np.diff(ptr)
     return _PairSet(numbers, label, sizes[sizes > 0])
@@ -328,7 +326,7 @@ def _with_candidates(pairs: PairFeatures, drawn: Resolved) -> tuple[Resolved, ND
     sizes, items, taken = [np.zeros(1, np.int64)], [np.empty(0, np.int32)], 0
     for first in range(0, len(drawn), _QUERIES_A_TIME):
         part = drawn.only(np.arange(first, min(first + _QUERIES_A_TIME, len(drawn))))
-        ptr, found = pairs.candidates(part.rows, _cut(part))
+        ptr, found = pairs.candidates(part.seeds)
         left = _MAX_PAIRS - sum(len(i) for i in items)
         fit = max(int(np.searchsorted(ptr, left, "right")) - 1, 0 if taken else 1)
         sizes.append(np.diff(ptr[: fit + 1]))
@@ -337,10 +335,6 @@ def _with_candidates(pairs: PairFeatures, drawn: Resolved) -> tuple[Resolved, ND
         if fit < len(part):
             break
     return drawn.only(np.arange(taken)), np.cumsum(np.concatenate(sizes)), np.concatenate(items)
-
-
-def _cut(examples: Resolved) -> Micros:
-    return examples.times if examples.seen_until is None else np.minimum(examples.times, examples.seen_until)
 
 
 def _labels(target: NDArray[Any], ptr: NDArray[np.int64], items: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -414,7 +408,7 @@ def _choose(ranker: Ranker, data: _Data, trees: Trees) -> RankStage:
     judging = data.judging
     if len(judging) > _MAX_JUDGED:
         judging = judging.only(np.sort(np.random.default_rng(0).permutation(len(judging))[:_MAX_JUDGED]))
-    parts = [(part, pairs) for part, pairs, _ in ranker.scored(judging.rows, judging.times, judging.seen_until)]
+    parts = [(part, pairs) for part, pairs, _ in ranker.scored(judging.seeds)]
     said = [trees.raw(pairs.numbers)[:, 0] for _, pairs in parts]
     scales = [_spread(np.concatenate(values)) for values in ([pairs.towers for _, pairs in parts], said)]
     best, chosen = -1.0, RankStage()
@@ -462,7 +456,7 @@ def _judge(judged: Judged, ranker: Ranker, trees: Trees, data: _Data, split: str
     examples, top = data.splits[split], ranker.top
     parts = (MODEL, NETWORK, TREES) if ranker.has_towers else (MODEL,)
     found = {name: np.full((len(examples), top), -1) for name in parts}
-    for part, pairs, _ in ranker.scored(examples.rows, examples.times, examples.seen_until):
+    for part, pairs, _ in ranker.scored(examples.seeds):
         raw = trees.raw(pairs.numbers)[:, 0]
         scores = (ranker.stage.blend(pairs.towers, raw), pairs.towers, raw)
         for name, score in zip(parts, scores, strict=False):
@@ -475,13 +469,12 @@ def _judge_baselines(judged: Judged, data: _Data, top: int) -> None:
     """Score what is popular now, what the entity had last, what its likes had: each filled up by what is popular."""
     pairs = data.pairs
     for split in ("val", "test"):
-        examples = data.splits[split]
-        cut = _cut(examples)
-        popular = pairs.popular(cut, 2 * top)
+        seeds = data.splits[split].seeds
+        popular = pairs.popular(seeds.cutoffs, 2 * top)
         guesses = {
             "popular": popular,
-            "last_items": np.concatenate([pairs.newest(examples.rows, cut, top), popular], axis=1),
-            "items_of_others_alike": np.concatenate([pairs.alike(examples.rows, cut, top), popular], axis=1),
+            "last_items": np.concatenate([pairs.newest(seeds, top), popular], axis=1),
+            "items_of_others_alike": np.concatenate([pairs.alike(seeds, top), popular], axis=1),
         }
         for name, listed in guesses.items():
             judged.add(name, split, _first_different(listed, top))
@@ -534,5 +527,5 @@ def _explanation(ranker: Ranker, data: _Data, config: TrainConfig) -> dict[str, 
     # Items are described moment by moment, so few moments will do.
     few = np.unique(val.times[drawn])[-_EXPLAINED_MOMENTS:]
     some = val.only(np.sort(drawn[np.isin(val.times[drawn], few)][:_EXPLAINED]))
-    found = RankExplainer(ranker).effects(some.rows, some.times, some.seen_until)
+    found = RankExplainer(ranker).effects(some.seeds)
     return {kind: found.overall(kind) for kind in ("table", "column", "hop")}

@@ -38,7 +38,7 @@ def unused_features(history: HistoryFeatures, train: Resolved, transform: Output
     some = train
     if len(train) > most:
         some = train.only(np.sort(np.random.default_rng((seed, 7)).permutation(len(train))[:most]))
-    columns = history.compute(some.rows, some.times, some.seen_until)
+    columns = history.compute(some.seeds)
     keep = _distinct(columns)
     target = targets(transform.task_type, some, transform).numpy().astype(np.float64)
     several = transform.task_type is not TaskType.MULTICLASS_CLASSIFICATION and target.ndim == 2

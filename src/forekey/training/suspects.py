@@ -45,7 +45,7 @@ def decisive_column(
     some = np.sort(np.random.default_rng(0).permutation(len(val))[:_ASKED])
     chosen = val.only(some)
     parts = [p for s in strongest[:_TRIED] for p in explainer.parts if p.kind == "column" and p.to_dict() == _place(s)]
-    told = explainer.without_each(chosen.rows, chosen.times, [(), *((p,) for p in parts)], chosen.seen_until)
+    told = explainer.without_each(chosen.seeds, [(), *((p,) for p in parts)])
     scores = [
         compute_metrics(
             transform.task_type,

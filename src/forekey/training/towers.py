@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from forekey.errors import ModelError
+from forekey.graph import Seeds
 from forekey.inference import Assembler, Predictor, Ranker
 from forekey.nn import GraphBatch
 from forekey.sampling import NeighborSampler
@@ -146,28 +147,27 @@ def _one_epoch(
 
 def _steps(ranker: Ranker, train: Resolved, config: TrainConfig, epoch: int) -> Iterator[_Step]:
     rng = np.random.default_rng((config.seed, epoch))
-    cut = train.times if train.seen_until is None else np.minimum(train.times, train.seen_until)
-    _, which = np.unique(np.stack([train.times, cut], axis=1), axis=0, return_inverse=True)
+    which = train.seeds.moments()[1]
     shuffled = rng.permutation(len(train))
-    grouped = shuffled[np.argsort(which.ravel()[shuffled], kind="stable")]
-    edges = np.flatnonzero(np.diff(which.ravel()[grouped])) + 1
+    grouped = shuffled[np.argsort(which[shuffled], kind="stable")]
+    edges = np.flatnonzero(np.diff(which[grouped])) + 1
     parts = [g[i : i + _QUERIES] for g in np.split(grouped, edges) for i in range(0, len(g), _QUERIES)]
     chosen = [(parts[i], int(rng.integers(1 << 31))) for i in rng.permutation(len(parts))[: config.max_batches]]
     towers = [_Tower.of(t, config) for t in (ranker.entities, ranker.items)]
 
     def make(part: tuple[NDArray[np.int64], int]) -> _Step | None:
         queries, seed = part
-        visible = int(ranker.features.snapshot.visible(ranker.pairs.spec.items, cut[queries[:1]])[0])
+        visible = int(ranker.features.snapshot.visible(ranker.pairs.spec.items, train.seeds.cutoffs[queries[:1]])[0])
         items, goal = _sampled_items(train.target[queries], visible, np.random.default_rng(seed))
         some = goal.any(axis=1)
         if not some.any():
             return None
-        moment, seen = train.times[queries[0]], cut[queries[0]]
         kept = queries[some]
+        own = train.seeds.take(kept)
         history = train.history[kept] if train.history is not None else None
         return _Step(
-            towers[0].batch(train.rows[kept], moment, seen, seed, history),
-            towers[1].batch(items, moment, seen, seed),
+            towers[0].batch(own, seed, history),
+            towers[1].batch(Seeds.at(ranker.pairs.spec.items, items, own.times[0], own.cutoffs[0]), seed),
             torch.from_numpy(goal[some] / goal[some].sum(axis=1, keepdims=True)),
         )
 
@@ -199,16 +199,7 @@ class _Tower:
         features = predictor.features
         return cls(predictor, NeighborSampler(features.snapshot, config.neighbors), Assembler(features))
 
-    def batch(
-        self,
-        rows: NDArray[np.int32],
-        moment: int,
-        seen: int,
-        seed: int,
-        history: NDArray[np.float32] | None = None,
-    ) -> GraphBatch:
-        model, features = self.predictor.graph_model.config, self.predictor.features
-        times, cut = np.full(len(rows), moment), np.full(len(rows), seen)
-        subgraph = self.sampler.sample(model.entity, rows, times, seed, cut)
-        past = features.history(rows, times, cut) if history is None else history
+    def batch(self, seeds: Seeds, seed: int, history: NDArray[np.float32] | None = None) -> GraphBatch:
+        subgraph = self.sampler.sample(seeds, seed)
+        past = self.predictor.features.history(seeds) if history is None else history
         return self.assemble(subgraph, self.predictor.graph_model.config.types_at(0), past)

@@ -175,9 +175,7 @@ def _finish(data: Data, model: GraphModel | None, config: TrainConfig, growing: 
     raw: dict[str, Raw] = {}
     if model is not None:
         predictor = Predictor(model, data.features, config.neighbors, data.transform)
-        raw = {
-            s: predictor.network(r.rows, r.times, r.seen_until, r.history)[0] for s, r in known.items() if s != "train"
-        }
+        raw = {s: predictor.network(r.seeds, r.history)[0] for s, r in known.items() if s != "train"}
     val, kind, classes = known["val"], data.task_type, len(data.transform.classes)
     if val.history is None:
         return _Finished(model, raw, None, FinalStage(), FinalStage())
@@ -245,7 +243,7 @@ def _with_validation(
     fit_again(model, data.features, task, every, data.transform, config, epochs, growing.listener)
     test = data.splits["test"]
     predictor = Predictor(model, data.features, config.neighbors, data.transform)
-    raw = predictor.network(test.rows, test.times, test.seen_until, test.history)[0]
+    raw = predictor.network(test.seeds, test.history)[0]
     return replace(finished, model=model, final=final, raw={**finished.raw, "test": raw})
 
 
@@ -308,8 +306,7 @@ def _explanation(data: Data, explainer: Explainer, config: TrainConfig, listener
     """Return how much predictions change on average when tables, columns, or all beyond a hop are taken away."""
     val = data.splits["val"]
     some = np.sort(np.random.default_rng(config.seed).permutation(len(val))[:_EXPLAINED])
-    seen = val.seen_until[some] if val.seen_until is not None else None
-    found = explainer.effects(val.rows[some], val.times[some], seen, done=listener.advance)
+    found = explainer.effects(val.seeds.take(some), done=listener.advance)
     return {kind: found.overall(kind) for kind in ("table", "column", "hop")}
 
 
