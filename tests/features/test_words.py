@@ -49,6 +49,8 @@ def orders(stat: Stat, column: str | None = None, **more: object) -> Feature:
         (orders(Stat.MEAN, "channel", value="web"), 0.41, "41 % of the orders so far with channel web"),
         (orders(Stat.FADING_MEAN, "amount", half_life=2.0), 3.0, "mean amount of the newest orders is 3"),
         (orders(Stat.GREATEST, "amount", nth=5), 9.0, "greatest amount of the newest 5 orders is 9"),
+        (orders(Stat.NEWEST, "year"), 2024.0, "year of the newest of orders is 2024"),
+        (orders(Stat.NEWEST, "amount"), 20240.0, "amount of the newest of orders is 20,240"),
     ],
 )
 def test_rows_and_amounts(feature: Feature, value: float, said: str) -> None:

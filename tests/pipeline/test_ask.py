@@ -17,7 +17,7 @@ import forekey.api
 from forekey import pipeline
 from forekey.cli import reply
 from forekey.cli.commands import cli
-from forekey.errors import ForekeyError, ProjectError
+from forekey.errors import ForekeyError, PQLError, ProjectError
 from forekey.pipeline import Reply
 from forekey.pipeline.parts import registry
 from forekey.project import Project
@@ -311,3 +311,16 @@ def test_a_database_with_a_password_is_asked_again_in_another_process(
     monkeypatch.delenv("FOREKEY_PASSWORD", raising=False)
     with pytest.raises(ProjectError, match="another database"):
         pipeline.answer(url.replace("/test_", "/other_"), SPEND, root=tmp_path)
+
+
+@pytest.mark.parametrize("verb", [pipeline.ask, pipeline.train])
+def test_a_question_in_other_words_is_shown_how_to_begin(asked: Path, verb: Any) -> None:
+    with pytest.raises(PQLError, match=r"begins with PREDICT, such as PREDICT COUNT.*FOR EACH"):
+        verb(Project.open(asked), "how many orders next month?")
+
+
+def test_drivers_stand_in_the_order_of_their_effects(asked: Path) -> None:
+    found = pipeline.ask(Project.open(asked), QUESTIONS["yes or no"], top=20)
+    for prediction in found.predictions:
+        sizes = [abs(driver["effect"]) for driver in prediction["drivers"]]
+        assert sizes == sorted(sizes, reverse=True)

@@ -64,7 +64,7 @@ def _column(feature: Feature, meaning: float | str | None, spec: HistorySpec) ->
     column = next(c for c in focus.columns if c.name == name)
     if column.stype is Stype.TIMESTAMP:
         return f"{name} was {_days(meaning)} ago" if meaning >= 0 else f"{name} is in {_days(-meaning)}"
-    return f"{name} is {number(meaning)}"
+    return f"{name} is {_content(meaning)}"
 
 
 def _clause(feature: Feature, meaning: float | str | None) -> str:
@@ -104,12 +104,12 @@ def _measured(feature: Feature, value: float | None, rows: str, column: str) -> 
         case Stat.SUM:
             return f"{column} of {when} adds up to {number(value)}"
         case Stat.NEWEST:
-            return f"{column} of the newest of {rows} is {number(value)}"
+            return f"{column} of the newest of {rows} is {_content(value)}"
         case Stat.LEAST | Stat.GREATEST:
             which = "least" if feature.stat is Stat.LEAST else "greatest"
-            return f"{which} {column} of the newest {feature.nth} {rows} is {number(value)}"
+            return f"{which} {column} of the newest {feature.nth} {rows} is {_content(value)}"
         case _:
-            return f"mean {column} of the {when} is {number(value)}"
+            return f"mean {column} of the {when} is {_content(value)}"
 
 
 def _label(feature: Feature, value: float | None) -> str:
@@ -159,3 +159,8 @@ def number(value: float) -> str:
     if value == round(value) and abs(value) < 1e15:
         return f"{value:,.0f}"
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def _content(value: float) -> str:
+    """Write what a column holds: as :func:`number`, but four digits may be a year and have no separator."""
+    return f"{value:.0f}" if value == round(value) and abs(value) < 10_000 else number(value)

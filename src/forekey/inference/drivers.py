@@ -13,6 +13,9 @@ from forekey.inference.final import FinalStage, Raw, comparable
 from forekey.inference.output import OutputTransform, Predictions, predictions_from
 from forekey.task import TaskType
 
+_MORE = 3
+"""Topics are chosen by their raw contributions and ordered by their effects, so a few more of them are looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Driver:
@@ -55,7 +58,7 @@ def drivers_of(
     counted = _counted(_final(final, raw, network, transform), transform)
     weights = np.einsum("no,nof->nf", counted, contributions)
     total = np.einsum("no,not->nt", counted, by_topic)
-    order = np.argsort(-np.abs(total), axis=1, kind="stable")[:, :top]
+    order = np.argsort(-np.abs(total), axis=1, kind="stable")[:, : top + _MORE]
     now = _prediction(final, raw, network, transform, counted)
     found: list[list[Driver]] = [[] for _ in history]
     for place in range(order.shape[1]):
@@ -70,7 +73,7 @@ def drivers_of(
             value = float(history[row, best])
             words = in_words(known[best], value, spec)
             found[row].append(Driver(words, value_of(known[best], value, spec), float(effect)))
-    return found
+    return [sorted(drivers, key=lambda d: -abs(d.effect))[:top] for drivers in found]
 
 
 def _final(final: FinalStage, trees: Raw, network: Raw | None, transform: OutputTransform) -> Raw:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forekey.errors import ProjectError
+from forekey.errors import PQLError, ProjectError
 from forekey.progress import SILENT, Listener
 from forekey.project import CONFIG_NAME, PQLTask, Project
 from forekey.schema import Schema
@@ -81,8 +81,15 @@ def find_task(project: Project, schema: Schema, name_or_pql: str) -> Task:
 
 def check_name(project: Project, name_or_pql: str) -> None:
     """Refuse a name that is no task's before anything is read."""
-    if not is_query(name_or_pql):
-        project.task(name_or_pql)
+    if is_query(name_or_pql):
+        return
+    if name_or_pql not in project.config.tasks and len(name_or_pql.split()) > 1:
+        known = f", or name a task of forekey.yaml ({', '.join(project.config.tasks)})" if project.config.tasks else ""
+        raise PQLError(
+            "A question begins with PREDICT, such as PREDICT COUNT(orders.*, 0, 30, days) FOR EACH "
+            f"customers.customer_id: write yours so{known}."
+        )
+    project.task(name_or_pql)
 
 
 def is_query(name_or_pql: str) -> bool:
