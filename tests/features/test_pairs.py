@@ -94,8 +94,8 @@ def test_counts_are_those_of_a_plain_reading(tables: Tables, day: int) -> None:
         times = np.full(4, to_micros(moment))
         ptr, items = pairs.candidates(Seeds.at("people", rows, times))
         numbers = pairs.compute(Seeds.at("people", rows, times), ptr, items)
-        assert numbers.shape == (len(items), len(pairs.names))
-        at = {name: i for i, name in enumerate(pairs.names)}
+        assert numbers.shape == (len(items), len(pairs.features))
+        at = {name: i for i, name in enumerate(feature.name for feature in pairs.features)}
         known = plays_seen(tables, moment)
         people, songs = snapshot.keys("people").to_pylist(), snapshot.keys("songs").to_pylist()
         for q in range(4):

@@ -106,8 +106,8 @@ def test_the_reasons_for_a_ranking_add_up_to_its_scores(trained_project: Project
     for q, told in enumerate(explain_ranking(ranker, seeds)):  # type: ignore[arg-type]
         assert [r["item"] for r in told] == ranked[q, :5].tolist()
         assert all(len(r["reasons"]) == 5 for r in told)
-    names = {r["what"] for r in explain_entity(ranker, 0, now)["items"][0]["reasons"]}
-    assert names <= set(ranker.pairs.names)  # type: ignore[union-attr]
+    names = {r["feature"] for r in explain_entity(ranker, 0, now)["items"][0]["reasons"]}
+    assert names <= {feature.name for feature in ranker.pairs.features}  # type: ignore[union-attr]
 
 
 def test_each_number_of_a_past_knows_where_it_comes_from(shop_project: Project) -> None:

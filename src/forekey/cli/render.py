@@ -429,11 +429,10 @@ def explanation(told: dict[str, Any]) -> Shown:
 
     parts: list[RenderableType] = []
     if "items" in told:
-        table = grid("item", "what speaks for it", "value", "effect", right=("value", "effect"))
+        table = grid("item", "what speaks for it", "effect", right=("effect",))
         for item in told["items"]:
             for i, reason in enumerate(item["reasons"][:_SHOWN_REASONS]):
-                value = "–" if reason["value"] is None else f"{reason['value']:.4g}"
-                table.add_row(str(item["item"]) if i == 0 else "", reason["what"], value, f"{reason['effect']:+.4g}")
+                table.add_row(str(item["item"]) if i == 0 else "", reason["what"], f"{reason['effect']:+.4g}")
         parts.append(table)
     says = "makes these items stand out by" if "items" in told else "raises the prediction by"
     for kind in ("tables", "columns", "hops", "neighbors"):

@@ -5,6 +5,7 @@ from forekey.features.encode import Encoded, FeatureStore, encode_rows
 from forekey.features.feature import CALENDAR, LABELS, Feature, Origin, Stat
 from forekey.features.history import HistoryFeatures, fit_history
 from forekey.features.kinds import FeatureKind
+from forekey.features.pair_feature import PairFeature
 from forekey.features.pairs import PairFeatures, PairSpec, interactions_between
 from forekey.features.spec import FeatureSpec, HistoryScale, fit_features
 from forekey.features.statistics import ColumnFeature, TableFeatures
@@ -26,6 +27,7 @@ __all__ = [
     "HistoryScale",
     "HistorySpec",
     "Origin",
+    "PairFeature",
     "PairFeatures",
     "PairSpec",
     "Stat",

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from forekey.features.feature import Origin
 from forekey.features.history import HistoryFeatures
 from forekey.features.lists import RowLists
+from forekey.features.pair_feature import BETWEEN, PairFeature, PairStat
 from forekey.features.spec import history_from_dict
 from forekey.features.window_spec import HistorySpec
 from forekey.graph import MICROS_PER_DAY, Micros, Seeds, Snapshot
@@ -231,27 +233,19 @@ class PairFeatures:
             out = np.concatenate(blocks, axis=1).astype(np.float32)
         return np.where(np.isinf(out), np.float32(np.nan), out)
 
-    @property
-    def names(self) -> list[str]:
-        """Return the names of the features."""
-        found: list[str] = []
-        days = f"{self.spec.window_days:g} days", f"{3 * self.spec.window_days:g} days"
-        for interaction in self.spec.interactions:
-            alone = sum(i.table == interaction.table for i in self.spec.interactions) == 1
-            rows = interaction.table if alone else interaction.name
-            found += [what.format(rows, *days) for what in _BETWEEN]
-        found += ["how often walks by way of others end here"] if self.spec.interactions else []
-        return [*found, *(f"item: {feature.name}" for feature in self._history.features)]
-
-    @property
-    def origins(self) -> tuple[Origin, ...]:
-        """Return where each of the features comes from; hops are counted from the nearer of the two ends."""
-        found = []
-        for i in self.spec.interactions:
+    @cached_property
+    def features(self) -> tuple[PairFeature, ...]:
+        """Return what each column of :meth:`compute` is; hops are counted from the nearer of the two ends."""
+        found: list[PairFeature] = []
+        days, interactions = self.spec.window_days, self.spec.interactions
+        for i in interactions:
+            alone = sum(other.table == i.table for other in interactions) == 1
             through = tuple(dict.fromkeys(e.parent for way in (i.to_entity, i.to_item) for e in way[:-1]))
-            found += [Origin(i.table, None, min(len(i.to_entity), len(i.to_item)), through)] * len(_BETWEEN)
-        found += found[:1]  # walks go along the first
-        return (*found, *(feature.origin for feature in self._history.features))
+            origin = Origin(i.table, None, min(len(i.to_entity), len(i.to_item)), through)
+            found += [PairFeature(origin, stat, i.table if alone else i.name, days) for stat in BETWEEN]
+        if found:
+            found.append(replace(found[0], stat=PairStat.WALKS))
+        return (*found, *(PairFeature(feature.origin, item=feature) for feature in self._history.features))
 
     @property
     def _window(self) -> int:
@@ -275,33 +269,41 @@ class PairFeatures:
         pair, different = describe_pairs(
             lists.indptr, lists.order, known.item, known.seen, rows, cut, season, windows, ptr, items, self.num_items
         )
-        pair[:, 3] = np.where(season[query, 1] <= cut[query], pair[:, 3], np.nan)
-        pair[:, 4] /= MICROS_PER_DAY
-        own = self._counts(lists, rows, cut, (0, self._window))
+        own_all, own_one = self._counts(lists, rows, cut, (0, self._window))
         item_cut = cut[query]
-        counts = self._counts(known.by_item, items, item_cut, (0, *windows))
-        back = [times[query] - n * year for n in (1, 2)]
-        ends = [np.minimum(b + self._window, item_cut) for b in back]
-        seasons = [
-            np.where(
-                b + self._window <= item_cut, known.by_item.counts(items, e) - known.by_item.counts(items, b), np.nan
-            )
-            for b, e in zip(back, ends, strict=True)
-        ]
+        item_all, item_one, item_three = self._counts(known.by_item, items, item_cut, (0, *windows))
+        last_year, two_years_ago = (self._season(known, items, times[query] - n * year, item_cut) for n in (1, 2))
         total = np.searchsorted(known.seen, cut, "right") - np.searchsorted(known.seen, cut - self._window, "right")
         with np.errstate(invalid="ignore", divide="ignore"):
-            shares = [
-                pair[:, 0] / own[1][query],
-                pair[:, 2] / own[0][query],
-                counts[1] / total[query],
-                counts[1] / (counts[2] / 3.0),
-            ]
-        return np.column_stack(
-            [
-                pair, *counts, *seasons, self._age(known, known.by_item, items, item_cut),
-                *(o[query] for o in own), different[query], self._age(known, lists, rows, cut)[query], *shares,
-            ]
-        )  # fmt: skip
+            columns = {
+                PairStat.PAIR_ONE: pair[:, 0],
+                PairStat.PAIR_THREE: pair[:, 1],
+                PairStat.PAIR_ALL: pair[:, 2],
+                PairStat.PAIR_LAST_YEAR: np.where(season[query, 1] <= cut[query], pair[:, 3], np.nan),
+                PairStat.SINCE_PAIR: pair[:, 4] / MICROS_PER_DAY,
+                PairStat.RANK: pair[:, 5],
+                PairStat.ITEM_ALL: item_all,
+                PairStat.ITEM_ONE: item_one,
+                PairStat.ITEM_THREE: item_three,
+                PairStat.ITEM_LAST_YEAR: last_year,
+                PairStat.ITEM_TWO_YEARS_AGO: two_years_ago,
+                PairStat.SINCE_ITEM: self._age(known, known.by_item, items, item_cut),
+                PairStat.ENTITY_ALL: own_all[query],
+                PairStat.ENTITY_ONE: own_one[query],
+                PairStat.DIFFERENT: different[query],
+                PairStat.SINCE_ENTITY: self._age(known, lists, rows, cut)[query],
+                PairStat.SHARE_ONE: pair[:, 0] / own_one[query],
+                PairStat.SHARE_ALL: pair[:, 2] / own_all[query],
+                PairStat.ITEM_SHARE: item_one / total[query],
+                PairStat.ITEM_TREND: item_one / (item_three / 3.0),
+            }
+        return np.column_stack([columns[stat] for stat in BETWEEN])
+
+    def _season(self, known: _Rows, items: NDArray[np.int32], start: Micros, cut: Micros) -> NDArray[np.float64]:
+        """Count the items' rows in a window that begins in the past; NaN where it is not over by the cutoff."""
+        end = start + self._window
+        count = known.by_item.counts(items, np.minimum(end, cut)) - known.by_item.counts(items, start)
+        return np.where(end <= cut, count, np.nan)
 
     def _counts(
         self, lists: RowLists, rows: NDArray[np.int32], cut: Micros, windows: Sequence[int]
@@ -348,28 +350,3 @@ class PairFeatures:
         moment = moments[distinct // max(self.num_items, 1)] if len(distinct) else moments[:0]
         rows = (distinct % max(self.num_items, 1)).astype(np.int32)
         return self._history.compute(Seeds.at(self.spec.items, rows, moment[:, 0], moment[:, 1]))[place]
-
-
-_BETWEEN = (
-    "{0} of the pair, {1}",
-    "{0} of the pair, {2}",
-    "{0} of the pair, all time",
-    "{0} of the pair, {1}, a year ago",
-    "days since the pair's last of {0}",
-    "rank of the item among the entity's last of {0}",
-    "{0} of the item, all time",
-    "{0} of the item, {1}",
-    "{0} of the item, {2}",
-    "{0} of the item, {1}, a year ago",
-    "{0} of the item, {1}, two years ago",
-    "days since the item's last of {0}",
-    "{0} of the entity, all time",
-    "{0} of the entity, {1}",
-    "different items in {0} of the entity",
-    "days since the entity's last of {0}",
-    "share of the pair in {0} of the entity, {1}",
-    "share of the pair in {0} of the entity, all time",
-    "share of the item in {0}, {1}",
-    "{0} of the item, {1} against {2}",
-)
-"""Names of the numbers of one interaction: {0} are its rows, {1} one window, {2} three."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from forekey.features import PairFeature
 from forekey.graph import Seeds
 from forekey.inference.explain import Explainer, Part, overall, ranked
 from forekey.inference.ranking import Pairs, Ranker
@@ -70,7 +71,7 @@ class RankExplainer:
     def __init__(self, ranker: Ranker) -> None:
         self._ranker = ranker
         self._towers = Explainer(ranker.entities), Explainer(ranker.items)
-        self._origins = ranker.pairs.origins
+        self._origins = tuple(feature.origin for feature in ranker.pairs.features)
         told = (Part("table", o.table) for o in self._origins)
         self.parts = tuple(dict.fromkeys([*self._towers[0].parts, *self._towers[1].parts, *told]))
 
@@ -137,10 +138,10 @@ def explain_ranking(ranker: Ranker, seeds: Seeds) -> list[list[dict[str, Any]]]:
     The trees' part is split exactly (TreeSHAP: Lundberg et al. 2020): effects and the item's usual score add up to its
     score. Items are rows of the items' table.
     """
-    names, out = ranker.pairs.names, [list[dict[str, Any]]() for _ in seeds.rows]
+    features, out = ranker.pairs.features, [list[dict[str, Any]]() for _ in seeds.rows]
     for part, pairs, _ in ranker.scored(seeds):
         stage = ranker.stage
-        shares, usual = np.zeros((len(pairs.items), len(names))), np.zeros(len(pairs.items))
+        shares, usual = np.zeros((len(pairs.items), len(features))), np.zeros(len(pairs.items))
         if stage.trees is not None:
             shares, usual = (of[:, 0] for of in stage.trees.contributions(pairs.numbers))
         raw = stage.trees.raw(pairs.numbers)[:, 0] if stage.trees is not None else usual
@@ -152,7 +153,7 @@ def explain_ranking(ranker: Ranker, seeds: Seeds) -> list[list[dict[str, Any]]]:
             for at in places[q][places[q] >= 0]:
                 strongest = np.argsort(-np.abs(shares[at]), kind="stable")[:_REASONS]
                 reasons = [
-                    {"what": names[i], "value": _finite(pairs.numbers[at, i]), "effect": float(shares[at, i])}
+                    _reason(features[i], _finite(pairs.numbers[at, i]), float(shares[at, i]))
                     for i in strongest
                     if shares[at, i]
                 ]
@@ -168,6 +169,10 @@ def _places(pairs: Pairs, items: NDArray[np.int32]) -> NDArray[np.int64]:
         there = items[q] >= 0
         out[q, there] = a + np.searchsorted(pairs.items[a:b], items[q, there])  # candidates ascend
     return out
+
+
+def _reason(feature: PairFeature, value: float | None, effect: float) -> dict[str, Any]:
+    return {"what": feature.in_words(value), "feature": feature.name, "value": value, "effect": effect}
 
 
 def _finite(value: np.float32) -> float | None:

@@ -207,12 +207,10 @@ def _of_first_item(items: list[dict[str, Any]], ranker: Ranker) -> list[dict[str
     if not items:
         return []
     key = ranker.features.snapshot.keys(ranker.pairs.spec.items)[items[0]["item"]].as_py()
-
-    def words(reason: dict[str, Any]) -> str:
-        known = "not known" if reason["value"] is None else f"{reason['value']:,.4g}"
-        return f"{key}: {reason['what']}: {known}"
-
-    return [{**reason, "what": words(reason)} for reason in items[0]["reasons"][:_DRIVERS]]
+    return [
+        {"what": f"{key}: {reason['what']}", "value": reason["value"], "effect": reason["effect"]}
+        for reason in items[0]["reasons"][:_DRIVERS]
+    ]
 
 
 def _as_json(row: dict[str, Any]) -> dict[str, Any]:

@@ -88,9 +88,10 @@ class Neighbor(BaseModel):
 
 
 class Reason(BaseModel):
-    """A feature of a ranked item, and its part of the item's score."""
+    """What speaks for a ranked item: in words, the feature they are about, its value, and its part of the score."""
 
     what: str
+    feature: str
     value: float | None
     effect: float
 

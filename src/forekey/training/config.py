@@ -79,7 +79,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "trees": TreePlan(candidates=("bold",), boosters=1, learning_rate=0.1, rounds=300, patience=20),
     },
     "fast": {
-        "neighbors": NeighborPlan((16, 8)),
+        "neighbors": NeighborPlan((8, 4)),
         "max_epochs": 3,
         "max_batches": 40,
         "patience": 2,

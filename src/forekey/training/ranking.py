@@ -516,8 +516,8 @@ def _save(ranker: Ranker, judged: Judged, path: Path) -> None:
 
 
 def _importance(ranker: Ranker, trees: Trees) -> dict[str, float]:
-    shares, names = trees.importance(), ranker.pairs.names
-    return {names[i]: round(float(shares[i]), 4) for i in np.argsort(-shares)[:30] if shares[i] > 0}
+    shares, features = trees.importance(), ranker.pairs.features
+    return {features[i].name: round(float(shares[i]), 4) for i in np.argsort(-shares)[:30] if shares[i] > 0}
 
 
 def _explanation(ranker: Ranker, data: _Data, config: TrainConfig) -> dict[str, Any]:
