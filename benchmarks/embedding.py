@@ -22,8 +22,9 @@ import torch
 
 from forekey import __version__, pipeline
 from forekey.graph import Seeds, to_micros
-from forekey.project import PQLTask, Project
+from forekey.project import PQLTask
 from forekey.testing import SHOP_TASKS, write_shop
+from forekey.workspace import Workspace
 
 TASKS = {
     "customers": PQLTask(query=SHOP_TASKS["spend"], max_anchors=3),
@@ -51,17 +52,17 @@ def main() -> None:
 def measure(folder: Path, customers: int, rounds: int) -> list[dict[str, Any]]:
     """Make a shop, train a model per entity briefly, and time both ways for each."""
     write_shop(folder / "shop.duckdb", customers=customers, days=720)
-    project = pipeline.init(str(folder / "shop.duckdb"), folder, tasks=dict(TASKS)).project
+    project = pipeline.init(str(folder / "shop.duckdb"), folder, tasks=dict(TASKS)).workspace
     return [measure_entity(project, entity, rounds) for entity in TASKS]
 
 
-def measure_entity(project: Project, entity: str, rounds: int) -> dict[str, Any]:
+def measure_entity(project: Workspace, entity: str, rounds: int) -> dict[str, Any]:
     """Time both ways in turn; the best of each counts."""
     pipeline.train(project, entity, preset="fast")
-    snapshot = pipeline.snapshots(project).current()
+    snapshot = project.snapshots.current()
     predictor = pipeline.predictor_of(
         project,
-        pipeline.registry(project).champion(entity),
+        project.registry.champion(entity),
         pipeline.find_task(project, snapshot.schema, entity),
         snapshot,
         np.array([to_micros(snapshot.as_of)]),

@@ -70,7 +70,7 @@ def main() -> None:
 def our_epoch(folder: Path, name: str) -> float:
     """Return the seconds of the second of two epochs, its validation pass within."""
     with tempfile.TemporaryDirectory() as place:
-        project = pipeline.init(str(folder), Path(place)).project
+        project = pipeline.init(str(folder), Path(place)).workspace
         snapshot = pipeline.snapshot(project)
         config = replace(
             pipeline.train_config("normal", 0),
@@ -87,7 +87,7 @@ def our_epoch(folder: Path, name: str) -> float:
         seen: list[Any] = []
         with open_source(project.config.source, project.root) as source:
             task = define_task(name, project, snapshot.schema)
-            registry = pipeline.registry(project)
+            registry = project.registry
             train_task(task, snapshot, source, registry, config, baselines=False, listener=Listener(epoch=seen.append))
         return float(seen[1].seconds - seen[0].seconds)
 

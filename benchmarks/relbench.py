@@ -30,10 +30,10 @@ from sklearn.metrics import mean_absolute_error, roc_auc_score
 from forekey import __version__, pipeline
 from forekey.graph import Micros, Snapshot, to_micros
 from forekey.inference import load_predictor
-from forekey.project import Project
 from forekey.source import open_source, read_manifest, relbench_tasks
 from forekey.task import TaskType, average_precision, define_task
 from forekey.training import TrainConfig, item_rows, resolve_examples, train_task
+from forekey.workspace import Workspace
 
 # LightGBM and RDL: Robinson et al. 2024. Best: the RelBench leaderboard, November 2026. Hand-made: 63 features in SQL.
 PUBLISHED = {
@@ -123,12 +123,12 @@ class Bench:
         manifest = read_manifest(folder)
         self.val_start, self.test_start = to_micros(manifest.val_timestamp), to_micros(manifest.test_timestamp)
         blanked(folder, root / "data")
-        self.project = pipeline.init(str(root / "data"), root).project
+        self.project = pipeline.init(str(root / "data"), root).workspace
         if regime == "rolling":
             path = root / "forekey.yaml"
             lines = path.read_text(encoding="utf-8").splitlines()
             path.write_text("\n".join(line for line in lines if not line.startswith("as_of:")), encoding="utf-8")
-            self.project = Project.open(root)
+            self.project = Workspace.open(root)
         self.snapshot: Snapshot = pipeline.snapshot(self.project)
 
     def assert_blind(self, name: str) -> None:
@@ -177,7 +177,7 @@ class Bench:
         aging = Aging(self, seed, self.regime == "rolling" or task.task_type is TaskType.LINK_PREDICTION)
         with open_source(self.project.config.source, self.project.root) as source:
             version, _ = train_task(
-                task, self.snapshot, source, pipeline.registry(self.project), config, baselines=False, aging=aging
+                task, self.snapshot, source, self.project.registry, config, baselines=False, aging=aging
             )
             labels = task.labels(source, self.snapshot)
         seconds = time.perf_counter() - started

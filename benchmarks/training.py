@@ -28,9 +28,10 @@ import numpy as np
 import torch
 
 from forekey import __version__, demo, pipeline
-from forekey.project import PQLTask, Project
+from forekey.project import PQLTask
 from forekey.task import TaskType, compute_metrics, default_metric
 from forekey.testing import LEAGUE_TASKS, SHOP_TASKS, make_market, write_league, write_market_duckdb, write_shop
+from forekey.workspace import Workspace
 
 # LightGBM looks for a package that is called like a benchmark beside this script.
 sys.path = [place for place in sys.path if Path(place or ".").resolve() != Path(__file__).resolve().parent]
@@ -50,7 +51,7 @@ class Database:
     """A project with a snapshot, and the tasks that are trained on it."""
 
     name: str
-    project: Project
+    project: Workspace
     tasks: tuple[str, ...]
 
 
@@ -115,7 +116,7 @@ def databases(folder: Path, wanted: set[str] | None, *, quick: bool) -> Iterator
 
 
 def _project(name: str, url: str, root: Path, tasks: dict[str, str], names: tuple[str, ...] = ()) -> Database:
-    project = pipeline.init(url, root, tasks={n: PQLTask(query=q) for n, q in tasks.items()}).project
+    project = pipeline.init(url, root, tasks={n: PQLTask(query=q) for n, q in tasks.items()}).workspace
     pipeline.snapshot(project)
     return Database(name, project, names or tuple(tasks))
 
@@ -146,12 +147,12 @@ def measured(database: Database, task: str, preset: str) -> dict[str, Any]:
     }
 
 
-def report_examples(project: Project, task: str, version: str) -> int:
+def report_examples(project: Workspace, task: str, version: str) -> int:
     """Return how many examples a version was trained on."""
-    return int(pipeline.registry(project).get(task, version).manifest["labels"]["train"]["rows"])
+    return int(project.registry.get(task, version).manifest["labels"]["train"]["rows"])
 
 
-def peer_of(project: Project, name: str, version: str) -> tuple[float, float]:
+def peer_of(project: Workspace, name: str, version: str) -> tuple[float, float]:
     """Train LightGBM on the window features of a version; return its seconds and its test metric."""
     import lightgbm as gbm
 
@@ -160,13 +161,13 @@ def peer_of(project: Project, name: str, version: str) -> tuple[float, float]:
     from forekey.training import resolve_examples
     from forekey.training.evaluate import as_numbers
 
-    model, snapshot = pipeline.registry(project).get(name, version), pipeline.snapshots(project).current()
+    model, snapshot = project.registry.get(name, version), project.snapshots.current()
     task = pipeline.find_task(project, snapshot.schema, name)
-    with pipeline.source_of(project) as source:
+    with project.source() as source:
         labels = task.labels(source, snapshot)
     splits = {s: resolve_examples(snapshot, task, labels.split(s)) for s in ("train", "val", "test")}
     moments = np.unique(np.concatenate([r.times for r in splits.values()])).tolist()
-    past = past_for(model, task, lambda: pipeline.source_of(project), snapshot, moments, project.place("past"))
+    past = past_for(model, task, lambda: project.source(), snapshot, moments, project.place("past"))
     features = FeatureStore(snapshot, FeatureSpec.from_dict(model.features()), past)
     columns = {s: features.history(r.seeds) for s, r in splits.items()}
     classes = tuple(model.manifest["output"]["classes"])

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from forekey import pipeline
-from forekey.project import PQLTask, Project
+from forekey.project import PQLTask
 from forekey.testing import SHOP_TASKS, write_shop
+from forekey.workspace import Workspace
 from tests.support.servers import Postgres, running_postgres
 
 settings.register_profile(
@@ -50,22 +51,22 @@ def _built_shop(shop_database: Path, tmp_path_factory: pytest.TempPathFactory) -
     root = tmp_path_factory.mktemp("built")
     shutil.copy(shop_database, root / "shop.duckdb")
     tasks = {name: PQLTask(query=pql) for name, pql in SHOP_TASKS.items()}
-    project = pipeline.init(str(root / "shop.duckdb"), root, tasks=tasks).project
+    project = pipeline.init(str(root / "shop.duckdb"), root, tasks=tasks).workspace
     pipeline.snapshot(project)
     return root
 
 
 @pytest.fixture(scope="session")
-def shop_project(_built_shop: Path) -> Project:
+def shop_project(_built_shop: Path) -> Workspace:
     """A project on the shop with a snapshot; shared, so only to be read."""
-    return Project.open(_built_shop)
+    return Workspace.open(_built_shop)
 
 
 @pytest.fixture(scope="session")
 def _trained_shop(_built_shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("trained") / "project"
     shutil.copytree(_built_shop, root)
-    project = Project.open(root)
+    project = Workspace.open(root)
     for task in SHOP_TASKS:
         pipeline.train(project, task, preset="fast")
         pipeline.embed(project, task)
@@ -73,16 +74,16 @@ def _trained_shop(_built_shop: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
-def trained_project(_trained_shop: Path) -> Project:
+def trained_project(_trained_shop: Path) -> Workspace:
     """A project whose tasks are trained and embedded; shared, so only to be read."""
-    return Project.open(_trained_shop)
+    return Workspace.open(_trained_shop)
 
 
 @pytest.fixture
-def own_project(_trained_shop: Path, tmp_path: Path) -> Project:
+def own_project(_trained_shop: Path, tmp_path: Path) -> Workspace:
     """A trained project that a test may change."""
     shutil.copytree(_trained_shop, tmp_path / "project")
-    return Project.open(tmp_path / "project")
+    return Workspace.open(tmp_path / "project")
 
 
 @pytest.fixture(scope="session")

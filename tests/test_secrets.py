@@ -19,12 +19,13 @@ from ruamel.yaml import YAML
 import forekey as fk
 from forekey import pipeline
 from forekey.errors import ForekeyError, SourceError, StoreError
-from forekey.project import CONFIG_NAME, Config, Project, parse_config
+from forekey.project import CONFIG_NAME, Config, parse_config
 from forekey.secrets import encoded, reason_without, remember, without_password, without_secrets
 from forekey.serving import create_app
 from forekey.serving.run import _Masked
 from forekey.source import open_source
 from forekey.store import open_store
+from forekey.workspace import Workspace
 from tests.support.servers import Postgres, run_all, running_mariadb, running_valkey
 
 AWKWARD = (
@@ -101,9 +102,9 @@ def test_no_source_that_cannot_be_opened_shows_its_password(password: str, url: 
 @pytest.mark.parametrize("url", [u for u in URLS if u.startswith(("redis", "unix", "https"))])
 def test_no_store_that_cannot_be_opened_shows_its_password(password: str, url: str, tmp_path: Path) -> None:
     given = url.replace("{}", quote(password, safe="") if "={}" in url else password)
-    project = Project(tmp_path, Config(source="x", store=given))
+    project = Workspace(tmp_path, Config(source="x", store=given))
     with pytest.raises(ForekeyError) as caught:
-        open_store(project)
+        project.store()
     assert_unseen(password, (str(caught.value) + repr(project) + str(project.config)).replace("127.0.0.1", ""))
 
 
@@ -125,7 +126,7 @@ def test_a_variable_holds_the_password_as_it_is(password: str, monkeypatch: pyte
     assert config.mlflow == f"https://host/?user=x&password={own}"
     assert encoded(config.source) == config.source
     assert_unseen(password, repr(config))
-    assert_unseen(password, repr(fk.Project(Project(Path(), config))))
+    assert_unseen(password, repr(fk.Project(Workspace(Path(), config))))
 
 
 def test_a_variable_elsewhere_or_of_a_whole_url_is_put_in_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,12 +194,12 @@ def test_postgres_is_opened_with_the_password_as_it_is_and_nothing_written_holds
     kept = YAML(typ="safe").load((tmp_path / CONFIG_NAME).read_text())["source"]
     assert kept == url.replace("guarded@", "guarded:${FOREKEY_PASSWORD}@")
     assert os.environ["FOREKEY_PASSWORD"] == password
-    project = Project.open(tmp_path)
+    project = Workspace.open(tmp_path)
     built = pipeline.snapshot(project)
     assert built.manifest["source"] == without_password(url.replace("guarded@", "guarded:x@"))
     monkeypatch.setenv("FOREKEY_PASSWORD", f"{password}x")
     with pytest.raises(SourceError, match="authentication failed") as caught:
-        pipeline.snapshot(Project.open(tmp_path))
+        pipeline.snapshot(Workspace.open(tmp_path))
     drawing = tmp_path / "schema.svg"  # full of numbers: 100 is a place in it
     assert password not in drawing.read_text()
     written = "".join(p.read_text(errors="replace") for p in tmp_path.rglob("*") if p.is_file() and p != drawing)
@@ -249,19 +250,19 @@ def test_the_commands_print_no_piece_of_a_password(password: str, given: str, tm
     assert "refused" in done.stderr
 
 
-def test_clients_of_a_service_whose_store_is_gone_see_no_password(trained_project: Project, tmp_path: Path) -> None:
+def test_clients_of_a_service_whose_store_is_gone_see_no_password(trained_project: Workspace, tmp_path: Path) -> None:
     root = tmp_path / "project"
     shutil.copytree(trained_project.root, root)
     secret = "Zq4@Zq5:/%Zq6"
     with running_valkey(secret) as server:
         url = server.url
         given = url.replace("://", f"://:{secret}@")
-        project = Project(root, trained_project.config.model_copy(update={"store": given}))
-        with open_store(project) as store, TestClient(create_app(project, store)) as client:
+        project = Workspace(root, trained_project.config.model_copy(update={"store": given}))
+        with project.store() as store, TestClient(create_app(project, store)) as client:
             pipeline.embed(project, "churn")
             assert client.get("/predict/churn/7").status_code == 200
             with pytest.raises(StoreError) as caught:
-                open_store(Project(root, Config(source="x", store=url.replace("://", "://:Zq9-wrong@"))))
+                open_store(Workspace(root, Config(source="x", store=url.replace("://", "://:Zq9-wrong@"))))
             assert "Zq" not in str(caught.value)
             server.stop()
             for path in ("/predict/churn/7", "/predict/churn/7?mode=stored", "/tasks", "/readyz", "/"):
@@ -272,11 +273,11 @@ def test_clients_of_a_service_whose_store_is_gone_see_no_password(trained_projec
 
 
 def test_an_mlflow_that_does_not_answer_is_named_without_its_password(
-    own_project: Project, monkeypatch: pytest.MonkeyPatch
+    own_project: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     url = "http://shop:Zq4@Zq5/%Zq6@127.0.0.1:1"
-    project = Project(own_project.root, own_project.config.model_copy(update={"mlflow": url}))
+    project = Workspace(own_project.root, own_project.config.model_copy(update={"mlflow": url}))
     report = pipeline.train(project, "spend", preset="fast")
     told = [note for note in report.notes if "MLflow" in note]
     assert told[0].startswith("MLflow at 'http://shop:***@127.0.0.1:1' did not take the run")

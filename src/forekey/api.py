@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from forekey import pipeline
 from forekey.errors import TaskError
 from forekey.notebooks import as_table
-from forekey.project import Project as _Project
 from forekey.secrets import without_password
+from forekey.workspace import Workspace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Project:
     """A project folder."""
 
-    def __init__(self, project: _Project) -> None:
+    def __init__(self, project: Workspace) -> None:
         self._project = project
 
     def __repr__(self) -> str:
@@ -98,7 +98,7 @@ class Project:
 class Task:
     """One task of a project."""
 
-    def __init__(self, project: _Project, name: str) -> None:
+    def __init__(self, project: Workspace, name: str) -> None:
         self._project = project
         self.name = name
 
@@ -181,7 +181,7 @@ class Model:
 
 def init(url: str, root: str | Path = ".", *, force: bool = False) -> Project:
     """Introspect a database and write forekey.yaml into ``root``."""
-    return Project(pipeline.init(url, Path(root), force=force).project)
+    return Project(pipeline.init(url, Path(root), force=force).workspace)
 
 
 def ask(source: str, question: str, *, root: str | Path | None = None, top: int = 20, seed: int = 0) -> Reply:
@@ -194,7 +194,7 @@ def ask(source: str, question: str, *, root: str | Path | None = None, top: int 
 
 def open(root: str | Path = ".") -> Project:
     """Open a project folder."""
-    return Project(_Project.open(root))
+    return Project(Workspace.open(root))
 
 
 def _moment(value: str | datetime | None) -> datetime | None:

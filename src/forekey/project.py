@@ -348,7 +348,7 @@ class Project:
     config: Config
 
     @classmethod
-    def open(cls, root: str | Path) -> Project:
+    def open(cls, root: str | Path) -> Self:
         """Read and validate ``root/forekey.yaml``; :class:`ProjectError` names the line that is wrong."""
         root = Path(root)
         path = root / CONFIG_NAME

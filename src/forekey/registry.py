@@ -8,9 +8,12 @@ models/<task>/champion.json        the version in use, and the promotions that l
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +50,9 @@ class ModelVersion:
 class Registry:
     """The model versions of a project."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], datetime] = utc_now) -> None:
         self._folder = folder
+        self._clock = clock
 
     def register(
         self, task: str, manifest: dict[str, Any], features: dict[str, Any], save_weights: Callable[[Path], None]
@@ -64,7 +68,7 @@ class Registry:
         number = max((int(v.version[1:]) for v in self.versions(task)), default=0)
         while True:
             number += 1
-            full = {**manifest, "task": task, "version": f"v{number}", "created_at": utc_now().isoformat()}
+            full = {**manifest, "task": task, "version": f"v{number}", "created_at": self._clock().isoformat()}
             (draft / "manifest.json").write_text(json.dumps(full, indent=1), encoding="utf-8")
             try:
                 publish_folder(draft, home / f"v{number}")
@@ -122,25 +126,37 @@ class Registry:
 
     def promote(self, task: str, version: str, reason: str) -> None:
         """Make a version the champion, in one step."""
-        self._note(task, {"version": self.get(task, version).version, "reason": reason})
+        named = self.get(task, version).version
+        with self._promoting(task):
+            self._note(task, {"version": named, "reason": reason})
 
     def rollback(self, task: str) -> ModelVersion:
         """Make the champion before this one the champion again; once more, the one before that."""
-        line: list[str] = []
-        for entry in self.history(task):
-            if line and entry["reason"].startswith(_BACK):
-                line.pop()
-            elif line[-1:] != [entry["version"]]:
-                line.append(entry["version"])
-        if len(line) < 2:
+        if not (self._folder / task).is_dir():
             raise ModelError(f"Task '{task}' has no earlier champion to go back to.")
-        earlier = self.get(task, line[-2])
-        self._note(task, {"version": earlier.version, "reason": _BACK + line[-1]})
+        with self._promoting(task):
+            line: list[str] = []
+            for entry in self.history(task):
+                if line and entry["reason"].startswith(_BACK):
+                    line.pop()
+                elif line[-1:] != [entry["version"]]:
+                    line.append(entry["version"])
+            if len(line) < 2:
+                raise ModelError(f"Task '{task}' has no earlier champion to go back to.")
+            earlier = self.get(task, line[-2])
+            self._note(task, {"version": earlier.version, "reason": _BACK + line[-1]})
         return earlier
 
     def _note(self, task: str, entry: dict[str, str]) -> None:
-        history = [*self.history(task), {**entry, "at": utc_now().isoformat()}]
+        history = [*self.history(task), {**entry, "at": self._clock().isoformat()}]
         write_whole(self._folder / task / "champion.json", json.dumps(history, indent=1))
+
+    @contextmanager
+    def _promoting(self, task: str) -> Iterator[None]:
+        """Hold the right to change a task's champion: what is read before stays true until it is written."""
+        with (self._folder / task / ".promotion.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
 
 
 _BACK = "rolled back from "

@@ -13,7 +13,8 @@ import pytest
 from forekey import pipeline
 from forekey.errors import SchemaError, TaskError
 from forekey.graph import Integrity
-from forekey.project import CONFIG_NAME, LabelTask, PQLTask, Project
+from forekey.project import CONFIG_NAME, LabelTask, PQLTask
+from forekey.workspace import Workspace
 
 ACCOUNTS = (
     "CREATE TABLE acct (acct_id INT PRIMARY KEY, opened DATE)",
@@ -22,19 +23,19 @@ ACCOUNTS = (
 USAGE = "range(1, 201) a(acct), range(2020, 2024) y(year), range(1, 13) m(month)"
 
 
-def project_on(folder: Path, *statements: str, tasks: dict[str, PQLTask | LabelTask] | None = None) -> Project:
+def project_on(folder: Path, *statements: str, tasks: dict[str, PQLTask | LabelTask] | None = None) -> Workspace:
     with duckdb.connect(str(folder / "d.duckdb")) as connection:
         for statement in statements:
             connection.execute(statement)
-    return pipeline.init(str(folder / "d.duckdb"), folder, tasks=tasks).project
+    return pipeline.init(str(folder / "d.duckdb"), folder, tasks=tasks).workspace
 
 
-def edit(project: Project, old: str, new: str) -> Project:
+def edit(project: Workspace, old: str, new: str) -> Workspace:
     path = project.root / CONFIG_NAME
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    return Project.open(project.root)
+    return Workspace.open(project.root)
 
 
 def said_of(found: Integrity, where: str) -> list[tuple[str, str]]:
@@ -72,7 +73,7 @@ def test_a_time_taken_from_a_parent_by_hand_is_doubted_without_evidence(
     text = (tmp_path / CONFIG_NAME).read_text()
     kept = [line for line in text.splitlines() if "time_column: {column: yr" not in line]
     (tmp_path / CONFIG_NAME).write_text("\n".join(kept).replace("  use1:", "  use1:\n    time_from: acct_id"))
-    (what, _), *_ = said_of(pipeline.check(Project.open(project.root)), "use1.time_from")
+    (what, _), *_ = said_of(pipeline.check(Workspace.open(project.root)), "use1.time_from")
     assert what.startswith("leak risk")
     assert said in what
 
@@ -221,7 +222,7 @@ def test_amounts_of_money_in_postgres_are_summed_and_compared(tmp_path: Path, po
             "FROM generate_series(1, 1200) i",
         ),
     )
-    project = pipeline.init(url, tmp_path).project
+    project = pipeline.init(url, tmp_path).workspace
     query = "PREDICT SUM(spent.amount, 0, 10, days) FOR EACH people.id WHERE MAX(spent.amount, -30, 0, days) > 2"
     made = pipeline.labels(project, query).table
     assert len(made)

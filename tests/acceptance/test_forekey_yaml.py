@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from forekey import pipeline
 from forekey.cli.commands import cli
 from forekey.errors import ModelError
-from forekey.project import CONFIG_NAME, PQLTask, Project
+from forekey.project import CONFIG_NAME, PQLTask
 from forekey.testing import write_database
+from forekey.workspace import Workspace
 
 TASK = "PREDICT COUNT(visits.*, 0, 30, days) > 0 FOR EACH people.person_id WHERE COUNT(visits.*, -60, 0, days) > 0"
 
@@ -43,25 +44,25 @@ def fill(path: Path) -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> Workspace:
     fill(tmp_path / "d.duckdb")
-    return pipeline.init(str(tmp_path / "d.duckdb"), tmp_path, tasks={"next": PQLTask(query=TASK)}).project
+    return pipeline.init(str(tmp_path / "d.duckdb"), tmp_path, tasks={"next": PQLTask(query=TASK)}).workspace
 
 
-def edit(project: Project, old: str, new: str) -> Project:
+def edit(project: Workspace, old: str, new: str) -> Workspace:
     path = project.root / CONFIG_NAME
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    return Project.open(project.root)
+    return Workspace.open(project.root)
 
 
-def steps(project: Project) -> tuple[list[str], pipeline.Listener]:
+def steps(project: Workspace) -> tuple[list[str], pipeline.Listener]:
     said: list[str] = []
     return said, pipeline.Listener(said.append)
 
 
-def test_a_column_that_tells_the_future_is_set_aside_and_warned_of_when_taken_back(project: Project) -> None:
+def test_a_column_that_tells_the_future_is_set_aside_and_warned_of_when_taken_back(project: Workspace) -> None:
     assert project.config.tables["people"].columns["finalVisit"] == "ignore"
     fair = pipeline.train(project, "next", preset="fast")
     assert not any("finalVisit" in w for w in fair.warnings)
@@ -95,7 +96,7 @@ def test_a_column_that_carries_most_of_the_score_is_named_first(tmp_path: Path) 
     }
     write_database(tmp_path / "d.duckdb", tables)
     task = "PREDICT COUNT(visits.*, 0, 30, days) > 0 FOR EACH people.person_id WHERE COUNT(visits.*, -INF, 0, days) = 0"
-    project = pipeline.init(str(tmp_path / "d.duckdb"), tmp_path, tasks={"first": PQLTask(query=task)}).project
+    project = pipeline.init(str(tmp_path / "d.duckdb"), tmp_path, tasks={"first": PQLTask(query=task)}).workspace
     report = pipeline.train(project, "first", preset="fast")
     said = [w for w in report.warnings if w.startswith("people.hint carries most of the score: without it, validation")]
     assert len(said) == 1
@@ -103,7 +104,7 @@ def test_a_column_that_carries_most_of_the_score_is_named_first(tmp_path: Path) 
     assert report.to_dict()["warnings"] == list(report.warnings)
 
 
-def test_a_model_that_needs_what_was_left_out_is_refused(project: Project) -> None:
+def test_a_model_that_needs_what_was_left_out_is_refused(project: Workspace) -> None:
     pipeline.train(project, "next", preset="fast")
     changed = edit(project, "age: numerical", "age: ignore")
     for ask in (
@@ -130,13 +131,13 @@ def test_a_model_that_needs_what_was_left_out_is_refused(project: Project) -> No
         ("tasks:", "as_of: 2020-06-01\ntasks:"),
     ],
 )
-def test_keys_times_source_and_as_of_take_effect_at_once(project: Project, old: str, new: str) -> None:
+def test_keys_times_source_and_as_of_take_effect_at_once(project: Workspace, old: str, new: str) -> None:
     built = pipeline.snapshot(project)
     fill(project.root / "other.duckdb")
     text = (project.root / CONFIG_NAME).read_text()
     line = next(x for x in text.split("\n") if x.startswith(old) or x.strip().startswith(old.strip()))
     (project.root / CONFIG_NAME).write_text(text.replace(line, line[: len(line) - len(line.lstrip())] + new.strip()))
-    changed = Project.open(project.root)
+    changed = Workspace.open(project.root)
     said, listener = steps(changed)
     updated = pipeline.current_graph(changed, listener)
     assert any(line.startswith("updating the graph:") and f"since snapshot {built.id}" in line for line in said)
@@ -150,7 +151,7 @@ def test_keys_times_source_and_as_of_take_effect_at_once(project: Project, old: 
     assert said == []
 
 
-def test_settings_that_do_not_shape_the_graph_build_nothing(project: Project) -> None:
+def test_settings_that_do_not_shape_the_graph_build_nothing(project: Workspace) -> None:
     pipeline.snapshot(project)
     changed = edit(project, "tasks:", "statement_timeout_seconds: 9\ntasks:")
     said, listener = steps(changed)
@@ -158,7 +159,7 @@ def test_settings_that_do_not_shape_the_graph_build_nothing(project: Project) ->
     assert said == []
 
 
-def test_every_command_that_needs_a_snapshot_builds_it_and_says_so(project: Project) -> None:
+def test_every_command_that_needs_a_snapshot_builds_it_and_says_so(project: Workspace) -> None:
     runner = CliRunner()
     shown = runner.invoke(cli, ["sql", "next", "--project", str(project.root)])
     assert shown.exit_code == 0

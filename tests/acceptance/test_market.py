@@ -9,9 +9,9 @@ import pytest
 
 from forekey import pipeline
 from forekey.graph import Snapshot, SnapshotStore, build_snapshot
-from forekey.project import Project
 from forekey.source import ConfiguredSource, configured_schema, open_source
 from forekey.testing import Market, make_market, write_market_duckdb, write_market_postgres
+from forekey.workspace import Workspace
 from tests.support.servers import Postgres
 
 EVERY_REFERENCE = {
@@ -43,7 +43,7 @@ def market() -> Market:
 
 
 @pytest.fixture(scope="module", params=["postgres", "duckdb"])
-def project(request: pytest.FixtureRequest, market: Market, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(request: pytest.FixtureRequest, market: Market, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     root = tmp_path_factory.mktemp("market")
     if request.param == "postgres":
         server: Postgres = request.getfixturevalue("postgres")
@@ -51,7 +51,7 @@ def project(request: pytest.FixtureRequest, market: Market, tmp_path_factory: py
         write_market_postgres(url, market)
     else:
         url = str(write_market_duckdb(root / "market.duckdb", market))
-    project = pipeline.init(url, root).project
+    project = pipeline.init(url, root).workspace
     pipeline.snapshot(project)
     return project
 
@@ -60,14 +60,14 @@ def edges(snapshot: Snapshot) -> dict[str, Any]:
     return dict(snapshot.manifest["edges"])
 
 
-def test_every_reference_is_found(project: Project) -> None:
-    found = set(edges(pipeline.snapshots(project).current()))
+def test_every_reference_is_found(project: Workspace) -> None:
+    found = set(edges(project.snapshots.current()))
     assert EVERY_REFERENCE - found == set()
     assert found - EVERY_REFERENCE == {"returns.order_id, line_no->order_lines"}
 
 
-def test_what_was_planted_is_counted(project: Project, market: Market) -> None:
-    snapshot = pipeline.snapshots(project).current()
+def test_what_was_planted_is_counted(project: Workspace, market: Market) -> None:
+    snapshot = project.snapshots.current()
     tables, planted = snapshot.manifest["tables"], market.planted
     assert tables["shipments"]["quarantined"] == {"no time": planted["shipments without a time"]}
     assert tables["reviews"]["nodes"] == len(market.tables["reviews"]) - planted["reviews from the future"]
@@ -84,8 +84,8 @@ def test_what_was_planted_is_counted(project: Project, market: Market) -> None:
         assert lost == planted["returns of unknown lines"]
 
 
-def test_the_books_balance(project: Project) -> None:
-    snapshot = pipeline.snapshots(project).current()
+def test_the_books_balance(project: Workspace) -> None:
+    snapshot = project.snapshots.current()
     for entry in snapshot.manifest["tables"].values():
         assert entry["read"] == entry["nodes"] + sum(entry["quarantined"].values())
     for name, entry in edges(snapshot).items():
@@ -98,7 +98,7 @@ def test_postgres_and_duckdb_give_the_same_graph(postgres: Postgres, market: Mar
     url = postgres.database()
     write_market_postgres(url, market)
     write_market_duckdb(tmp_path / "market.duckdb", market)
-    config = pipeline.init(url, tmp_path / "project").project.config
+    config = pipeline.init(url, tmp_path / "project").workspace.config
     built = []
     for number, place in enumerate((url, str(tmp_path / "market.duckdb"))):
         with ConfiguredSource(open_source(place, tmp_path), config) as source:
@@ -118,7 +118,7 @@ def test_new_rows_and_columns_arrive_and_the_update_equals_a_build_from_scratch(
     first = {name: rows.slice(0, max(1, len(rows) * 9 // 10)) for name, rows in whole.tables.items()}
     url = postgres.database()
     write_market_postgres(url, Market(first, {}))
-    project = pipeline.init(url, tmp_path).project
+    project = pipeline.init(url, tmp_path).workspace
     pipeline.snapshot(project)
     import adbc_driver_postgresql.dbapi as adbc
 

@@ -11,16 +11,17 @@ from click.testing import CliRunner
 from forekey import pipeline
 from forekey.cli.commands import cli
 from forekey.errors import ModelError, SchemaError
-from forekey.project import CONFIG_NAME, Project
+from forekey.project import CONFIG_NAME
+from forekey.workspace import Workspace
 
 
-def alter(project: Project, *statements: str) -> None:
+def alter(project: Workspace, *statements: str) -> None:
     with duckdb.connect(str(project.root / "shop.duckdb")) as connection:
         for statement in statements:
             connection.execute(statement)
 
 
-def test_a_column_that_is_gone_is_named_by_the_snapshot_and_by_the_models_that_need_it(own_project: Project) -> None:
+def test_a_column_that_is_gone_is_named_by_the_snapshot_and_by_the_models_that_need_it(own_project: Workspace) -> None:
     alter(own_project, "ALTER TABLE customers DROP COLUMN age", "ALTER TABLE orders DROP COLUMN gift")
     built = pipeline.snapshot(own_project)
     assert built.manifest["changes"] == ["customers: column 'age' dropped", "orders: column 'gift' dropped"]
@@ -31,14 +32,14 @@ def test_a_column_that_is_gone_is_named_by_the_snapshot_and_by_the_models_that_n
     assert pipeline.snapshot(own_project).id == built.id
 
 
-def test_a_wider_type_is_named_and_models_go_on(own_project: Project) -> None:
+def test_a_wider_type_is_named_and_models_go_on(own_project: Workspace) -> None:
     before = pipeline.predict(own_project, "spend").predictions.tolist()
     alter(own_project, "ALTER TABLE customers ALTER COLUMN age TYPE DOUBLE")
     assert pipeline.snapshot(own_project).manifest["changes"] == ["customers: column 'age' was integer, is float"]
     assert pipeline.predict(own_project, "spend").predictions.tolist() == before
 
 
-def test_a_new_column_changes_nothing_until_it_is_named(own_project: Project) -> None:
+def test_a_new_column_changes_nothing_until_it_is_named(own_project: Workspace) -> None:
     before = pipeline.snapshot(own_project).id
     alter(own_project, "ALTER TABLE customers ADD COLUMN vip BOOLEAN")
     assert pipeline.snapshot(own_project).id == before
@@ -46,33 +47,33 @@ def test_a_new_column_changes_nothing_until_it_is_named(own_project: Project) ->
     assert said["customers"] == "forekey.yaml does not name the columns vip"
 
 
-def test_a_key_or_a_table_that_is_gone_is_refused_and_the_last_snapshot_stays(own_project: Project) -> None:
-    before = pipeline.snapshots(own_project).current().id
+def test_a_key_or_a_table_that_is_gone_is_refused_and_the_last_snapshot_stays(own_project: Workspace) -> None:
+    before = own_project.snapshots.current().id
     alter(own_project, "ALTER TABLE order_lines DROP COLUMN sku")
     with pytest.raises(SchemaError, match=r"order_lines.sku"):
         pipeline.snapshot(own_project)
     alter(own_project, "DROP TABLE order_lines")
     with pytest.raises(SchemaError, match="order_lines"):
         pipeline.snapshot(own_project)
-    assert pipeline.snapshots(own_project).current().id == before
+    assert own_project.snapshots.current().id == before
 
 
-def test_a_column_that_never_was_is_a_mistake(own_project: Project) -> None:
+def test_a_column_that_never_was_is_a_mistake(own_project: Workspace) -> None:
     path = own_project.root / CONFIG_NAME
     path.write_text(path.read_text().replace("age: numerical", "agee: numerical"))
     with pytest.raises(SchemaError, match=r"customers.agee.*did you mean 'age'"):
-        pipeline.snapshot(Project.open(own_project.root))
+        pipeline.snapshot(Workspace.open(own_project.root))
 
 
-def run(project: Project, *arguments: str) -> dict[str, object]:
+def run(project: Workspace, *arguments: str) -> dict[str, object]:
     done = CliRunner().invoke(cli, ["snapshot", *arguments, "--json", "--project", str(project.root)])
     assert done.exit_code == 0, done.output
     told: dict[str, object] = json.loads(done.stdout)
     return told
 
 
-def test_snapshots_can_be_listed_compared_looked_into_and_pruned(own_project: Project) -> None:
-    first = pipeline.snapshots(own_project).current()
+def test_snapshots_can_be_listed_compared_looked_into_and_pruned(own_project: Workspace) -> None:
+    first = own_project.snapshots.current()
     alter(own_project, "INSERT INTO orders VALUES (900001, 1, '2026-01-01', 5, NULL, false)")
     second = run(own_project)
     listed = run(own_project, "--list")["snapshots"]

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from forekey.cli.commands import cli
 from forekey.errors import SourceError, UnknownTask
-from forekey.project import Project
 from forekey.testing import write_shop
+from forekey.workspace import Workspace
 
 
 def run(*arguments: str, code: int = 0) -> str:
@@ -131,7 +131,7 @@ def test_the_whole_way_by_commands(root: Path) -> None:
     )
 
 
-def test_who_is_not_predicted_for_is_told(trained_project: Project, tmp_path: Path) -> None:
+def test_who_is_not_predicted_for_is_told(trained_project: Workspace, tmp_path: Path) -> None:
     at = ("--project", str(trained_project.root))
     said = run("predict", "churn", *at, "--out", str(tmp_path / "early.csv"), "--as-of", "1990-01-01")
     assert "0 predictions of churn" in said
@@ -215,7 +215,7 @@ def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
 def test_a_query_is_explained_without_loading_torch(root: Path) -> None:
     script = (
         "import sys\nfrom forekey import pipeline\nfrom forekey.project import Project\n"
-        f"pipeline.labels(Project.open({str(root)!r}), 'spend')\nprint('torch' in sys.modules)"
+        f"pipeline.labels(Workspace.open({str(root)!r}), 'spend')\nprint('torch' in sys.modules)"
     )
     run("snapshot", "--project", str(root))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -229,7 +229,7 @@ def test_every_command_is_documented(command: str) -> None:
     assert CliRunner().invoke(cli, [command, "--help"]).exit_code == 0
 
 
-def test_every_route_is_documented(trained_project: Project) -> None:
+def test_every_route_is_documented(trained_project: Workspace) -> None:
     from fastapi.routing import APIRoute
 
     from forekey.serving import create_app
@@ -271,7 +271,7 @@ def test_a_file_that_only_ends_like_sqlite_is_refused_plainly(tmp_path: Path) ->
     assert "cannot be opened" in str(said.exception)
 
 
-def test_who_changes_the_champion_is_told_what_is_still_stored(own_project: Project) -> None:
+def test_who_changes_the_champion_is_told_what_is_still_stored(own_project: Workspace) -> None:
     said = CliRunner().invoke(cli, ["models", "churn", "--promote", "v1", "--project", str(own_project.root)])
     assert "Served from now on: v1" in " ".join(said.output.split())
     from forekey import pipeline
@@ -281,7 +281,7 @@ def test_who_changes_the_champion_is_told_what_is_still_stored(own_project: Proj
     assert "run `forekey embed churn`" in " ".join(said.output.split())
 
 
-def test_a_damaged_champion_of_one_task_does_not_keep_the_service_down(own_project: Project) -> None:
+def test_a_damaged_champion_of_one_task_does_not_keep_the_service_down(own_project: Workspace) -> None:
     from forekey.cli import render
 
     (own_project.place("models") / "spend" / "champion.json").write_text("{broken")
@@ -294,7 +294,7 @@ def test_help_lines_are_not_cut_off() -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_commands_and_tasks_complete(shell: str, trained_project: Project) -> None:
+def test_commands_and_tasks_complete(shell: str, trained_project: Workspace) -> None:
     assert "_FOREKEY_COMPLETE" in CliRunner().invoke(cli, ["completion", shell]).output
     root = str(trained_project.root)
     for words, found in ((["forekey", "tr"], "train"), (["forekey", "train", "--project", root, "chu"], "churn")):

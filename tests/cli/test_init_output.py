@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from forekey import pipeline
 from forekey.cli.commands import cli
 from forekey.pipeline.drawing import mermaid
-from forekey.project import Project
 from forekey.schema import Schema
+from forekey.workspace import Workspace
 from tests.support.servers import run_all
 
 
@@ -79,8 +79,8 @@ def test_the_schema_is_drawn(undeclared: Path, tmp_path: Path) -> None:
     assert "<title>3 tables</title>" in (tmp_path / "schema.svg").read_text()
 
 
-def test_a_drawing_survives_any_name(shop_project: Project) -> None:
-    shop = pipeline.snapshots(shop_project).current().schema.to_dict()
+def test_a_drawing_survives_any_name(shop_project: Workspace) -> None:
+    shop = shop_project.snapshots.current().schema.to_dict()
     text = json.dumps(shop).replace("customers", 'cu%st`om\\"ers').replace("region", "1 größe, \u2192")
     drawn = mermaid(Schema.from_dict(json.loads(text)))
     assert "\"cu'st'om'ers\" {" in drawn
@@ -88,9 +88,9 @@ def test_a_drawing_survives_any_name(shop_project: Project) -> None:
 
 
 def test_a_review_asks_about_what_is_not_sure_and_leaves_out_what_is_refused(undeclared: Path, tmp_path: Path) -> None:
-    def reviewed(root: Path, answers: str) -> tuple[str, Project]:
+    def reviewed(root: Path, answers: str) -> tuple[str, Workspace]:
         done = CliRunner().invoke(cli, ["init", str(undeclared), "--project", str(root), "--review"], input=answers)
-        return done.output, Project.open(root)
+        return done.output, Workspace.open(root)
 
     said, project = reviewed(tmp_path / "all", "y\n" * 9)
     assert said.count("Right?") == 3  # airports.faa, carriers.carrier_id, flights.origin

@@ -10,8 +10,8 @@ import pytest
 import forekey as fk
 from forekey import pipeline
 from forekey.errors import ProjectError
-from forekey.project import Project
 from forekey.testing import write_shop
+from forekey.workspace import Workspace
 
 
 def test_the_story_in_python(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_the_story_in_python(tmp_path: Path) -> None:
     assert project.check().errors == ()
 
 
-def test_names_that_are_not_there_are_errors_of_ours(trained_project: Project) -> None:
+def test_names_that_are_not_there_are_errors_of_ours(trained_project: Workspace) -> None:
     project = fk.open(trained_project.root)
     assert "duckdb:///shop.duckdb" in repr(project)
     with pytest.raises(fk.ForekeyError, match="did you mean 'churn'"):
@@ -49,7 +49,7 @@ def test_importing_the_package_costs_nothing() -> None:
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_an_export_replaces_an_earlier_one_and_no_other_table(own_project: Project) -> None:
+def test_an_export_replaces_an_earlier_one_and_no_other_table(own_project: Workspace) -> None:
     import duckdb
 
     rows = pa.table({"entity": [1], "prediction": [0.5]})

@@ -41,8 +41,9 @@ from markdown_it import MarkdownIt
 from forekey import pipeline
 from forekey.cli.commands import cli
 from forekey.errors import ForekeyError
-from forekey.project import PQLTask, Project, parse_config
+from forekey.project import PQLTask, parse_config
 from forekey.testing import SHOP_TASKS, write_shop
+from forekey.workspace import Workspace
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 RUN = {"console", "bash", "python", "yaml", "sql", "pql"}
@@ -103,7 +104,7 @@ class Reader:
             write_shop(self.folder / "shop.duckdb")
         if setting in ("project", "trained"):
             tasks = {"churn": PQLTask(query=SHOP_TASKS["churn"])} if setting == "trained" else {}
-            project = pipeline.init("shop.duckdb", Path(), tasks=tasks).project
+            project = pipeline.init("shop.duckdb", Path(), tasks=tasks).workspace
             pipeline.snapshot(project)
             for seed in range(2 if tasks else 0):
                 pipeline.train(project, "churn", preset="instant", seed=seed)
@@ -129,7 +130,7 @@ class Reader:
                 with duckdb.connect("shop.duckdb") as connection:
                     connection.execute(text)
             case "pql":
-                assert pipeline.labels(Project.open(Path()), text).table.num_rows > 0
+                assert pipeline.labels(Workspace.open(Path()), text).table.num_rows > 0
         return None
 
     def command(self, command: str) -> str:
@@ -167,7 +168,7 @@ class Reader:
         place = Path("forekey.yaml")
         before = yaml.safe_load(place.read_text(encoding="utf-8")) if place.is_file() else {}
         place.write_text(yaml.safe_dump(_merged(before, yaml.safe_load(text)), sort_keys=False), encoding="utf-8")
-        Project.open(Path())
+        Workspace.open(Path())
 
     def _look(self, block: Block) -> None:
         """Check that the commands and settings of a block that is not run are ones that there are."""

@@ -7,7 +7,8 @@ import pytest
 from forekey import pipeline
 from forekey.features import CALENDAR, LABELS, FeatureKind, HistoryFeatures, Origin, fit_history
 from forekey.graph import to_micros
-from forekey.project import PQLTask, Project
+from forekey.project import PQLTask
+from forekey.workspace import Workspace
 from tests.support.servers import run_all
 
 ODD = (
@@ -21,7 +22,7 @@ ODD = (
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Buyers whose odd columns say how often they order, their orders, and the stores that they order from."""
     root = tmp_path_factory.mktemp("odd")
     columns = ", ".join(f'(i % 4 + {n})::DOUBLE AS "{name}"' for n, name in enumerate(ODD))
@@ -39,13 +40,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         ),
     )
     task = PQLTask(query="PREDICT COUNT(label_orders.*, 0, 14, days) FOR EACH buyers.id")
-    made = pipeline.init(url, root / "project", tasks={"often": task}).project
+    made = pipeline.init(url, root / "project", tasks={"often": task}).workspace
     pipeline.snapshot(made)
     return made
 
 
-def test_kinds_and_origins_do_not_follow_from_names(project: Project) -> None:
-    snapshot = pipeline.snapshots(project).current()
+def test_kinds_and_origins_do_not_follow_from_names(project: Workspace) -> None:
+    snapshot = project.snapshots.current()
     spec = fit_history(snapshot, "buyers", to_micros(snapshot.as_of), 14.0)
     features = HistoryFeatures(snapshot, spec)
     found = [(f.name, f.kind, f.origin) for f in features.features]
@@ -60,7 +61,7 @@ def test_kinds_and_origins_do_not_follow_from_names(project: Project) -> None:
     assert not any(origin == Origin(LABELS) for _, _, origin in found)
 
 
-def test_baselines_learn_from_columns_whatever_they_are_called(project: Project) -> None:
+def test_baselines_learn_from_columns_whatever_they_are_called(project: Workspace) -> None:
     report = pipeline.train(project, "often", preset="fast")
     error = {name: scores["test"]["mae"] for name, scores in report.baselines.items()}
     assert error["lightgbm_columns"] < 0.5 * error["constant"], "the odd columns say how often a buyer orders"

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from forekey import pipeline
 from forekey.graph import SnapshotStore, build_snapshot
 from forekey.graph.keys import KeyForm, KeyIndex, key_number, key_numbers
-from forekey.project import Project
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
+from forekey.workspace import Workspace
 from tests.support.databases import source_of
 from tests.support.servers import run_all
 
@@ -133,7 +133,7 @@ def test_parts_of_keys_meet_across_types_and_spellings(
         "  seats: {primary_key: [hall, seat]}\n"
         "  tickets: {time_column: sold, foreign_keys: {'hall, seat': seats}}\n"
     )
-    project = Project.open(tmp_path)
+    project = Workspace.open(tmp_path)
     snapshot = pipeline.snapshot(project)
     entry = snapshot.manifest["edges"]["tickets.hall, seat->seats"]
     assert (entry["edges"], entry["null_keys"], entry["orphans"]) == (3, 1, 1)

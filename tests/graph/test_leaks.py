@@ -13,10 +13,11 @@ import pytest
 
 from forekey import pipeline
 from forekey.graph import Snapshot, SnapshotStore, build_snapshot, check_integrity, to_micros
-from forekey.project import PQLTask, Project
+from forekey.project import PQLTask
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
 from forekey.task import Examples, restating_columns
 from forekey.testing import SHOP_TASKS, write_shop
+from forekey.workspace import Workspace
 from tests.support.databases import START, source_of
 
 ROWS = 5_000
@@ -98,8 +99,8 @@ def test_columns_that_say_nothing_are_named(built: Snapshot) -> None:
     }
 
 
-def test_a_column_that_restates_a_target_is_named_and_no_other(shop_project: Project) -> None:
-    snapshot = pipeline.snapshots(shop_project).current()
+def test_a_column_that_restates_a_target_is_named_and_no_other(shop_project: Workspace) -> None:
+    snapshot = shop_project.snapshots.current()
     task = pipeline.find_task(shop_project, snapshot.schema, "spend")
     rows = snapshot.rows("customers")
     ages = rows.column("age").to_numpy()
@@ -110,8 +111,8 @@ def test_a_column_that_restates_a_target_is_named_and_no_other(shop_project: Pro
         assert all("restates the target of 'spend'" in f.what for f in found)
 
 
-def test_a_column_that_restates_classes_is_named_and_no_other(shop_project: Project) -> None:
-    snapshot = pipeline.snapshots(shop_project).current()
+def test_a_column_that_restates_classes_is_named_and_no_other(shop_project: Workspace) -> None:
+    snapshot = shop_project.snapshots.current()
     task = pipeline.find_task(shop_project, snapshot.schema, "PREDICT customers.region FOR EACH customers.customer_id")
     shown = replace(task, hidden=())
     rows = snapshot.rows("customers")
@@ -127,7 +128,7 @@ def test_rows_from_the_future_are_named(tmp_path: Path) -> None:
     path = write_shop(tmp_path / "shop.duckdb")
     with duckdb.connect(str(path)) as connection:
         connection.execute("INSERT INTO orders VALUES (10000000, 1, '2200-01-01', 5, 'web', false)")
-    project = pipeline.init(str(path), tmp_path, tasks={"spend": PQLTask(query=SHOP_TASKS["spend"])}).project
+    project = pipeline.init(str(path), tmp_path, tasks={"spend": PQLTask(query=SHOP_TASKS["spend"])}).workspace
     said = {f.where: f.what for f in pipeline.check(project).warnings}
     assert said["orders.placed_at"] == "1 rows are later than now"
     assert "customers.age" not in said
@@ -181,5 +182,5 @@ def test_the_year_that_is_the_row_s_own_time_is_not_later_than_it(
         "source: duckdb:///plans.duckdb\ntables: {plans: {primary_key: id, time_column: "
         f"{time}, columns: {{year: numerical, closed_year: numerical, placed: ignore}}}}}}\n"
     )
-    found = pipeline.check(Project.open(tmp_path)).warnings
+    found = pipeline.check(Workspace.open(tmp_path)).warnings
     assert {f.where for f in found if f.what.startswith("leak risk")} == suspected

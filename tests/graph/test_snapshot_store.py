@@ -154,9 +154,9 @@ def test_who_waited_to_build_reads_what_is_there_then(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "a.duckdb")) as connection:
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
         connection.execute("INSERT INTO t VALUES (1)")
-    project = pipeline.init(str(tmp_path / "a.duckdb"), tmp_path).project
+    project = pipeline.init(str(tmp_path / "a.duckdb"), tmp_path).workspace
     with ThreadPoolExecutor(1) as other:
-        with pipeline.snapshots(project).building():
+        with project.snapshots.building():
             waiting = other.submit(pipeline.snapshot, project)
             with pytest.raises(TimeoutError):
                 waiting.result(timeout=0.5)

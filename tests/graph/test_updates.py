@@ -647,9 +647,9 @@ def test_a_column_that_is_stored_wider_is_named(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "a.duckdb")) as connection:
         connection.execute("CREATE TABLE items AS SELECT i::INT AS item_id, i::SMALLINT AS price FROM range(9) t(i)")
     made = pipeline.init(str(tmp_path / "a.duckdb"), tmp_path)
-    pipeline.snapshot(made.project)
+    pipeline.snapshot(made.workspace)
     with duckdb.connect(str(tmp_path / "a.duckdb")) as connection:
         connection.execute("ALTER TABLE items ALTER price TYPE BIGINT")
-    built = pipeline.snapshot(made.project)
+    built = pipeline.snapshot(made.workspace)
     assert built.manifest["changes"] == ["items: column 'price' was stored as SMALLINT, is stored as BIGINT"]
-    assert built.manifest["schema_hash"] == pipeline.snapshots(made.project).manifests()[0]["schema_hash"]
+    assert built.manifest["schema_hash"] == made.workspace.snapshots.manifests()[0]["schema_hash"]

@@ -15,26 +15,26 @@ from forekey.graph import Seeds, SnapshotStore, build_snapshot, to_micros
 from forekey.inference import Explainer, Part, Predictor, Ranker, RankExplainer, explain_entity, explain_ranking
 from forekey.inference.assemble import Assembler
 from forekey.inference.explain import _one_more
-from forekey.project import Project
 from forekey.sampling import NeighborPlan, NeighborSampler
 from forekey.source import infer_schema
 from forekey.testing import shop_tables
+from forekey.workspace import Workspace
 from tests.support.databases import source_of
 from tests.support.models import champion_of, random_predictor
 
 N = 120
 
 
-def asked(project: Project, task: str) -> tuple[Explainer, Seeds]:
+def asked(project: Workspace, task: str) -> tuple[Explainer, Seeds]:
     predictor = champion_of(project, task)
     assert isinstance(predictor, Predictor)
-    now = to_micros(pipeline.snapshots(project).current().as_of)
+    now = to_micros(project.snapshots.current().as_of)
     return Explainer(predictor), Seeds.at("customers", np.arange(N), now)
 
 
 @pytest.mark.parametrize("task", ["churn", "spend", "next_channel", "channels", "weeks"])
 def test_taking_away_what_is_called_important_changes_more_than_random_parts(
-    trained_project: Project, task: str
+    trained_project: Workspace, task: str
 ) -> None:
     explainer, seeds = asked(trained_project, task)
     found = explainer.effects(seeds, kinds=["column"])
@@ -51,7 +51,7 @@ def test_taking_away_what_is_called_important_changes_more_than_random_parts(
 
 
 @pytest.mark.parametrize("task", ["churn", "spend"])
-def test_so_it_is_for_each_prediction_by_itself(trained_project: Project, task: str) -> None:
+def test_so_it_is_for_each_prediction_by_itself(trained_project: Workspace, task: str) -> None:
     explainer, seeds = asked(trained_project, task)
     found = explainer.effects(seeds, kinds=["column"])
     first = np.argmax(np.abs(found.weights), axis=1)
@@ -66,41 +66,41 @@ def test_so_it_is_for_each_prediction_by_itself(trained_project: Project, task: 
     assert all(s >= d - 1e-4 for s, d in zip(strongest, drawn, strict=True))
 
 
-def test_what_makes_the_label_is_found(trained_project: Project) -> None:
+def test_what_makes_the_label_is_found(trained_project: Workspace) -> None:
     explainer, seeds = asked(trained_project, "next_channel")
     overall = explainer.effects(seeds).overall("column")
     assert (overall[0]["table"], overall[0]["column"]) == ("orders", "channel")
-    told = pipeline.registry(trained_project).champion("next_channel").manifest["explanation"]
+    told = trained_project.registry.champion("next_channel").manifest["explanation"]
     assert (told["column"][0]["table"], told["column"][0]["column"]) == ("orders", "channel")
     assert {"orders", LABELS, CALENDAR} <= {part["table"] for part in told["table"]}
 
 
-def test_nothing_taken_away_is_the_prediction_itself(trained_project: Project) -> None:
+def test_nothing_taken_away_is_the_prediction_itself(trained_project: Workspace) -> None:
     explainer, seeds = asked(trained_project, "churn")
     predicted, _ = champion_of(trained_project, "churn").predict(seeds)
     np.testing.assert_allclose(explainer.effects(seeds, kinds=["hop"]).predictions, predicted, atol=1e-6)
 
 
-def test_everything_taken_away_leaves_nothing_to_tell_entities_apart(trained_project: Project) -> None:
+def test_everything_taken_away_leaves_nothing_to_tell_entities_apart(trained_project: Workspace) -> None:
     explainer, seeds = asked(trained_project, "spend")
     every = [p for p in explainer.parts if p.kind == "table"] + [Part("hop", hop=1)]
     assert np.ptp(explainer.without(seeds, every)) < 1e-4
     assert np.ptp(explainer.without(seeds, ())) > 0.1
 
 
-def test_one_prediction_is_told_by_tables_columns_hops_and_neighbours(trained_project: Project) -> None:
+def test_one_prediction_is_told_by_tables_columns_hops_and_neighbours(trained_project: Workspace) -> None:
     told = pipeline.explain(trained_project, "churn", 7)
     assert {"prediction", "tables", "columns", "hops", "neighbors"} < set(told)
     assert {t["table"] for t in told["tables"]} >= {"orders"}
-    known = set(pipeline.snapshots(trained_project).current().keys("orders").to_pylist())
+    known = set(trained_project.snapshots.current().keys("orders").to_pylist())
     assert {n["key"] for n in told["neighbors"] if n["table"] == "orders"} <= known
     sizes = [abs(n["effect"]) for n in told["neighbors"]]
     assert sizes == pytest.approx(sorted(sizes, reverse=True), abs=1e-3)
 
 
-def test_the_reasons_for_a_ranking_add_up_to_its_scores(trained_project: Project) -> None:
+def test_the_reasons_for_a_ranking_add_up_to_its_scores(trained_project: Workspace) -> None:
     ranker = champion_of(trained_project, "baskets")
-    now = to_micros(pipeline.snapshots(trained_project).current().as_of)
+    now = to_micros(trained_project.snapshots.current().as_of)
     seeds = Seeds.at("customers", np.arange(5), now)
     ranked, _ = ranker.predict(seeds)
     for q, told in enumerate(explain_ranking(ranker, seeds)):  # type: ignore[arg-type]
@@ -110,8 +110,8 @@ def test_the_reasons_for_a_ranking_add_up_to_its_scores(trained_project: Project
     assert names <= {feature.name for feature in ranker.pairs.features}  # type: ignore[union-attr]
 
 
-def test_each_number_of_a_past_knows_where_it_comes_from(shop_project: Project) -> None:
-    snapshot = pipeline.snapshots(shop_project).current()
+def test_each_number_of_a_past_knows_where_it_comes_from(shop_project: Workspace) -> None:
+    snapshot = shop_project.snapshots.current()
     spec = fit_history(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
     features = HistoryFeatures(snapshot, spec)
     found = {f.name: f.origin for f in features.features}
@@ -155,8 +155,8 @@ def test_the_effect_of_a_neighbour_is_that_of_a_database_without_it(tmp_path: Pa
         assert neighbor["effect"] == pytest.approx(whole - without, abs=1e-6)
 
 
-def test_what_is_reached_through_a_table_is_gone_with_it(shop_project: Project) -> None:
-    snapshot = pipeline.snapshots(shop_project).current()
+def test_what_is_reached_through_a_table_is_gone_with_it(shop_project: Workspace) -> None:
+    snapshot = shop_project.snapshots.current()
     spec = fit_history(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
     features = HistoryFeatures(snapshot, spec)
     found = {f.name: f.origin for f in features.features}
@@ -167,9 +167,9 @@ def test_what_is_reached_through_a_table_is_gone_with_it(shop_project: Project) 
     assert not Part("column", "orders", "amount").covers(lines)
 
 
-def test_a_ranking_is_explained_in_the_order_in_which_it_is_given(trained_project: Project) -> None:
+def test_a_ranking_is_explained_in_the_order_in_which_it_is_given(trained_project: Workspace) -> None:
     ranker = champion_of(trained_project, "baskets")
-    now = to_micros(pipeline.snapshots(trained_project).current().as_of)
+    now = to_micros(trained_project.snapshots.current().as_of)
     seeds = Seeds.at("customers", np.arange(200), now)
     ranked, _ = ranker.predict(seeds)
     told = explain_ranking(ranker, seeds)  # type: ignore[arg-type]
@@ -190,16 +190,16 @@ def test_neighbours_add_to_what_was_predicted_whatever_the_budgets(tmp_path: Pat
     assert len(explainer.neighbors(50, to_micros(full.as_of))) > 0
 
 
-def rankings(project: Project) -> tuple[RankExplainer, Ranker, Seeds]:
+def rankings(project: Workspace) -> tuple[RankExplainer, Ranker, Seeds]:
     ranker = champion_of(project, "baskets")
     assert isinstance(ranker, Ranker)
-    now = to_micros(pipeline.snapshots(project).current().as_of)
+    now = to_micros(project.snapshots.current().as_of)
     return RankExplainer(ranker), ranker, Seeds.at("customers", np.arange(60), now)
 
 
 @pytest.mark.parametrize(("kind", "share"), [("table", None), ("column", 1.0)])
 def test_what_is_called_important_for_rankings_changes_them_more_than_random_parts(
-    trained_project: Project, kind: str, share: float | None
+    trained_project: Workspace, kind: str, share: float | None
 ) -> None:
     explainer, ranker, seeds = rankings(trained_project)
     if share is not None:  # trees of pairs read few columns: what the towers see is tried by itself
@@ -217,7 +217,9 @@ def test_what_is_called_important_for_rankings_changes_them_more_than_random_par
     assert changed(order[:2]) > changed(order[-2:])
 
 
-def test_the_items_explained_are_those_that_are_ranked_and_say_how_far_they_stand_out(trained_project: Project) -> None:
+def test_the_items_explained_are_those_that_are_ranked_and_say_how_far_they_stand_out(
+    trained_project: Workspace,
+) -> None:
     explainer, ranker, seeds = rankings(trained_project)
     found = explainer.effects(seeds, kinds=["hop"])
     assert found.items.tolist() == ranker.predict(seeds)[0][:, : ranker.top].astype(int).tolist()
@@ -229,7 +231,7 @@ def test_the_items_explained_are_those_that_are_ranked_and_say_how_far_they_stan
     assert (whole[:, 0] > 0).all()
 
 
-def test_a_part_that_nothing_reads_is_not_listed(trained_project: Project) -> None:
+def test_a_part_that_nothing_reads_is_not_listed(trained_project: Workspace) -> None:
     explainer, ranker, seeds = rankings(trained_project)
     ranker.stage = replace(ranker.stage, share=0.5)
     explainer.parts = (*explainer.parts, Part("column", "orders", "colour of the cart"))
@@ -238,14 +240,14 @@ def test_a_part_that_nothing_reads_is_not_listed(trained_project: Project) -> No
     assert "colour of the cart" not in {p["column"] for p in found.overall("column")}
 
 
-def test_without_anything_no_item_stands_out(trained_project: Project) -> None:
+def test_without_anything_no_item_stands_out(trained_project: Workspace) -> None:
     explainer, _, seeds = rankings(trained_project)
     every = [p for p in explainer.parts if p.kind == "table"] + [Part("hop", hop=1)]
     assert np.nanmax(np.abs(explainer.without(seeds, every))) < 1e-3
 
 
-def test_what_counts_for_rankings_stands_in_the_report_and_in_each_explanation(trained_project: Project) -> None:
-    version = pipeline.registry(trained_project).champion("baskets")
+def test_what_counts_for_rankings_stands_in_the_report_and_in_each_explanation(trained_project: Workspace) -> None:
+    version = trained_project.registry.champion("baskets")
     told = version.manifest["explanation"]
     assert told["table"][0]["table"] in {"orders", "order_lines", "products"}
     assert {p["hop"] for p in told["hop"]} >= {1}

@@ -7,20 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forekey import pipeline
 from forekey.graph import from_micros, to_micros
 from forekey.inference import layerwise
 from forekey.nn import Aggregation
-from forekey.project import Project
+from forekey.workspace import Workspace
 from tests.support.models import random_predictor
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "moments", "attention", "transformer"])
 @pytest.mark.parametrize("entity", ["customers", "orders"])
 def test_states_in_files_worked_off_in_parts_are_those_in_memory(
-    shop_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entity: str, aggregation: Aggregation
+    shop_project: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entity: str, aggregation: Aggregation
 ) -> None:
-    snapshot = pipeline.snapshots(shop_project).current()
+    snapshot = shop_project.snapshots.current()
     moment = to_micros(snapshot.as_of)
     predictor = random_predictor(snapshot, entity, from_micros(moment), aggregation=aggregation)
     in_memory = layerwise.embed_all(predictor.model, predictor.features, moment, tmp_path)

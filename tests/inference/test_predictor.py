@@ -13,12 +13,12 @@ from forekey.errors import ModelError
 from forekey.graph import Seeds
 from forekey.inference import OutputTransform, load_predictor, predictions_from
 from forekey.inference.load import check_signature
-from forekey.project import Project
 from forekey.task import TaskType
+from forekey.workspace import Workspace
 from tests.support.models import champion_of
 
 
-def test_predictions_are_probabilities_numbers_or_shares(trained_project: Project) -> None:
+def test_predictions_are_probabilities_numbers_or_shares(trained_project: Workspace) -> None:
     churn = pipeline.predict(trained_project, "churn")
     assert ((churn.predictions > 0) & (churn.predictions < 1)).all()
     channel = pipeline.predict(trained_project, "next_channel")
@@ -26,7 +26,7 @@ def test_predictions_are_probabilities_numbers_or_shares(trained_project: Projec
     assert set(channel.table().column("prediction").to_pylist()) <= {"web", "app", "shop"}
 
 
-def test_of_what_is_never_negative_no_prediction_is(trained_project: Project) -> None:
+def test_of_what_is_never_negative_no_prediction_is(trained_project: Workspace) -> None:
     for task in ("spend", "weeks"):
         predicted = np.array(pipeline.predict(trained_project, task).table().column("prediction").to_pylist())
         assert predicted.min() >= 0.0
@@ -37,7 +37,7 @@ def test_of_what_is_never_negative_no_prediction_is(trained_project: Project) ->
     assert OutputTransform.from_dict(replace(below, least=0.5).to_dict()).least == 0.5
 
 
-def test_sets_of_classes_and_forecasts_are_exported_as_lists(trained_project: Project) -> None:
+def test_sets_of_classes_and_forecasts_are_exported_as_lists(trained_project: Workspace) -> None:
     channels = pipeline.predict(trained_project, "channels").table()
     classes = pipeline.predict(trained_project, "channels").transform.classes
     for row in channels.to_pylist():
@@ -46,20 +46,20 @@ def test_sets_of_classes_and_forecasts_are_exported_as_lists(trained_project: Pr
     assert {len(p) for p in weeks.column("prediction").to_pylist()} == {3}
 
 
-def test_the_export_holds_who_the_task_speaks_of(trained_project: Project) -> None:
+def test_the_export_holds_who_the_task_speaks_of(trained_project: Workspace) -> None:
     churn = pipeline.predict(trained_project, "churn")
     assert len(churn.table()) == int(churn.eligible.sum()) < len(churn.keys) == 200
     assert churn.table().column_names == ["entity", "as_of", "prediction", "model_version"]
 
 
-def test_predictions_of_the_past_are_those_of_the_past(trained_project: Project) -> None:
+def test_predictions_of_the_past_are_those_of_the_past(trained_project: Workspace) -> None:
     early, late = (pipeline.predict(trained_project, "spend", as_of=datetime(2024, m, 1)) for m in (4, 10))
     assert early.as_of == datetime(2024, 4, 1)
     assert not np.allclose(early.predictions, late.predictions)
 
 
-def test_a_snapshot_without_what_the_model_needs_is_refused_by_name(trained_project: Project) -> None:
-    needed = pipeline.snapshots(trained_project).current().schema
+def test_a_snapshot_without_what_the_model_needs_is_refused_by_name(trained_project: Workspace) -> None:
+    needed = trained_project.snapshots.current().schema
     without_table = replace(needed, tables=tuple(t for t in needed.tables if t.name != "order_lines"))
     with pytest.raises(ModelError, match="needs the table 'order_lines'"):
         check_signature(needed, without_table, "churn/v1")
@@ -74,14 +74,14 @@ def test_a_snapshot_without_what_the_model_needs_is_refused_by_name(trained_proj
         check_signature(needed, without_edge, "churn/v1")
 
 
-def test_damaged_weights_are_named(own_project: Project) -> None:
-    version = pipeline.registry(own_project).champion("churn")
+def test_damaged_weights_are_named(own_project: Workspace) -> None:
+    version = own_project.registry.champion("churn")
     version.weights.write_bytes(b"nonsense")
     with pytest.raises(ModelError, match="weights of churn/v1 cannot be read"):
-        load_predictor(version, pipeline.snapshots(own_project).current())
+        load_predictor(version, own_project.snapshots.current())
 
 
-def test_nobody_asked_for_is_nobody_answered(trained_project: Project) -> None:
+def test_nobody_asked_for_is_nobody_answered(trained_project: Workspace) -> None:
     predictor = champion_of(trained_project, "churn")
     predictions, embeddings = predictor.predict(Seeds.at("customers", np.empty(0), np.empty(0)))
     assert predictions.shape == (0,)

@@ -10,7 +10,7 @@ import pytest
 from forekey import pipeline
 from forekey.graph import Seeds, to_micros
 from forekey.inference import Pairs, Ranker, RankStage
-from forekey.project import Project
+from forekey.workspace import Workspace
 from tests.support.models import champion_of
 
 
@@ -25,11 +25,11 @@ def test_the_best_come_first_and_equals_by_their_row() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_sampled_layerwise_and_stored_rankings_agree(trained_project: Project, tmp_path: Path, share: float) -> None:
+def test_sampled_layerwise_and_stored_rankings_agree(trained_project: Workspace, tmp_path: Path, share: float) -> None:
     ranker = champion_of(trained_project, "baskets")
     assert isinstance(ranker, Ranker)
     ranker.stage = RankStage(share, ranker.stage.trees, ranker.stage.tower_scale, ranker.stage.tree_scale)
-    now = to_micros(pipeline.snapshots(trained_project).current().as_of)
+    now = to_micros(trained_project.snapshots.current().as_of)
     everyone, vectors = ranker.predict_all(now, tmp_path)
     rows = np.arange(len(everyone), dtype=np.int32)
     sampled, own = ranker.predict(Seeds.at(ranker.entity, rows, now))
@@ -38,18 +38,18 @@ def test_sampled_layerwise_and_stored_rankings_agree(trained_project: Project, t
     assert (sampled[:, :5] == everyone[:, :5]).mean() > 0.99  # scores that are nearly equal may change places
 
 
-def test_a_ranking_does_not_depend_on_who_else_is_asked_about(trained_project: Project) -> None:
+def test_a_ranking_does_not_depend_on_who_else_is_asked_about(trained_project: Workspace) -> None:
     ranker = champion_of(trained_project, "baskets")
-    now = to_micros(pipeline.snapshots(trained_project).current().as_of)
+    now = to_micros(trained_project.snapshots.current().as_of)
     rows = np.arange(50, dtype=np.int32)
     together, _ = ranker.predict(Seeds.at(ranker.entity, rows, now))
     alone = np.concatenate([ranker.predict(Seeds.at(ranker.entity, rows[i : i + 1], now))[0] for i in range(50)])
     np.testing.assert_allclose(together, alone, atol=1e-4)
 
 
-def test_an_export_names_items_by_their_keys(trained_project: Project) -> None:
+def test_an_export_names_items_by_their_keys(trained_project: Workspace) -> None:
     told = pipeline.predict(trained_project, "baskets").table()
-    known = set(pipeline.snapshots(trained_project).current().keys("products").to_pylist())
+    known = set(trained_project.snapshots.current().keys("products").to_pylist())
     for row in told.slice(0, 20).to_pylist():
         assert len(row["prediction"]) == len(set(row["prediction"])) == len(row["scores"]) == 5
         assert set(row["prediction"]) <= known

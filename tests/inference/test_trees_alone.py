@@ -8,34 +8,34 @@ import pytest
 from forekey import pipeline
 from forekey.graph import Seeds, to_micros
 from forekey.inference import Predictor
-from forekey.project import Project
+from forekey.workspace import Workspace
 
 TASKS = ["churn", "spend", "next_channel", "channels", "weeks"]
 
 
 @pytest.fixture(scope="module")
-def instant(shop_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def instant(shop_project: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     import shutil
 
     root = tmp_path_factory.mktemp("instant") / "project"
     shutil.copytree(shop_project.root, root)
-    project = Project.open(root)
+    project = Workspace.open(root)
     for task in TASKS:
         pipeline.train(project, task, preset="instant")
     return project
 
 
-def predictor_of(project: Project, name: str) -> tuple[Predictor, int]:
-    current = pipeline.snapshots(project).current()
+def predictor_of(project: Workspace, name: str) -> tuple[Predictor, int]:
+    current = project.snapshots.current()
     task = pipeline.find_task(project, current.schema, name)
     now = to_micros(current.as_of)
-    found = pipeline.predictor_of(project, pipeline.registry(project).champion(name), task, current, np.array([now]))
+    found = pipeline.predictor_of(project, project.registry.champion(name), task, current, np.array([now]))
     assert isinstance(found, Predictor)
     return found, now
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_one_by_one_and_all_at_once_agree_to_the_bit(instant: Project, task: str) -> None:
+def test_one_by_one_and_all_at_once_agree_to_the_bit(instant: Workspace, task: str) -> None:
     predictor, now = predictor_of(instant, task)
     every, embeddings = predictor.predict_all(now, instant.place("scratch"))
     np.testing.assert_array_equal(predictor.predictions_all(now, instant.place("scratch")), every)
@@ -46,7 +46,7 @@ def test_one_by_one_and_all_at_once_agree_to_the_bit(instant: Project, task: str
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_embeddings_add_up_to_what_the_trees_predict(instant: Project, task: str) -> None:
+def test_embeddings_add_up_to_what_the_trees_predict(instant: Workspace, task: str) -> None:
     predictor, now = predictor_of(instant, task)
     rows = np.arange(50, dtype=np.int32)
     history = predictor.features.history(Seeds.at(predictor.entity, rows, now))
@@ -60,7 +60,7 @@ def test_embeddings_add_up_to_what_the_trees_predict(instant: Project, task: str
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_contributions_add_up_to_the_raw_outputs(instant: Project, task: str) -> None:
+def test_contributions_add_up_to_the_raw_outputs(instant: Workspace, task: str) -> None:
     predictor, now = predictor_of(instant, task)
     history = predictor.features.history(Seeds.at(predictor.entity, np.arange(20), now))
     assert history is not None
@@ -72,8 +72,8 @@ def test_contributions_add_up_to_the_raw_outputs(instant: Project, task: str) ->
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_no_network_is_stored_and_the_version_says_so(instant: Project, task: str) -> None:
-    version = pipeline.registry(instant).champion(task)
+def test_no_network_is_stored_and_the_version_says_so(instant: Workspace, task: str) -> None:
+    version = instant.registry.champion(task)
     assert version.manifest["model"] is None
     assert (version.manifest["embedding"], version.manifest["blend"]) == (
         "trees",
@@ -83,13 +83,13 @@ def test_no_network_is_stored_and_the_version_says_so(instant: Project, task: st
     assert pipeline.embed(instant, task).kind == "trees"
 
 
-def test_a_prediction_is_explained_without_a_network(instant: Project) -> None:
+def test_a_prediction_is_explained_without_a_network(instant: Workspace) -> None:
     told = pipeline.explain(instant, "churn", 8)
     assert {"orders"} < {t["table"] for t in told["tables"]}
     assert told["neighbors"] == []
 
 
-def test_a_network_that_adds_nothing_is_left_out(own_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_adds_nothing_is_left_out(own_project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
     from forekey.training import train
@@ -99,14 +99,14 @@ def test_a_network_that_adds_nothing_is_left_out(own_project: Project, monkeypat
         train, "choose_final", lambda known, trees: replace(chosen(known, trees), share=0.0, trees=trees)
     )
     report = pipeline.train(own_project, "churn", preset="fast")
-    version = pipeline.registry(own_project).get("churn", report.model_version)
+    version = own_project.registry.get("churn", report.model_version)
     assert report.blend == "Trees only: the network added nothing on validation."
     assert version.manifest["model"] is None
     assert not version.weights.exists()
     assert "network alone" in version.manifest["parts"]
 
 
-def test_labels_that_are_all_alike_are_predicted_as_they_are(own_project: Project) -> None:
+def test_labels_that_are_all_alike_are_predicted_as_they_are(own_project: Workspace) -> None:
     query = "PREDICT COUNT(orders.*, 0, 30, days) >= 0 FOR EACH customers.customer_id"
     report = pipeline.train(own_project, query, preset="instant")
     assert "all alike" in report.blend

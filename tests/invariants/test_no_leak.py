@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from forekey import pipeline
 from forekey.features import HistoryFeatures, fit_features, fit_history
 from forekey.graph import Seeds, Snapshot, SnapshotStore, build_snapshot, to_micros
-from forekey.project import Project
 from forekey.query import bind, label_sql, parse, shift
 from forekey.sampling import NeighborPlan, NeighborSampler
 from forekey.source import infer_schema, open_source
 from forekey.testing import shop_tables
+from forekey.workspace import Workspace
 from tests.support.databases import SHOP_SCHEMA, START, Tables, cut, shops, source_of
 from tests.support.models import champion_of, random_predictor
 
@@ -142,9 +142,11 @@ def test_on_the_formula_1_database(relbench_f1: Path, tmp_path: Path, day: str) 
 
 
 @pytest.mark.parametrize("task", ["churn", "spend"])
-def test_a_prediction_for_the_past_does_not_see_attributes_that_changed_since(own_project: Project, task: str) -> None:
+def test_a_prediction_for_the_past_does_not_see_attributes_that_changed_since(
+    own_project: Workspace, task: str
+) -> None:
     """The same model, asked for the same moment before and after customers moved and new orders came, says the same."""
-    first = pipeline.snapshots(own_project).current()
+    first = own_project.snapshots.current()
     before = pipeline.predict(own_project, task, as_of=first.as_of)
     with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
         connection.execute("UPDATE customers SET region = 'east', age = age + 40 WHERE customer_id % 3 = 0")
@@ -161,8 +163,8 @@ def test_a_prediction_for_the_past_does_not_see_attributes_that_changed_since(ow
     assert now.predictions.tolist() != before.predictions.tolist()
 
 
-def test_sampled_and_layerwise_agree_on_former_contents(own_project: Project, tmp_path: Path) -> None:
-    first = pipeline.snapshots(own_project).current()
+def test_sampled_and_layerwise_agree_on_former_contents(own_project: Workspace, tmp_path: Path) -> None:
+    first = own_project.snapshots.current()
     with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
         connection.execute("UPDATE customers SET region = 'east', age = age + 40 WHERE customer_id % 3 = 0")
         connection.execute("INSERT INTO orders VALUES (900001, 1, '2026-01-01', 5000, 'web', true)")

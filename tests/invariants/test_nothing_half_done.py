@@ -13,9 +13,9 @@ import pytest
 
 from forekey import pipeline
 from forekey.graph import SnapshotStore
-from forekey.project import Project
-from forekey.store import EmbeddingStore, open_store
+from forekey.store import EmbeddingStore
 from forekey.testing import append_rows, shop_tables
+from forekey.workspace import Workspace
 
 # Kills its own process with SIGKILL when files are moved into place for the n-th time: the moments that matter, since
 # whatever is written before is a draft. `after` chooses whether the move itself still happens; only targets whose path
@@ -39,13 +39,13 @@ def deadly(original):
     return move
 Path.replace, Path.rename = deadly(Path.replace), deadly(Path.rename)
 from forekey import pipeline
-from forekey.project import Project
-project = Project.open(sys.argv[3])
+from forekey.workspace import Workspace
+project = Workspace.open(sys.argv[3])
 STEP
 """
 
 
-def run_and_kill(step: str, project: Project, move: int, when: str, within: str = "") -> bool:
+def run_and_kill(step: str, project: Workspace, move: int, when: str, within: str = "") -> bool:
     """Run a step of the pipeline in a process that dies at its n-th move to a path; return whether it did die."""
     script = KILLER.replace("STEP", step)
     done = subprocess.run(
@@ -58,12 +58,12 @@ def run_and_kill(step: str, project: Project, move: int, when: str, within: str 
     return done.returncode == -signal.SIGKILL
 
 
-def add_orders(project: Project) -> None:
+def add_orders(project: Workspace) -> None:
     """Let the shop's next weeks arrive."""
     later = shop_tables(customers=200, days=420, seed=5)["orders"].to_pylist()
     import pyarrow as pa
 
-    newest = pipeline.snapshots(project).current().as_of
+    newest = project.snapshots.current().as_of
     fresh = [{**row, "order_id": row["order_id"] + 1_000_000} for row in later if row["placed_at"] > newest]
     with duckdb.connect(str(project.root / "shop.duckdb")) as connection:
         append_rows(connection, "orders", pa.Table.from_pylist(fresh))
@@ -73,36 +73,36 @@ def add_orders(project: Project) -> None:
     ("move", "when"), [(1, "before"), (5, "after"), (9, "before"), (10, "before"), (10, "after"), (11, "before")]
 )
 def test_a_killed_build_leaves_the_last_snapshot_and_the_next_build_completes(
-    shop_project: Project, tmp_path: Path, move: int, when: str
+    shop_project: Workspace, tmp_path: Path, move: int, when: str
 ) -> None:
     shutil.copytree(shop_project.root, tmp_path / "p")
-    project = Project.open(tmp_path / "p")
-    before = pipeline.snapshots(project).current().id
+    project = Workspace.open(tmp_path / "p")
+    before = project.snapshots.current().id
     add_orders(project)
     run_and_kill("pipeline.snapshot(project)", project, move, when)
-    seen = pipeline.snapshots(project).current()
+    seen = project.snapshots.current()
     seen.verify()
     finished = pipeline.snapshot(project)
     assert finished.id != before
     assert seen.id in {before, finished.id}
     scratch = pipeline.snapshot(project, full=True)
     assert scratch.id == finished.id
-    pipeline.snapshots(project).prune(0, min_age_seconds=0)
+    project.snapshots.prune(0, min_age_seconds=0)
     assert not list((project.machine / "snapshots" / "files").glob(".draft*"))
 
 
-def test_the_moves_of_a_build_are_as_many_as_the_kills_assume(shop_project: Project, tmp_path: Path) -> None:
+def test_the_moves_of_a_build_are_as_many_as_the_kills_assume(shop_project: Workspace, tmp_path: Path) -> None:
     """Guards the numbers above: this update moves 11 files, the last two being manifest and pointer."""
     for move, dies in ((11, True), (12, False)):
         shutil.copytree(shop_project.root, tmp_path / str(move))
-        project = Project.open(tmp_path / str(move))
+        project = Workspace.open(tmp_path / str(move))
         add_orders(project)
         assert run_and_kill("pipeline.snapshot(project)", project, move, "before") == dies
 
 
 @pytest.mark.parametrize(("move", "when"), [(1, "before"), (1, "after"), (2, "before")])
-def test_a_killed_training_leaves_the_champion_and_no_half_model(own_project: Project, move: int, when: str) -> None:
-    models = pipeline.registry(own_project)
+def test_a_killed_training_leaves_the_champion_and_no_half_model(own_project: Workspace, move: int, when: str) -> None:
+    models = own_project.registry
     before = models.champion("spend").version
     step = "pipeline.train(project, 'spend', preset='fast')"
     assert run_and_kill(step, own_project, move, when, within="models/spend/v")
@@ -115,8 +115,8 @@ def test_a_killed_training_leaves_the_champion_and_no_half_model(own_project: Pr
 
 
 @pytest.mark.parametrize("write", [1, 2, 3])
-def test_a_killed_embedding_leaves_the_last_version_to_readers(own_project: Project, write: int) -> None:
-    with open_store(own_project) as store:
+def test_a_killed_embedding_leaves_the_last_version_to_readers(own_project: Workspace, write: int) -> None:
+    with own_project.store() as store:
         before = EmbeddingStore(store).current("churn")
     kill_at_write = f"""
 from forekey.store.lmdb_store import LmdbStore
@@ -131,24 +131,24 @@ LmdbStore.put_many = deadly
 pipeline.embed(project, "churn")
 """
     assert run_and_kill(kill_at_write, own_project, 99, "before")
-    with open_store(own_project) as store:
+    with own_project.store() as store:
         embeddings = EmbeddingStore(store)
         assert embeddings.current("churn") == before
         assert before is not None
         assert all(record is not None for record in embeddings.get_many(before, range(1, 201)))
     done = pipeline.embed(own_project, "churn")
-    with open_store(own_project) as store:
+    with own_project.store() as store:
         current = EmbeddingStore(store).current("churn")
         assert current is not None
         assert current.version == done.version
         assert len(list(EmbeddingStore(store).scan(current))) == 200
 
 
-def test_readers_never_see_a_snapshot_between_two(shop_project: Project, tmp_path: Path) -> None:
+def test_readers_never_see_a_snapshot_between_two(shop_project: Workspace, tmp_path: Path) -> None:
     shutil.copytree(shop_project.root, tmp_path / "p")
-    project = Project.open(tmp_path / "p")
+    project = Workspace.open(tmp_path / "p")
     add_orders(project)
-    held = pipeline.snapshots(project).current()
+    held = project.snapshots.current()
     nodes = held.num_nodes("orders")
     pipeline.snapshot(project)
     assert held.rows("orders").num_rows == nodes

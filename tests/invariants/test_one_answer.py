@@ -10,13 +10,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forekey import pipeline
 from forekey.graph import Seeds, SnapshotStore, build_snapshot, to_micros
 from forekey.nn import Aggregation
-from forekey.project import Project
 from forekey.sampling import NeighborPlan
 from forekey.serving.state import ServingState
-from forekey.store import open_store
+from forekey.workspace import Workspace
 from tests.support.databases import SHOP_SCHEMA, START, Tables, shops, source_of
 from tests.support.models import champion_of, random_predictor
 
@@ -90,14 +88,14 @@ def test_budgets_of_single_relations_count_in_both(
             np.testing.assert_allclose(sampled, layerwise, atol=1e-4, rtol=1e-4)
 
 
-def test_a_trained_model_stored_and_online_say_the_same(trained_project: Project, tmp_path: Path) -> None:
-    current = pipeline.snapshots(trained_project).current()
+def test_a_trained_model_stored_and_online_say_the_same(trained_project: Workspace, tmp_path: Path) -> None:
+    current = trained_project.snapshots.current()
     for task in ("churn", "spend"):
         predictor = champion_of(trained_project, task)
         ids = list(range(1, 51))
         rows = current.lookup("customers", ids)
         sampled, _ = predictor.predict(Seeds.at(predictor.entity, rows, to_micros(current.as_of)))
-        with open_store(trained_project) as store:
+        with trained_project.store() as store:
             state = ServingState(trained_project, store)
             stored = [a.prediction for a in state.predict(task, ids, "stored") if a]
             online = [a.prediction for a in state.predict(task, ids, "online") if a]

@@ -16,17 +16,18 @@ from forekey import pipeline
 from forekey.graph import SnapshotStore, build_snapshot
 from forekey.monitoring import population_stability
 from forekey.monitoring.drift import column_drift
-from forekey.project import PQLTask, Project
+from forekey.project import PQLTask
 from forekey.source import infer_schema
 from forekey.testing import append_rows, write_database
+from forekey.workspace import Workspace
 from tests.support.databases import source_of
 
 START = datetime(2024, 1, 1)
 
 
-def add_month(project: Project, amount: float, customers: range = range(1, 101)) -> None:
+def add_month(project: Workspace, amount: float, customers: range = range(1, 101)) -> None:
     """Let one more month of orders arrive, of the given amount."""
-    newest = pipeline.snapshots(project).current().as_of
+    newest = project.snapshots.current().as_of
     n = 400
     rows = pa.table(
         {
@@ -43,7 +44,7 @@ def add_month(project: Project, amount: float, customers: range = range(1, 101))
     pipeline.snapshot(project)
 
 
-def test_rows_unlike_those_of_training_are_drift(own_project: Project) -> None:
+def test_rows_unlike_those_of_training_are_drift(own_project: Workspace) -> None:
     assert pipeline.monitor(own_project).drift["spend"] == []
     add_month(own_project, amount=1e5)
     worst = pipeline.monitor(own_project).drift["spend"][0]
@@ -73,7 +74,7 @@ def test_drift_is_measured_of_every_type_and_of_tables_without_a_time(tmp_path: 
     customers = pa.table({"customer_id": range(1, 61), "region": ["n", "s"] * 30, "plan": ["a", "b", "b"] * 20})
     place = write_database(tmp_path / "d.duckdb", {"customers": customers, "orders": rows(0, 900, False)})
     task = PQLTask(query="PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR EACH customers.customer_id")
-    project = pipeline.init(str(place), tmp_path, tasks={"c": task}).project
+    project = pipeline.init(str(place), tmp_path, tasks={"c": task}).workspace
     pipeline.train(project, "c", preset="fast")
     with duckdb.connect(str(place)) as connection:
         append_rows(connection, "orders", rows(900, 200, True))
@@ -85,12 +86,12 @@ def test_drift_is_measured_of_every_type_and_of_tables_without_a_time(tmp_path: 
         ("customers", "plan"), ("customers", "region"),
     }  # fmt: skip
     assert report.not_measured == {}
-    pipeline.snapshots(project).prune(1)
+    project.snapshots.prune(1)
     told = pipeline.monitor(project).not_measured["c"]
     assert told == ["customers: it has no time, and the snapshot that the model was trained on is gone"]
 
 
-def test_predictions_are_scored_once_their_window_has_passed(own_project: Project) -> None:
+def test_predictions_are_scored_once_their_window_has_passed(own_project: Workspace) -> None:
     assert pipeline.monitor(own_project).quality == []
     add_month(own_project, amount=30.0)
     found = {q.task: q for q in pipeline.monitor(own_project).quality}
@@ -98,15 +99,12 @@ def test_predictions_are_scored_once_their_window_has_passed(own_project: Projec
     assert set(found) == {"churn", "spend", "next_channel"}
     assert 0 < (found["next_channel"].metrics["accuracy"] or 0) <= 1
     assert found["spend"].examples == 200
-    assert (
-        found["spend"].expected["mae"]
-        == pipeline.registry(own_project).champion("spend").manifest["metrics"]["test"]["mae"]
-    )
+    assert found["spend"].expected["mae"] == own_project.registry.champion("spend").manifest["metrics"]["test"]["mae"]
     assert (found["spend"].metrics["mae"] or 0) > 0
 
 
-def test_realized_quality_equals_the_metric_on_the_true_labels(own_project: Project) -> None:
-    logged = pipeline.prediction_log(own_project).batches("spend")[0]
+def test_realized_quality_equals_the_metric_on_the_true_labels(own_project: Workspace) -> None:
+    logged = own_project.predictions.batches("spend")[0]
     add_month(own_project, amount=30.0)
     quality = next(q for q in pipeline.monitor(own_project).quality if q.task == "spend")
     with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
@@ -121,7 +119,7 @@ def test_realized_quality_equals_the_metric_on_the_true_labels(own_project: Proj
     assert quality.metrics["mae"] == pytest.approx(np.mean(errors))
 
 
-def test_growth_and_freshness_are_told(own_project: Project) -> None:
+def test_growth_and_freshness_are_told(own_project: Workspace) -> None:
     add_month(own_project, amount=30.0)
     report = pipeline.monitor(own_project)
     orders = next(t for t in report.tables if t.table == "orders")
@@ -134,7 +132,7 @@ def test_growth_and_freshness_are_told(own_project: Project) -> None:
     assert edge.orphan_rate == 0.0
 
 
-def test_looking_changes_nothing(own_project: Project) -> None:
+def test_looking_changes_nothing(own_project: Workspace) -> None:
     before = {p: p.stat().st_mtime_ns for p in own_project.root.rglob("*") if p.is_file()}
     pipeline.monitor(own_project)
     after = {p: p.stat().st_mtime_ns for p in own_project.root.rglob("*") if p.is_file()}

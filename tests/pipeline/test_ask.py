@@ -20,8 +20,8 @@ from forekey.cli.commands import cli
 from forekey.errors import ForekeyError, PQLError, ProjectError
 from forekey.pipeline import Reply
 from forekey.pipeline.parts import registry
-from forekey.project import Project
 from forekey.training import TrainReport
+from forekey.workspace import Workspace
 from tests.support.servers import Postgres, run_all
 
 CHURN = "PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR {} WHERE COUNT(orders.*, -60, 0, days) > 0"
@@ -89,7 +89,7 @@ def test_a_second_question_about_the_same_labels_trains_nothing(asked: Path) -> 
 
 
 def test_the_answer_is_what_the_model_predicts(asked: Path) -> None:
-    project = Project.open(asked)
+    project = Workspace.open(asked)
     found = pipeline.ask(project, SPEND)
     every = pipeline.predict(project, SPEND).table()
     assert found.table.column("entity").to_pylist() == every.column("entity").to_pylist()
@@ -99,15 +99,15 @@ def test_the_answer_is_what_the_model_predicts(asked: Path) -> None:
 
 
 def test_numbers_come_with_an_interval_that_holds_its_share(asked: Path) -> None:
-    project = Project.open(asked)
+    project = Workspace.open(asked)
     found = pipeline.ask(project, SPEND)
     assert all(0.0 <= p["low"] <= p["high"] for p in found.predictions)
-    band = pipeline.registry(project).get(found.task, found.model_version).manifest["error_band"]
+    band = project.registry.get(found.task, found.model_version).manifest["error_band"]
     assert 0.7 <= band["coverage"] <= 0.95
 
 
 def test_a_driver_is_by_how_much_the_prediction_would_differ(asked: Path) -> None:
-    project = Project.open(asked)
+    project = Workspace.open(asked)
     found = pipeline.ask(project, QUESTIONS["yes or no"], top=50)
     effects = [abs(d["effect"]) for p in found.predictions for d in p["drivers"]]
     assert max(effects) > 0.02
@@ -137,9 +137,9 @@ def test_new_rows_are_answered_anew(shop_database: Path, tmp_path: Path) -> None
     assert after.model_version != before.model_version
 
 
-def test_a_task_may_be_asked_by_name_and_answers_by_its_champion(own_project: Project) -> None:
+def test_a_task_may_be_asked_by_name_and_answers_by_its_champion(own_project: Workspace) -> None:
     found = pipeline.ask(own_project, "churn", top=2)
-    champion = pipeline.registry(own_project).champion("churn")
+    champion = own_project.registry.champion("churn")
     assert found.model_version == champion.version
     assert all(p["drivers"] for p in found.predictions)
 
@@ -173,7 +173,7 @@ def test_a_folder_about_another_database_is_left_alone(asked: Path, shop_databas
         pipeline.answer(str(asked), SPEND, root=tmp_path)
 
 
-def test_trees_alone_rank(shop_project: Project, tmp_path: Path) -> None:
+def test_trees_alone_rank(shop_project: Workspace, tmp_path: Path) -> None:
     report = pipeline.train(shop_project, QUESTIONS["ranking"], preset="instant")
     version = registry(shop_project).get(report.task, report.model_version)
     assert version.manifest["model"] is None
@@ -182,28 +182,28 @@ def test_trees_alone_rank(shop_project: Project, tmp_path: Path) -> None:
 
 
 def test_a_reply_shows_itself(asked: Path) -> None:
-    found: Reply = pipeline.ask(Project.open(asked), QUESTIONS["yes or no"], top=3)
+    found: Reply = pipeline.ask(Workspace.open(asked), QUESTIONS["yes or no"], top=3)
     assert repr(found).startswith("Reply(3 of ")
     assert "test auroc 0." in repr(found)
     assert found._repr_html_().count("<tr>") == 4
 
 
-def test_projects_tasks_and_models_show_themselves(trained_project: Project) -> None:
+def test_projects_tasks_and_models_show_themselves(trained_project: Workspace) -> None:
     project = fk.open(trained_project.root)
     assert "tables of duckdb:///" in repr(project)
     assert "tasks: churn, " in repr(project)
     assert "<td>churn</td><td>PREDICT COUNT(orders.*" in project._repr_html_()
     assert repr(project.task("churn")).startswith("Task('churn': PREDICT COUNT(orders.*")
-    model = fk.api.Model(TrainReport.from_version(pipeline.registry(trained_project).champion("churn")))
+    model = fk.api.Model(TrainReport.from_version(trained_project.registry.champion("churn")))
     assert model._repr_html_().count("<tr>") == 2 + len(model.baselines)
     assert "model v1" in model._repr_html_()
-    snapshot = pipeline.snapshots(trained_project).current()
+    snapshot = trained_project.snapshots.current()
     assert re.fullmatch(r"Snapshot\([0-9a-f]{8}, as of 2024-\d\d-\d\d, [\d,]+ nodes, [\d,]+ edges\)", repr(snapshot))
     assert "<td>customers</td><td>200</td><td>0</td>" in snapshot._repr_html_()
 
 
-def test_a_champion_with_a_network_gives_its_reasons_in_words_too(own_project: Project) -> None:
-    versions = pipeline.registry(own_project)
+def test_a_champion_with_a_network_gives_its_reasons_in_words_too(own_project: Workspace) -> None:
+    versions = own_project.registry
     assert versions.champion("spend").manifest["final"]["trees"]
     found = pipeline.ask(own_project, "spend", top=5)
     assert found.model_version == versions.champion("spend").version
@@ -212,14 +212,14 @@ def test_a_champion_with_a_network_gives_its_reasons_in_words_too(own_project: P
     assert not any(re.fullmatch(r"\w+\.\w+", w) for w in words)
 
 
-def test_a_ranking_says_what_speaks_for_its_first_item(own_project: Project) -> None:
+def test_a_ranking_says_what_speaks_for_its_first_item(own_project: Workspace) -> None:
     found = pipeline.ask(own_project, "baskets", top=3)
     for prediction in found.predictions:
         assert prediction["drivers"]
         assert all(d["what"].startswith(f"{prediction['prediction'][0]}: ") for d in prediction["drivers"])
 
 
-def test_checks_monitors_and_challenges_show_themselves(own_project: Project) -> None:
+def test_checks_monitors_and_challenges_show_themselves(own_project: Workspace) -> None:
     project = fk.open(own_project.root)
     check = project.check()
     assert repr(check) == f"Integrity(0 errors, {len(check.warnings)} warnings)"
@@ -233,15 +233,15 @@ def test_checks_monitors_and_challenges_show_themselves(own_project: Project) ->
 
 
 def versions_of(root: Path, task: str) -> list[str]:
-    return [v.version for v in pipeline.registry(Project.open(root)).versions(task)]
+    return [v.version for v in Workspace.open(root).registry.versions(task)]
 
 
 def test_the_same_question_in_another_spelling_trains_nothing(asked: Path) -> None:
-    first = pipeline.ask(Project.open(asked), QUESTIONS["yes or no"])
+    first = pipeline.ask(Workspace.open(asked), QUESTIONS["yes or no"])
     other = (
         "predict  count(orders.*, 0, 30, days)=0\n  for each customers.customer_id where count(orders.*,-60,0,days) > 0"
     )
-    again = pipeline.ask(Project.open(asked), other)
+    again = pipeline.ask(Workspace.open(asked), other)
     assert (again.task, again.model_version) == (first.task, first.model_version)
     assert versions_of(asked, first.task) == ["v1"]
 
@@ -254,15 +254,15 @@ def test_a_model_trained_by_train_answers_whoever_it_was_asked_about(shop_databa
 
 
 def test_a_task_whose_champion_is_of_an_older_snapshot_is_trained_once_and_the_champion_stays(
-    own_project: Project,
+    own_project: Workspace,
 ) -> None:
-    current = pipeline.snapshots(own_project).current()
+    current = own_project.snapshots.current()
     pipeline.snapshot(own_project, as_of=current.as_of.replace(day=20))
     first = pipeline.ask(own_project, "churn", top=2)
     second = pipeline.ask(own_project, "churn", top=2)
     assert first.model_version == second.model_version == "v2"
     assert versions_of(own_project.root, "churn") == ["v1", "v2"]
-    assert pipeline.registry(own_project).champion("churn").version == "v1"
+    assert own_project.registry.champion("churn").version == "v1"
 
 
 def test_ready_made_labels_may_be_asked_about(shop_database: Path, tmp_path: Path) -> None:
@@ -316,11 +316,11 @@ def test_a_database_with_a_password_is_asked_again_in_another_process(
 @pytest.mark.parametrize("verb", [pipeline.ask, pipeline.train])
 def test_a_question_in_other_words_is_shown_how_to_begin(asked: Path, verb: Any) -> None:
     with pytest.raises(PQLError, match=r"begins with PREDICT, such as PREDICT COUNT.*FOR EACH"):
-        verb(Project.open(asked), "how many orders next month?")
+        verb(Workspace.open(asked), "how many orders next month?")
 
 
 def test_drivers_stand_in_the_order_of_their_effects(asked: Path) -> None:
-    found = pipeline.ask(Project.open(asked), QUESTIONS["yes or no"], top=20)
+    found = pipeline.ask(Workspace.open(asked), QUESTIONS["yes or no"], top=20)
     for prediction in found.predictions:
         sizes = [abs(driver["effect"]) for driver in prediction["drivers"]]
         assert sizes == sorted(sizes, reverse=True)

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from forekey import pipeline
-from forekey.project import LabelTask, PQLTask, Project
+from forekey.project import LabelTask, PQLTask
 from forekey.training import resolve_examples
+from forekey.workspace import Workspace
 from tests.support.servers import run_all
 
 TEAM = "`year, team`"
@@ -44,11 +45,11 @@ def fill(url: str, moment: str) -> None:
 
 
 @pytest.fixture(params=["duckdb", "sqlite", "postgres"])
-def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
     postgres = request.param == "postgres"
     url = request.getfixturevalue("postgres").database() if postgres else str(tmp_path / f"d.{request.param}")
     fill(url, "DATETIME" if request.param == "sqlite" else "TIMESTAMP")
-    project = pipeline.init(url, tmp_path).project
+    project = pipeline.init(url, tmp_path).workspace
     pipeline.snapshot(project)
     return project
 
@@ -77,14 +78,14 @@ TARGETS = {
 
 
 @pytest.mark.parametrize("query", TARGETS)
-def test_a_composite_key_is_a_value_like_others(query: str, project: Project) -> None:
+def test_a_composite_key_is_a_value_like_others(query: str, project: Workspace) -> None:
     made = pipeline.labels(project, f"PREDICT {query}")
     newest = max(made.table.column("time").to_pylist())
     found = {r["entity"]: r["target"] for r in made.table.to_pylist() if r["time"] == newest}
     assert found == TARGETS[query]
 
 
-def test_ready_made_labels_may_name_a_composite_key_by_its_columns(project: Project) -> None:
+def test_ready_made_labels_may_name_a_composite_key_by_its_columns(project: Workspace) -> None:
     times = [datetime(2024, 2, 1) + timedelta(weeks=w) for w in range(12)]
     rows = [(2024.0, team, at, float(w % 2), ["2024,A", "2024,C"]) for w, at in enumerate(times) for team in "AB"]
     columns = dict(zip(("year", "team", "at", "y", "liked"), map(list, zip(*rows, strict=True)), strict=True))
@@ -96,10 +97,10 @@ def test_ready_made_labels_may_name_a_composite_key_by_its_columns(project: Proj
     }
     for name, own in tasks.items():
         config = project.config.model_copy(update={"tasks": {name: LabelTask.model_validate({**shared, **own})}})
-        changed = Project(project.root, config)
-        snapshot = pipeline.snapshots(changed).current()
+        changed = Workspace(project.root, config)
+        snapshot = changed.snapshots.current()
         task = pipeline.find_task(changed, snapshot.schema, name)
-        with pipeline.source_of(changed) as source:
+        with changed.source() as source:
             examples = resolve_examples(snapshot, task, task.labels(source, snapshot).split("train"))
         assert len(examples) > 0
         assert examples.unknown == 0
@@ -114,10 +115,10 @@ def test_a_check_goes_on_after_a_task_and_a_table_that_are_wrong(tmp_path: Path)
         "no_table": PQLTask(query=f"PREDICT COUNT(batting.{TEAM}, 0, 14, days) FOR EACH teams.{TEAM}"),
         "fine": PQLTask(query="PREDICT COUNT(batting.*, 0, 14, days) FOR EACH players.id"),
     }
-    project = pipeline.init(str(tmp_path / "d.duckdb"), tmp_path, tasks=tasks).project
+    project = pipeline.init(str(tmp_path / "d.duckdb"), tmp_path, tasks=tasks).workspace
     path = project.root / "forekey.yaml"
     path.write_text(path.read_text().replace("tables:", "tables:\n  missing: {primary_key: id}"))
-    found = pipeline.check(Project.open(project.root))
+    found = pipeline.check(Workspace.open(project.root))
     assert [f.where for f in found.errors] == ["missing", "tasks.gone"]
     assert "tasks.too_long" in [f.where for f in found.warnings]
     assert not [f for f in (*found.errors, *found.warnings) if f.where in {"tasks.fine", "tasks.no_table"}]

@@ -112,7 +112,7 @@ def test_training_goes_on_with_numbers_of_any_size(size: str, tmp_path: Path) ->
         ),
     )
     task = PQLTask(query="PREDICT SUM(orders.amount, 0, 14, days) FOR EACH customers.id")
-    project = pipeline.init(url, tmp_path / "project", tasks={"spend": task}).project
+    project = pipeline.init(url, tmp_path / "project", tasks={"spend": task}).workspace
     report = pipeline.train(project, "spend", preset="fast")
     made = pipeline.labels(project, "spend")
     assert sum(made.statistics[s]["rows"] for s in ("train", "val", "test")) == len(made.table)

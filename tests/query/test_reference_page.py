@@ -9,8 +9,8 @@ import pytest
 
 from forekey import pipeline
 from forekey.errors import PQLError
-from forekey.project import Project
 from forekey.query import bind, parse
+from forekey.workspace import Workspace
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "pql.md"
 EXAMPLES = re.findall(r"```pql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -21,15 +21,15 @@ def test_there_are_examples() -> None:
 
 
 @pytest.mark.parametrize("text", EXAMPLES)
-def test_an_example_makes_labels(shop_project: Project, text: str) -> None:
+def test_an_example_makes_labels(shop_project: Workspace, text: str) -> None:
     made = pipeline.labels(shop_project, text)
     assert made.table.num_rows > 0
     assert made.sql is not None
 
 
-def test_the_error_is_the_one_that_is_shown(shop_project: Project) -> None:
+def test_the_error_is_the_one_that_is_shown(shop_project: Workspace) -> None:
     text = "PREDICT SUM(orders.amuont, 0, 30) FOR EACH customers.customer_id"
     with pytest.raises(PQLError) as caught:
-        bind(parse(text), pipeline.snapshots(shop_project).current().schema)
+        bind(parse(text), shop_project.snapshots.current().schema)
     for line in caught.value.with_caret().splitlines():
         assert line.strip() in PAGE.read_text(encoding="utf-8")

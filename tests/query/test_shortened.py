@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 import pytest
 from click.testing import CliRunner
 
-from forekey import pipeline
 from forekey.cli.commands import cli
-from forekey.project import Project
 from forekey.query import bind, label_sql, parse, shortened
+from forekey.workspace import Workspace
 
 QUERIES = [
     "PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR EACH customers.customer_id",
@@ -24,9 +23,9 @@ QUERIES = [
 @pytest.mark.parametrize("dialect", ["duckdb", "postgres"])
 @pytest.mark.parametrize("anchors", [24, 250])
 def test_what_repeats_for_each_anchor_time_is_shown_for_the_first_and_the_last(
-    shop_project: Project, query: str, dialect: str, anchors: int
+    shop_project: Workspace, query: str, dialect: str, anchors: int
 ) -> None:
-    bound = bind(parse(query), pipeline.snapshots(shop_project).current().schema)
+    bound = bind(parse(query), shop_project.snapshots.current().schema)
     times = [datetime(2022, 1, 1) + i * timedelta(days=1) for i in range(anchors)]
     whole = label_sql(bound, times)
     text = shortened(whole).sql(dialect=dialect, pretty=True)
@@ -38,13 +37,13 @@ def test_what_repeats_for_each_anchor_time_is_shown_for_the_first_and_the_last(
     assert text.count("more anchor times") >= (1 if "FIRST" in query or anchors == 250 else 2)
 
 
-def test_a_statement_of_few_anchor_times_is_shown_whole(shop_project: Project) -> None:
-    bound = bind(parse(QUERIES[0]), pipeline.snapshots(shop_project).current().schema)
+def test_a_statement_of_few_anchor_times_is_shown_whole(shop_project: Workspace) -> None:
+    bound = bind(parse(QUERIES[0]), shop_project.snapshots.current().schema)
     whole = label_sql(bound, [datetime(2024, 1, i) for i in (1, 2, 3)])
     assert shortened(whole).sql() == whole.sql()
 
 
-def test_the_command_prints_a_screen_and_all_of_it_when_asked_to(shop_project: Project) -> None:
+def test_the_command_prints_a_screen_and_all_of_it_when_asked_to(shop_project: Workspace) -> None:
     def printed(*options: str) -> str:
         done = CliRunner().invoke(cli, ["sql", "churn", "--project", str(shop_project.root), *options])
         assert done.exit_code == 0, done.output

@@ -9,10 +9,11 @@ import pytest
 
 from forekey import pipeline
 from forekey.monitoring import ColumnDrift, MonitorReport, RealizedQuality
-from forekey.project import Project, RetrainConfig
+from forekey.project import RetrainConfig
 from forekey.retraining import judge, should_retrain
 from forekey.task import TaskType
 from forekey.training import TrainConfig
+from forekey.workspace import Workspace
 
 
 def report(
@@ -69,7 +70,7 @@ def test_who_is_champion(
     assert "newest window" in verdict.reason
 
 
-def test_retraining_compares_on_one_window_and_refreshes_embeddings(own_project: Project) -> None:
+def test_retraining_compares_on_one_window_and_refreshes_embeddings(own_project: Workspace) -> None:
     found = pipeline.retrain(own_project, "next_channel", preset="fast", seed=4)
     assert (found.champion, found.challenger) == ("v1", "v2")
     assert found.examples == len(
@@ -77,38 +78,36 @@ def test_retraining_compares_on_one_window_and_refreshes_embeddings(own_project:
             pipeline.labels(own_project, "next_channel").table.column("split").to_numpy(zero_copy_only=False) == "test"
         )
     )
-    current = pipeline.registry(own_project).champion("next_channel").version
+    current = own_project.registry.champion("next_channel").version
     assert current == ("v2" if found.verdict.promote else "v1")
     assert found.embedding_version.startswith(current)
     better = (found.challenger_metrics["accuracy"] or 0) > (found.champion_metrics["accuracy"] or 0)
     assert found.verdict.promote is better
 
 
-def test_a_gain_that_is_asked_for_keeps_the_champion(own_project: Project) -> None:
+def test_a_gain_that_is_asked_for_keeps_the_champion(own_project: Workspace) -> None:
     config = own_project.config.model_copy(update={"retrain": RetrainConfig(min_gain=0.9)})
-    found = pipeline.retrain(Project(own_project.root, config), "spend", preset="fast")
+    found = pipeline.retrain(Workspace(own_project.root, config), "spend", preset="fast")
     assert not found.verdict.promote
     assert "a gain above 0.9 is needed" in found.verdict.reason
-    assert pipeline.registry(own_project).champion("spend").version == "v1"
+    assert own_project.registry.champion("spend").version == "v1"
 
 
-def test_a_challenger_is_trained_by_what_was_found_for_the_champion(own_project: Project) -> None:
+def test_a_challenger_is_trained_by_what_was_found_for_the_champion(own_project: Workspace) -> None:
     pipeline.train(own_project, "spend", preset="fast", search_minutes=0.05)
-    pipeline.registry(own_project).promote("spend", "v2", "searched")
+    own_project.registry.promote("spend", "v2", "searched")
     said: list[str] = []
     found = pipeline.retrain(own_project, "spend", seed=6, listener=pipeline.Listener(step=said.append))
-    champion, challenger = (
-        pipeline.registry(own_project).get("spend", v).manifest["config"] for v in ("v2", found.challenger)
-    )
+    champion, challenger = (own_project.registry.get("spend", v).manifest["config"] for v in ("v2", found.challenger))
     assert champion["search_seconds"] == 3.0
     assert challenger == {**champion, "seed": 6, "search_seconds": 0.0}
     assert "looking for better settings" not in said
 
 
-def test_a_preset_that_is_asked_for_is_the_challengers(own_project: Project) -> None:
+def test_a_preset_that_is_asked_for_is_the_challengers(own_project: Workspace) -> None:
     config = own_project.config.model_copy(update={"retrain": RetrainConfig(min_gain=0.9)})
-    found = pipeline.retrain(Project(own_project.root, config), "spend", preset="fast", seed=2)
-    manifest = pipeline.registry(own_project).get("spend", found.challenger).manifest
+    found = pipeline.retrain(Workspace(own_project.root, config), "spend", preset="fast", seed=2)
+    manifest = own_project.registry.get("spend", found.challenger).manifest
     assert TrainConfig.from_dict(manifest["config"]) == pipeline.train_config("fast", 2)
 
 
@@ -133,9 +132,9 @@ def test_a_verdict_says_how_sure_it_is(between: tuple[float, float], said: str) 
     assert ("cannot tell" in verdict.reason) == (between[0] <= 0.0)
 
 
-def test_a_challenger_alike_is_not_said_to_be_surely_better(own_project: Project) -> None:
+def test_a_challenger_alike_is_not_said_to_be_surely_better(own_project: Workspace) -> None:
     pipeline.train(own_project, "churn", preset="instant")
-    pipeline.registry(own_project).promote("churn", "v2", "for the test")
+    own_project.registry.promote("churn", "v2", "for the test")
     found = pipeline.retrain(own_project, "churn", seed=0)  # the same settings, seed and data: the same model
     assert found.interval == (0.0, 0.0)
     assert not found.verdict.promote

@@ -11,16 +11,15 @@ from fastapi.testclient import TestClient
 
 from forekey import pipeline
 from forekey.errors import ServeError
-from forekey.project import Project
 from forekey.serving import create_app, listen, serve
 from forekey.serving.state import ServingState
-from forekey.store import open_store
 from forekey.testing import SHOP_TASKS
+from forekey.workspace import Workspace
 
 
 @pytest.fixture
-def client(trained_project: Project) -> Iterator[TestClient]:
-    with open_store(trained_project) as store, TestClient(create_app(trained_project, store)) as client:
+def client(trained_project: Workspace) -> Iterator[TestClient]:
+    with trained_project.store() as store, TestClient(create_app(trained_project, store)) as client:
         yield client
 
 
@@ -52,7 +51,7 @@ def test_online_answers_say_who_is_eligible_as_stored_ones_do(client: TestClient
     assert stored["mixed_as_of"] is online["mixed_as_of"] is False
 
 
-def test_a_response_says_where_its_times_differ(own_project: Project) -> None:
+def test_a_response_says_where_its_times_differ(own_project: Workspace) -> None:
     """A customer that came since embedding is computed as of the newer snapshot; the others are looked up."""
     import duckdb
 
@@ -63,7 +62,7 @@ def test_a_response_says_where_its_times_differ(own_project: Project) -> None:
             "FROM orders ORDER BY placed_at DESC LIMIT 1"
         )
     pipeline.snapshot(own_project)
-    with open_store(own_project) as store, TestClient(create_app(own_project, store)) as client:
+    with own_project.store() as store, TestClient(create_app(own_project, store)) as client:
         answer = client.post("/predict/churn", json={"entity_ids": [7, 9001]}).json()
     assert [p["mode"] for p in answer["predictions"]] == ["stored", "online"]
     assert answer["mixed_as_of"] is True
@@ -176,31 +175,31 @@ def test_metrics_count_requests_by_route(client: TestClient) -> None:
     assert 'forekey_embedding_age_seconds{task="churn"}' in text
 
 
-def test_latencies_are_left_for_the_monitors(own_project: Project) -> None:
-    with open_store(own_project) as store, TestClient(create_app(own_project, store)) as client:
+def test_latencies_are_left_for_the_monitors(own_project: Workspace) -> None:
+    with own_project.store() as store, TestClient(create_app(own_project, store)) as client:
         client.get("/predict/churn/1")
     latency = json.loads((own_project.machine / "serving" / "latency.json").read_text())
     assert latency["/predict/{task}/{entity_id:path}"]["requests"] == 1
     assert pipeline.monitor(own_project).latency == latency
 
 
-def test_a_new_version_is_served_without_a_restart(own_project: Project) -> None:
-    with open_store(own_project) as store, TestClient(create_app(own_project, store)) as client:
+def test_a_new_version_is_served_without_a_restart(own_project: Workspace) -> None:
+    with own_project.store() as store, TestClient(create_app(own_project, store)) as client:
         assert client.get("/predict/spend/1").json()["model_version"] == "v1"
         pipeline.train(own_project, "spend", preset="fast", seed=3)
-        pipeline.registry(own_project).promote("spend", "v2", "for the test")
+        own_project.registry.promote("spend", "v2", "for the test")
         pipeline.embed(own_project, "spend")
         assert client.get("/predict/spend/1").json()["model_version"] == "v2"
         assert client.get("/predict/spend/1?mode=online").json()["model_version"] == "v2"
 
 
 def test_an_online_answer_is_the_asked_entitys_whatever_is_published_meanwhile(
-    own_project: Project, monkeypatch: pytest.MonkeyPatch
+    own_project: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new customer sorts before the others and shifts their rows; the loaded model still knows the old ones."""
     import duckdb
 
-    with open_store(own_project) as store:
+    with own_project.store() as store:
         state = ServingState(own_project, store)
         loaded = state._predictor("spend")
         before = state.predict("spend", [7, 8], "online")
@@ -211,7 +210,7 @@ def test_an_online_answer_is_the_asked_entitys_whatever_is_published_meanwhile(
         assert state.predict("spend", [7, 8], "online") == before
 
 
-def test_a_service_that_cannot_listen_announces_nothing(trained_project: Project) -> None:
+def test_a_service_that_cannot_listen_announces_nothing(trained_project: Workspace) -> None:
     announced: list[bool] = []
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -221,15 +220,15 @@ def test_a_service_that_cannot_listen_announces_nothing(trained_project: Project
     assert announced == []
 
 
-def test_before_anything_is_embedded_the_answer_says_what_to_do(shop_project: Project) -> None:
-    with open_store(shop_project) as store, TestClient(create_app(shop_project, store)) as client:
+def test_before_anything_is_embedded_the_answer_says_what_to_do(shop_project: Workspace) -> None:
+    with shop_project.store() as store, TestClient(create_app(shop_project, store)) as client:
         assert client.get("/readyz").status_code == 503
         assert "forekey embed churn" in client.get("/predict/churn/1").json()["detail"]
         assert client.get("/").status_code == 200
 
 
-def test_with_keys_only_bearers_are_let_in(trained_project: Project) -> None:
-    with open_store(trained_project) as store, TestClient(create_app(trained_project, store, ("k1", "k2"))) as client:
+def test_with_keys_only_bearers_are_let_in(trained_project: Workspace) -> None:
+    with trained_project.store() as store, TestClient(create_app(trained_project, store, ("k1", "k2"))) as client:
         refused = client.get("/predict/churn/1")
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"] == "Bearer"
@@ -239,7 +238,7 @@ def test_with_keys_only_bearers_are_let_in(trained_project: Project) -> None:
         assert client.get("/healthz").status_code == 200
 
 
-def test_a_public_address_needs_a_key(trained_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_address_needs_a_key(trained_project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FOREKEY_API_KEYS", raising=False)
     with pytest.raises(ServeError, match="no API key is set"):
         serve(trained_project, host="0.0.0.0", port=0)

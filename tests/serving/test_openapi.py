@@ -15,9 +15,8 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
-from forekey.project import Project
 from forekey.serving import create_app, listen
-from forekey.store import open_store
+from forekey.workspace import Workspace
 
 BIN = Path(sys.executable).parent
 ROUTES = {
@@ -27,8 +26,8 @@ ROUTES = {
 
 
 @pytest.fixture(scope="module")
-def app(trained_project: Project) -> Iterator[Any]:
-    with open_store(trained_project) as store:
+def app(trained_project: Workspace) -> Iterator[Any]:
+    with trained_project.store() as store:
         yield create_app(trained_project, store)
 
 
@@ -64,8 +63,8 @@ def test_every_route_has_typed_answers_an_example_and_its_problems(document: dic
     assert ids["maxItems"] == 10_000
 
 
-def test_the_document_says_whether_a_key_is_needed(trained_project: Project) -> None:
-    with open_store(trained_project) as store:
+def test_the_document_says_whether_a_key_is_needed(trained_project: Workspace) -> None:
+    with trained_project.store() as store:
         client = TestClient(create_app(trained_project, store, ("secret",)), headers={"Authorization": "Bearer secret"})
         found = client.get("/openapi.json").json()
     assert found["security"] == [{"key": []}]

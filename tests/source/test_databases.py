@@ -17,11 +17,12 @@ from sqlglot import exp
 from forekey import pipeline
 from forekey.errors import SourceError, SourceUnavailable
 from forekey.graph import SnapshotStore, build_snapshot
-from forekey.project import PQLTask, Project
+from forekey.project import PQLTask
 from forekey.schema import DType, Schema
 from forekey.source import Source, infer_schema, open_source
 from forekey.source.protocol import ForeignKeyInfo
 from forekey.testing import SHOP_DDL, SHOP_TASKS, shop_tables, write_database
+from forekey.workspace import Workspace
 from tests.query.test_labels import rounded
 from tests.support.servers import Postgres, run_all, running_mariadb
 
@@ -82,7 +83,7 @@ def test_self_references_and_keys_of_several_columns_become_edges(database: str,
         "INSERT INTO \"select\" VALUES (1, 2, 'x', 2021, 'red'), (2, NULL, NULL, 2020, 'blue'), (3, 3, 'y', NULL, 'red')",
     )
     run_all(database, DECLARED + rows)
-    project = pipeline.init(database, tmp_path / "project").project
+    project = pipeline.init(database, tmp_path / "project").workspace
     snapshot = pipeline.snapshot(project)
     named = {str(e): e for e in snapshot.edge_types}
     assert snapshot.parents(named["staff.manager_id->staff"]).tolist() == [-1, 0, 0]
@@ -135,8 +136,8 @@ def test_the_same_rows_give_the_same_graph_and_the_same_labels(database: str, tm
     fill_shop(database)
     reference = str(write_database(tmp_path / "reference.duckdb", shop_tables(60, 200), SHOP_DDL))
     tasks = {name: PQLTask(query=pql) for name, pql in SHOP_TASKS.items()}
-    one = pipeline.init(database, tmp_path / "one", tasks=tasks).project
-    two = pipeline.init(reference, tmp_path / "two", tasks=tasks).project
+    one = pipeline.init(database, tmp_path / "one", tasks=tasks).workspace
+    two = pipeline.init(reference, tmp_path / "two", tasks=tasks).workspace
     assert one.config.tables.keys() == two.config.tables.keys()
     here, there = pipeline.snapshot(one), pipeline.snapshot(two)
     for table in here.schema.names:
@@ -149,7 +150,7 @@ def test_the_same_rows_give_the_same_graph_and_the_same_labels(database: str, tm
     assert set(pipeline.snapshot(one).manifest["read"].values()) <= {"new rows", "full"}
 
 
-def sorted_rows(project: Project, task: str) -> list[tuple[Any, ...]]:
+def sorted_rows(project: Workspace, task: str) -> list[tuple[Any, ...]]:
     rows = pipeline.labels(project, task).table.to_pylist()
     return sorted((str(r["entity"]), str(r["time"]), rounded(r["target"])) for r in rows)
 
@@ -265,7 +266,7 @@ def test_a_password_is_never_written_down_or_shown(
     url = postgres.database().replace("postgres:@", "postgres:hunter2@")
     run_all(url, ("CREATE TABLE a (id int primary key)", "INSERT INTO a VALUES (1)"))
     monkeypatch.delenv("FOREKEY_PASSWORD", raising=False)
-    project = pipeline.init(url, tmp_path).project
+    project = pipeline.init(url, tmp_path).workspace
     assert "hunter2" not in (tmp_path / "forekey.yaml").read_text()
     assert "postgres:${FOREKEY_PASSWORD}@" in (tmp_path / "forekey.yaml").read_text()
     snapshot = pipeline.snapshot(project)
@@ -366,7 +367,7 @@ def test_names_that_differ_in_case_alone_are_told_apart(postgres: Postgres, tmp_
             "INSERT INTO users VALUES (5, 2), (6, 1)",
         ),
     )
-    project = pipeline.init(url, tmp_path).project
+    project = pipeline.init(url, tmp_path).workspace
     snapshot = pipeline.snapshot(project)
     rows = snapshot.rows("Users").to_pylist()
     assert [(r["Id"], r["id"], r["Name"], r["name"]) for r in rows] == [(1, "10", "A", "a"), (2, "20", "B", "b")]
@@ -391,7 +392,7 @@ def test_large_numeric_keys_of_postgres_are_not_rounded(postgres: Postgres, tmp_
             "INSERT INTO c VALUES (1, 900719925474099302), (2, 900719925474099303)",
         ),
     )
-    snapshot = pipeline.snapshot(pipeline.init(url, tmp_path).project)
+    snapshot = pipeline.snapshot(pipeline.init(url, tmp_path).workspace)
     assert snapshot.num_nodes("p") == 3
     assert snapshot.parents(snapshot.edge_types[0]).tolist() == [1, 2]
 

@@ -15,9 +15,10 @@ from forekey import pipeline
 from forekey.cli import files
 from forekey.cli.commands import cli
 from forekey.errors import SourceError
-from forekey.project import CONFIG_NAME, Project, TableConfig
+from forekey.project import CONFIG_NAME, TableConfig
 from forekey.schema import Stype
 from forekey.source import infer_schema, open_source
+from forekey.workspace import Workspace
 from tests.support.servers import Postgres, run_all, running_mariadb
 
 PREDICTIONS = pa.table(
@@ -62,7 +63,7 @@ def test_a_table_that_was_written_back_is_not_read_as_data(
     database: str, name: str, rows: pa.Table, tmp_path: Path
 ) -> None:
     root = tmp_path / "project"
-    project = pipeline.init(database, root).project
+    project = pipeline.init(database, root).workspace
     before = pipeline.snapshot(project)
     pipeline.write_back(project, name, rows)
     pipeline.write_back(project, name, rows)
@@ -75,7 +76,7 @@ def test_a_table_that_was_written_back_is_not_read_as_data(
 
 
 def test_the_mark_outlives_the_projects_own_record(database: str, tmp_path: Path) -> None:
-    project = pipeline.init(database, tmp_path / "project").project
+    project = pipeline.init(database, tmp_path / "project").workspace
     pipeline.write_back(project, "scores", PREDICTIONS)
     shutil.rmtree(project.machine)
     assert pipeline.init(database, tmp_path / "another").inference.schema.names == ("people",)
@@ -84,7 +85,7 @@ def test_the_mark_outlives_the_projects_own_record(database: str, tmp_path: Path
 def test_a_table_of_the_same_name_that_someone_else_made_is_data(database: str, tmp_path: Path) -> None:
     if database.endswith(".sqlite"):
         pytest.skip("SQLite has no comments: the name that the project wrote counts")
-    project = pipeline.init(database, tmp_path / "project").project
+    project = pipeline.init(database, tmp_path / "project").workspace
     pipeline.write_back(project, "scores", PREDICTIONS)
     run_all(database, ("DROP TABLE scores", "CREATE TABLE scores (id INTEGER PRIMARY KEY, score FLOAT)"))
     with open_source(database, project.root) as source:
@@ -105,13 +106,13 @@ def test_a_file_that_was_written_into_the_sources_folder_is_not_read_as_data(
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "people.csv").write_text("id,since\n1,2024-01-01\n2,2024-01-02\n3,2024-01-03\n")
-    project = pipeline.init(str(folder), tmp_path / "project").project
+    project = pipeline.init(str(folder), tmp_path / "project").workspace
     before = pipeline.snapshot(project)
     files.write_table(PREDICTIONS.rename_columns(names), folder / f"export.{ending}")
     assert pipeline.snapshot(project, full=True).id == before.id
     done = CliRunner().invoke(cli, ["init", str(folder), "--project", str(tmp_path / "new")])
     assert "Left out: export. Forekey wrote it" in " ".join(done.output.split())
-    assert list(Project.open(tmp_path / "new").config.tables) == ["people"]
+    assert list(Workspace.open(tmp_path / "new").config.tables) == ["people"]
     assert "# Left out: export." in (tmp_path / "new" / CONFIG_NAME).read_text()
 
 
@@ -123,11 +124,11 @@ def test_a_parquet_file_says_that_it_is_an_export_whatever_its_columns(tmp_path:
 
 
 def test_an_export_that_forekey_yaml_names_is_read(database: str, tmp_path: Path) -> None:
-    project = pipeline.init(database, tmp_path / "project").project
+    project = pipeline.init(database, tmp_path / "project").workspace
     pipeline.write_back(project, "scores", PREDICTIONS)
     named = {**project.config.tables, "scores": TableConfig(columns={"prediction": Stype.NUMERICAL})}
     config = project.config.model_copy(update={"tables": named})
-    built = pipeline.snapshot(Project(project.root, config))
+    built = pipeline.snapshot(Workspace(project.root, config))
     assert built.num_nodes("scores") == 3
 
 

@@ -13,10 +13,11 @@ import pytest
 from forekey import pipeline
 from forekey.errors import SchemaError, SourceError
 from forekey.graph import to_micros
-from forekey.project import CONFIG_NAME, Project
+from forekey.project import CONFIG_NAME
 from forekey.schema import DType, Stype
 from forekey.source import infer_schema, open_source
 from forekey.source.duck import DuckDBSource
+from forekey.workspace import Workspace
 from tests.support.databases import source_of
 from tests.support.servers import Postgres, run_all
 
@@ -44,7 +45,7 @@ def test_a_row_too_many_does_not_hide_the_key_and_is_counted(tmp_path: Path, ext
     made = pipeline.init(str(tmp_path / "shop.duckdb"), tmp_path)
     guess = next(g for g in made.inference.guesses if g.table == "customers" and g.what == "primary_key")
     assert guess.reason.startswith("named like a key, first column; 1,000 different values in 1,001 rows")
-    built = pipeline.snapshot(made.project)
+    built = pipeline.snapshot(made.workspace)
     assert sum(built.manifest["tables"]["customers"]["quarantined"].values()) == 1
     assert built.manifest["edges"]["orders.customer_id->customers"]["edges"] == 3000
 
@@ -70,7 +71,7 @@ def test_numbers_of_any_type_refer_to_integers(postgres: Postgres, kind: str, tm
         "INSERT INTO children SELECT i, i % 30 + 1 FROM generate_series(1, 60) i",
     )
     made = pipeline.init(url, tmp_path)
-    built = pipeline.snapshot(made.project)
+    built = pipeline.snapshot(made.workspace)
     assert built.manifest["edges"]["children.parent_id->parents"]["edges"] == 60
 
 
@@ -82,7 +83,7 @@ def test_decimals_of_another_scale_are_the_same_key(postgres: Postgres, tmp_path
         "INSERT INTO parents VALUES (2), (2.5)",
         "INSERT INTO children VALUES (1, 2.0), (2, 2.50), (3, 2)",
     )
-    built = pipeline.snapshot(pipeline.init(url, tmp_path).project)
+    built = pipeline.snapshot(pipeline.init(url, tmp_path).workspace)
     assert built.manifest["edges"]["children.parent_id->parents"]["edges"] == 3
 
 
@@ -122,7 +123,7 @@ def test_sqlite_columns_that_are_computed_are_read(tmp_path: Path, how: str) -> 
     with open_source(url, tmp_path) as source:
         table = infer_schema(source).schema.table("a")
         assert table.column("y").stype is Stype.NUMERICAL
-    built = pipeline.snapshot(pipeline.init(url, tmp_path).project)
+    built = pipeline.snapshot(pipeline.init(url, tmp_path).workspace)
     assert built.rows("a").column("y").to_pylist() == [10, 12]
 
 
@@ -144,7 +145,7 @@ def test_sqlite_dates_kept_as_text_tell_the_time(tmp_path: Path) -> None:
         "CREATE TABLE events (id INTEGER PRIMARY KEY, created_at TEXT, note TEXT)",
         "INSERT INTO events VALUES (1, '2024-01-01 10:00:00', '2024 was good'), (2, '2024-01-02T00:00:00+02:00', 'x')",
     )
-    project = pipeline.init(url, tmp_path).project
+    project = pipeline.init(url, tmp_path).workspace
     assert project.config.tables["events"].time_column == "created_at"
     times = pipeline.snapshot(project).times("events")
     assert times is not None
@@ -178,12 +179,12 @@ def test_files_are_tables_whatever_the_case_of_their_ending(tmp_path: Path) -> N
         assert [t.name for t in source.tables()] == ["orders"]
 
 
-def test_changes_are_told_by_a_key_or_not_at_all(shop_project: Project, tmp_path: Path) -> None:
+def test_changes_are_told_by_a_key_or_not_at_all(shop_project: Workspace, tmp_path: Path) -> None:
     text = (shop_project.root / CONFIG_NAME).read_text().replace("shop.duckdb", str(shop_project.root / "shop.duckdb"))
     lines = text.replace("  order_lines:\n", "  order_lines:\n    updated_at: added_at\n")
     (tmp_path / CONFIG_NAME).write_text(lines)
     with pytest.raises(SchemaError, match="'order_lines' has an updated_at and no primary_key"):
-        pipeline.snapshot(Project.open(tmp_path))
+        pipeline.snapshot(Workspace.open(tmp_path))
 
 
 def test_a_table_that_cannot_be_read_is_left_out_by_name(tmp_path: Path) -> None:
@@ -193,15 +194,15 @@ def test_a_table_that_cannot_be_read_is_left_out_by_name(tmp_path: Path) -> None
         connection.execute("CREATE VIEW broken AS SELECT x FROM gone")
         connection.execute("DROP TABLE gone")
     made = pipeline.init(str(tmp_path / "shop.duckdb"), tmp_path)
-    assert list(made.project.config.tables) == ["customers"]
+    assert list(made.workspace.config.tables) == ["customers"]
     assert "broken" in made.inference.unreadable
     assert "# Left out: broken. Table 'broken'" in (tmp_path / CONFIG_NAME).read_text()
-    assert pipeline.snapshot(made.project).num_nodes("customers") == 9
+    assert pipeline.snapshot(made.workspace).num_nodes("customers") == 9
 
 
 def test_a_configured_table_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_text("order_id,total\n1,5\n2,6\n")
-    project = pipeline.init(f"files:///{tmp_path}", tmp_path / "project").project
+    project = pipeline.init(f"files:///{tmp_path}", tmp_path / "project").workspace
     (tmp_path / "orders.csv").write_text("order_id,total\n1,5\n2,6,7\n")
     with pytest.raises(
         SourceError, match=r"line 3 of 'orders.csv' has 3 fields, the first line 2; .*remove 'orders' from tables:"
@@ -220,7 +221,7 @@ def test_a_table_without_the_right_to_read_it_is_left_out_by_name(postgres: Post
         "GRANT SELECT ON open_table TO reader",
     )
     made = pipeline.init(url.replace("://postgres", "://reader"), tmp_path)
-    assert list(made.project.config.tables) == ["open_table"]
+    assert list(made.workspace.config.tables) == ["open_table"]
     assert "permission denied" in made.inference.unreadable["secret"]
 
 
@@ -281,7 +282,7 @@ def test_keys_beyond_64_bits_are_keys(tmp_path: Path, kind: str) -> None:
             "CREATE TABLE children AS SELECT i AS child_id, parent_id FROM range(40) t(i), parents "
             f"WHERE parent_id = {first}::{kind} + (i % 20)::{kind}"
         )
-    project = pipeline.init(str(tmp_path / "big.duckdb"), tmp_path).project
+    project = pipeline.init(str(tmp_path / "big.duckdb"), tmp_path).workspace
     built = pipeline.snapshot(project)
     assert built.manifest["tables"]["parents"]["quarantined"] == {}
     assert built.manifest["edges"]["children.parent_id->parents"]["edges"] == 40
@@ -305,7 +306,7 @@ def test_a_key_part_may_have_a_comma_in_its_name(tmp_path: Path) -> None:
         )
         connection.execute("INSERT INTO rooms VALUES ('a', 1), ('b', 1)")
         connection.execute("INSERT INTO stays VALUES (1, 'a', 1), (2, 'b', 1), (3, 'b', 1)")
-    built = pipeline.snapshot(pipeline.init(str(tmp_path / "a.duckdb"), tmp_path).project)
+    built = pipeline.snapshot(pipeline.init(str(tmp_path / "a.duckdb"), tmp_path).workspace)
     assert built.manifest["edges"]["stays.house, room->rooms"]["edges"] == 3
 
 

@@ -10,7 +10,8 @@ import pytest
 from forekey import pipeline
 from forekey.errors import SchemaError
 from forekey.graph import to_micros
-from forekey.project import PQLTask, Project
+from forekey.project import PQLTask
+from forekey.workspace import Workspace
 from tests.support.servers import Postgres, run_all
 
 START = datetime(2024, 1, 1)
@@ -52,12 +53,12 @@ def test_parts_are_seen_from_the_moment_of_their_whole(url: str, tmp_path: Path)
     made = pipeline.init(url, tmp_path / "p", tasks={"spend": TASK})
     text = (tmp_path / "p" / "forekey.yaml").read_text()
     assert "time_from: order_id # guessed: its rows are parts of orders, and have no time" in text.replace("  #", " #")
-    snapshot = pipeline.snapshot(made.project)
+    snapshot = pipeline.snapshot(made.workspace)
     times = snapshot.times("order_lines")
     assert times is not None
     assert times.tolist() == sorted(to_micros(START + timedelta(days=d)) for d in range(40) for _ in (1, 2))
-    assert pipeline.check(made.project).errors == ()
-    labels = pipeline.labels(made.project, "spend")
+    assert pipeline.check(made.workspace).errors == ()
+    labels = pipeline.labels(made.workspace, "spend")
     assert labels.sql is not None
     assert "forekey_parent" in labels.sql
     for row in labels.table.to_pylist():
@@ -75,7 +76,7 @@ def test_updates_read_new_parts_and_notice_late_wholes(url: str, tmp_path: Path)
             "INSERT INTO order_lines VALUES ('90', 1, 1.0)",
         ),
     )
-    project = pipeline.init(url, tmp_path / "p").project
+    project = pipeline.init(url, tmp_path / "p").workspace
     first = pipeline.snapshot(project)
     assert first.manifest["tables"]["order_lines"]["quarantined"] == {"no time": 1}
     run_all(url, (*orders(range(40, 44)),))
@@ -107,7 +108,7 @@ def test_of_two_wholes_with_one_key_the_first_tells_the_time(tmp_path: Path) -> 
         "  orders: {primary_key: order_id, time_column: placed_at}\n"
         "  order_lines: {time_from: order_id, foreign_keys: {order_id: orders}, columns: {price: numerical}}\n"
     )
-    snapshot = pipeline.snapshot(Project.open(folder))
+    snapshot = pipeline.snapshot(Workspace.open(folder))
     assert snapshot.num_nodes("order_lines") == 8
     times = snapshot.times("order_lines")
     assert times is not None
@@ -143,4 +144,4 @@ def test_a_time_that_cannot_be_found_is_refused(tmp_path: Path, lines: str, orde
         f"  order_lines: {{{lines}}}\n"
     )
     with pytest.raises(SchemaError, match=message):
-        pipeline.snapshot(Project.open(tmp_path))
+        pipeline.snapshot(Workspace.open(tmp_path))

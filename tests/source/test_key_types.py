@@ -20,12 +20,12 @@ import pytest
 from forekey import pipeline
 from forekey.errors import SchemaError
 from forekey.graph import Snapshot
-from forekey.project import LabelTask, PQLTask, Project
+from forekey.project import LabelTask, PQLTask
 from forekey.serving.state import ServingState
 from forekey.source import open_source
-from forekey.store import open_store
 from forekey.training import resolve_examples
 from forekey.training.evaluate import Resolved
+from forekey.workspace import Workspace
 from tests.support.servers import Postgres, run_all, running_mariadb
 
 PARENTS, EVENTS = 20, 200
@@ -204,8 +204,8 @@ def edges(snapshot: Snapshot, name: str) -> dict[str, int]:
     return {part: entry[part] for part in ("edges", "null_keys", "orphans")}
 
 
-def project_on(url: str, folder: Path, name: str, kind: KeyType) -> Project:
-    project = pipeline.init(url, folder).project
+def project_on(url: str, folder: Path, name: str, kind: KeyType) -> Workspace:
+    project = pipeline.init(url, folder).workspace
     tables = project.config.tables
     if name not in MOMENTS and kind.refers:
         assert tables["parents"].primary_key == "code"
@@ -217,7 +217,7 @@ def project_on(url: str, folder: Path, name: str, kind: KeyType) -> Project:
         f"{head}tables:\n  parents: {{primary_key: code, columns: {{size: numerical}}}}\n"
         "  events: {primary_key: number, time_column: happened, foreign_keys: {parent: parents}}\n"
     )
-    return Project.open(folder)
+    return Workspace.open(folder)
 
 
 @pytest.mark.parametrize(("server", "name"), CASES, ids=[f"{s}: {n}" for s, n in CASES])
@@ -240,7 +240,7 @@ def test_a_key_of_every_type_is_found_from_init_to_training(
         assert (snapshot.rows("parents").column("size")[third].as_py(), none) == (3, -1)
 
 
-def train_examples(project: Project, made: pipeline.Labelled, snapshot: Snapshot) -> Resolved:
+def train_examples(project: Workspace, made: pipeline.Labelled, snapshot: Snapshot) -> Resolved:
     with open_source(project.config.source, project.root) as source:
         return resolve_examples(snapshot, made.task, made.task.labels(source, snapshot).split("train"))
 
@@ -285,14 +285,14 @@ def fill_mixed(url: str, server: str) -> None:
 def test_composite_keys_of_mixed_types_are_found(server: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     url = empty_database(server, request, tmp_path)
     fill_mixed(url, server)
-    project = pipeline.init(url, tmp_path).project
+    project = pipeline.init(url, tmp_path).workspace
     path = tmp_path / "forekey.yaml"
     head = path.read_text().split("tables:")[0]
     path.write_text(
         f"{head}tables:\n  parents: {{primary_key: [a, b, c, d], columns: {{size: numerical}}}}\n"
         "  events: {primary_key: number, time_column: happened, foreign_keys: {'a, b, c, d': parents}}\n"
     )
-    project = Project.open(tmp_path)
+    project = Workspace.open(tmp_path)
     snapshot = pipeline.snapshot(project)
     assert edges(snapshot, "events.a, b, c, d->parents") == {"edges": EVENTS, "null_keys": 0, "orphans": 0}
     made = pipeline.labels(project, QUERY.format(days=DAYS, key="`a, b, c, d`"))
@@ -327,7 +327,7 @@ def test_placeholders_are_made_once_for_all_spellings(
         f"source: {url if '://' in url else f'{server}:///{url}'}\ntables:\n  parents: {{primary_key: code}}\n"
         "  events: {time_column: happened, foreign_keys: {parent: {table: parents, on_orphan: create}}}\n"
     )
-    snapshot = pipeline.snapshot(Project.open(tmp_path))
+    snapshot = pipeline.snapshot(Workspace.open(tmp_path))
     assert (snapshot.num_nodes("parents"), snapshot.manifest["tables"]["parents"]["placeholders"]) == (2, 1)
     assert edges(snapshot, "events.parent->parents") == {"edges": 4, "null_keys": 1, "orphans": 0}
 
@@ -341,7 +341,7 @@ def test_a_trailing_byte_that_reads_as_a_blank_is_part_of_a_binary_key(tmp_path:
         ),
     )
     (tmp_path / "forekey.yaml").write_text("source: duckdb:///b.duckdb\ntables: {t: {primary_key: code}}\n")
-    snapshot = pipeline.snapshot(Project.open(tmp_path))
+    snapshot = pipeline.snapshot(Workspace.open(tmp_path))
     assert snapshot.keys("t").to_pylist() == ["0a", "0a09", "0a20"]
     assert snapshot.lookup("t", ["0A09", b"\x0a", "\\x0a20", "0x0a20"]).tolist() == [1, 0, 2, 2]
 
@@ -360,15 +360,15 @@ def test_keys_that_are_lists_or_structures_are_refused_in_one_line(
     key = ", PRIMARY KEY (code)" if server == "postgres" else ""  # DuckDB declares none on such types
     run_all(url, (f"CREATE TABLE parents (code {declared}, size INTEGER{key})",))
     made = pipeline.init(url, tmp_path)
-    assert made.project.config.tables["parents"].primary_key is None
+    assert made.workspace.config.tables["parents"].primary_key is None
     notes = [g.reason for g in made.inference.guesses if g.what == "not_used"]
     if key:
         assert [n.split(": ")[1].split(" of ")[0] for n in notes] == ["a key"]
-    pipeline.snapshot(made.project)
+    pipeline.snapshot(made.workspace)
     path = tmp_path / "forekey.yaml"
     path.write_text(f"{path.read_text().split('tables:')[0]}tables: {{parents: {{primary_key: code}}}}\n")
     with pytest.raises(SchemaError, match=r"'parents.code': a key of type .* cannot be used. Remove that key"):
-        pipeline.snapshot(Project.open(tmp_path))
+        pipeline.snapshot(Workspace.open(tmp_path))
 
 
 LETTERS = [("Ünit", "üNIT"), ("İo", "io"), ("straße", "STRAßE"), ("ẞ1", "ß1"), ("ΟΔΟΣ", "οδοσ"), ("Kelvin", "kELVIN")]
@@ -389,7 +389,7 @@ def test_sql_and_graph_fold_letters_by_unicodes_simple_lower_case(parent: str, c
         "source: duckdb:///k.duckdb\n"
         "tables: {p: {primary_key: code}, c: {primary_key: n, time_column: seen, foreign_keys: {code: p}}}\n"
     )
-    project = Project.open(tmp_path)
+    project = Workspace.open(tmp_path)
     snapshot = pipeline.snapshot(project)
     assert edges(snapshot, "c.code->p")["edges"] == 40
     assert snapshot.lookup("p", [child, parent]).tolist() == [0, 0]
@@ -421,14 +421,14 @@ def test_a_key_without_case_may_be_named_in_any_spelling_from_training_to_servic
             }
         ),
     }
-    project = pipeline.init(str(tmp_path / "keys.sqlite"), tmp_path, tasks=tasks).project
+    project = pipeline.init(str(tmp_path / "keys.sqlite"), tmp_path, tasks=tasks).workspace
     snapshot = pipeline.snapshot(project)
     with open_source(project.config.source, project.root) as source:
         told = pipeline.find_task(project, snapshot.schema, "told")
         assert resolve_examples(snapshot, told, told.labels(source, snapshot).split("train")).unknown == 0
     pipeline.train(project, "busy", preset="fast")
     pipeline.embed(project, "busy")
-    with open_store(project) as store:
+    with project.store() as store:
         state = ServingState(project, store)
         answers = state.predict("busy", ["Unit3", "uNIT3", "unit3", "nobody"], "stored")
         assert [a.prediction if a is not None else None for a in answers][:3] == [answers[0].prediction] * 3  # type: ignore[union-attr]

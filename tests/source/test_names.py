@@ -60,7 +60,7 @@ def statements(table: str, column: str, moment: str = "TIMESTAMP", within: str =
 
 def follow(url: str, folder: Path, names: dict[str, str]) -> None:
     """Hold that tables (and their columns, which ``names`` gives) are found, from `init` to one that is written back."""
-    project = pipeline.init(url, folder, force=True).project
+    project = pipeline.init(url, folder, force=True).workspace
     snapshot = pipeline.snapshot(project)
     for table, column in names.items():
         entry, parent = project.config.tables[table], table[:-1]
@@ -105,7 +105,7 @@ def test_a_postgres_schema_is_read_by_its_own_name_whatever_others_there_are(
     run_all(url, statements("orders", "numbers", within=f"{quoted(name)}."))
     own = url + "&options=" + quote(f"-csearch_path={quoted(name)}".replace("\\", "\\\\").replace(" ", "\\ "), safe="")
     follow(own, tmp_path, {"orders": "numbers"})
-    assert set(pipeline.init(own, tmp_path, force=True).project.config.tables) == {"orders", "order"}
+    assert set(pipeline.init(own, tmp_path, force=True).workspace.config.tables) == {"orders", "order"}
 
 
 @pytest.mark.parametrize("name", FEW)
@@ -137,7 +137,7 @@ def test_types_and_domains_of_postgres_may_have_any_name(name: str, postgres: Po
             "INSERT INTO moods VALUES ('low', 'high', '{low,high}'), ('high', 'low', '{low}')",
         ),
     )
-    project = pipeline.init(url, tmp_path).project
+    project = pipeline.init(url, tmp_path).workspace
     snapshot = pipeline.snapshot(project)
     assert snapshot.lookup("moods", ["high", "low"]).tolist() == [0, 1]
     assert snapshot.rows("moods").column("other").to_pylist() == ["low", "high"]
@@ -156,7 +156,7 @@ def test_files_may_have_any_name(name: str, ending: str, tmp_path: Path) -> None
         }.items():
             path = str(folder / f"{table}.{ending}").replace("'", "''")
             engine.execute(f"COPY ({sql}) TO '{path}' (FORMAT {ending})")
-    project = pipeline.init(str(folder), tmp_path).project
+    project = pipeline.init(str(folder), tmp_path).workspace
     assert set(project.config.tables) == {name, name[:-1]}
     snapshot = pipeline.snapshot(project)
     assert snapshot.num_nodes(name) == 140

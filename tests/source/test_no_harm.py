@@ -18,8 +18,9 @@ import pytest
 from forekey import pipeline
 from forekey.errors import SourceError
 from forekey.pipeline import Listener
-from forekey.project import PQLTask, Project
+from forekey.project import PQLTask
 from forekey.source import open_source
+from forekey.workspace import Workspace
 from tests.support.servers import Postgres, run_all, running_mariadb
 
 QUERY = "PREDICT SUM(orders.amount, 0, 20, days) FOR EACH customers.id"
@@ -53,9 +54,9 @@ def fill(url: str) -> None:
     )
 
 
-def project_on(url: str, folder: Path) -> Project:
+def project_on(url: str, folder: Path) -> Workspace:
     fill(url)
-    project = pipeline.init(url, folder, tasks={"spend": PQLTask(query=QUERY)}).project
+    project = pipeline.init(url, folder, tasks={"spend": PQLTask(query=QUERY)}).workspace
     pipeline.snapshot(project)
     return project
 
@@ -191,11 +192,11 @@ def test_a_statement_that_takes_too_long_is_ended_in_one_line(postgres: Postgres
     run_all(url, (slow,))
     path = tmp_path / "forekey.yaml"
     path.write_text(path.read_text().replace("tasks:", "statement_timeout_seconds: 0.5\ntasks:"))
-    project = Project.open(tmp_path)
+    project = Workspace.open(tmp_path)
     path.write_text(path.read_text().replace("tables:", "tables:\n  slow: {columns: {size: numerical}}"))
     started = time.perf_counter()
     with pytest.raises(SourceError, match="statement timeout"):
-        pipeline.snapshot(Project.open(tmp_path))
+        pipeline.snapshot(Workspace.open(tmp_path))
     assert time.perf_counter() - started < 4
     assert len(pipeline.labels(project, "spend").table) > 0  # the other tables are read as before
 

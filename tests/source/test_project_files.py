@@ -9,19 +9,20 @@ import pytest
 
 from forekey import pipeline
 from forekey.errors import ProjectError, SchemaError, UnknownTask
-from forekey.project import PQLTask, Project, parse_config
+from forekey.project import PQLTask, parse_config
 from forekey.schema import Stype
 from forekey.source import configured_schema, infer_schema, open_source
 from forekey.testing import write_shop
+from forekey.workspace import Workspace
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> Workspace:
     write_shop(tmp_path / "shop.duckdb", 40, 100)
-    return pipeline.init(str(tmp_path / "shop.duckdb"), tmp_path).project
+    return pipeline.init(str(tmp_path / "shop.duckdb"), tmp_path).workspace
 
 
-def test_what_init_writes_reads_back_as_what_was_inferred(project: Project) -> None:
+def test_what_init_writes_reads_back_as_what_was_inferred(project: Workspace) -> None:
     with open_source(project.config.source, project.root) as source:
         inferred, configured = infer_schema(source).schema, configured_schema(source, project.config)
     for table in inferred.tables:
@@ -31,7 +32,7 @@ def test_what_init_writes_reads_back_as_what_was_inferred(project: Project) -> N
         assert set(found.foreign_keys) == set(table.foreign_keys)
 
 
-def test_guesses_are_marked_with_their_reason(project: Project) -> None:
+def test_guesses_are_marked_with_their_reason(project: Workspace) -> None:
     text = (project.root / "forekey.yaml").read_text()
     assert "order_id: orders  # guessed: named after orders.order_id; 100.0% of all rows' values found" in text
     assert "# guessed: categorical: " in text
@@ -39,28 +40,28 @@ def test_guesses_are_marked_with_their_reason(project: Project) -> None:
     assert text.count(" distinct values") == len(re.findall(r"about [\d,]+ distinct values", text))
 
 
-def test_init_does_not_overwrite_what_people_edited(project: Project) -> None:
+def test_init_does_not_overwrite_what_people_edited(project: Workspace) -> None:
     with pytest.raises(ProjectError, match="exists already"):
         pipeline.init(str(project.root / "shop.duckdb"), project.root)
 
 
-def test_edits_overrule_and_leaving_out_ignores(project: Project) -> None:
+def test_edits_overrule_and_leaving_out_ignores(project: Workspace) -> None:
     path = project.root / "forekey.yaml"
     path.write_text(
         path.read_text().replace("age: numerical", "age: categorical").replace("      gift: boolean", "      #")
     )
-    edited = Project.open(project.root)
+    edited = Workspace.open(project.root)
     with open_source(edited.config.source, edited.root) as source:
         schema = configured_schema(source, edited.config)
     assert schema.table("customers").column("age").stype is Stype.CATEGORICAL
     assert "gift" not in schema.table("orders").column_names
 
 
-def test_a_name_that_the_database_lacks_is_refused_with_the_nearest(project: Project) -> None:
+def test_a_name_that_the_database_lacks_is_refused_with_the_nearest(project: Workspace) -> None:
     path = project.root / "forekey.yaml"
     path.write_text(path.read_text().replace("      amount: numerical", "      amuont: numerical"))
     with pytest.raises(SchemaError, match=r"orders\.amuont.*did you mean 'amount'"):
-        pipeline.snapshot(Project.open(project.root))
+        pipeline.snapshot(Workspace.open(project.root))
 
 
 @pytest.mark.parametrize(
@@ -88,13 +89,13 @@ def test_secrets_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_folder_without_forekey_yaml_is_not_a_project(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="Run `forekey init URL`"):
-        Project.open(tmp_path)
+        Workspace.open(tmp_path)
 
 
-def test_an_unknown_task_names_the_nearest(project: Project) -> None:
+def test_an_unknown_task_names_the_nearest(project: Workspace) -> None:
     config = project.config.model_copy(update={"tasks": {"churn": PQLTask(query="x")}})
     with pytest.raises(UnknownTask, match="did you mean 'churn'"):
-        Project(project.root, config).task("chrun")
+        Workspace(project.root, config).task("chrun")
 
 
 @pytest.mark.parametrize(

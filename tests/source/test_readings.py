@@ -13,9 +13,10 @@ from sqlglot import exp
 
 from forekey import pipeline
 from forekey.errors import ProjectError, SchemaError
-from forekey.project import CONFIG_NAME, MomentConfig, Project
+from forekey.project import CONFIG_NAME, MomentConfig
 from forekey.schema import DType
 from forekey.source.readings import UnknownFormat, pattern_of, read_boolean, read_moment, read_number
+from forekey.workspace import Workspace
 from tests.support.servers import Postgres, run_all
 
 Evaluate = Callable[[Callable[[str], exp.Expression]], Any]
@@ -158,14 +159,14 @@ def orders_of(months: int) -> str:
     return f"INSERT INTO orders VALUES {', '.join(rows)}"
 
 
-def opened(database: str, tmp_path: Path, orders: str) -> Project:
+def opened(database: str, tmp_path: Path, orders: str) -> Workspace:
     url = database if "://" in database else f"{database.rsplit('.', 1)[1]}:///{database}"
     folder = tmp_path / "project"
     folder.mkdir(exist_ok=True)
     (folder / CONFIG_NAME).write_text(
         f"source: {url}\ntables:\n  customers: {{primary_key: id, columns: {{member: boolean}}}}\n  orders: {orders}\n"
     )
-    return Project.open(folder)
+    return Workspace.open(folder)
 
 
 def test_graph_and_labels_see_the_same_values(database: str, tmp_path: Path) -> None:

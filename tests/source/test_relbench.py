@@ -51,7 +51,7 @@ def test_keys_and_times_come_from_the_manifest(folder: Path, tmp_path: Path) -> 
 
 
 def test_init_takes_over_tasks_and_the_end_of_history(folder: Path, tmp_path: Path) -> None:
-    project = pipeline.init(str(folder), tmp_path / "project").project
+    project = pipeline.init(str(folder), tmp_path / "project").workspace
     assert project.config.as_of == datetime(2020, 4, 1)
     task = project.task("user-buys")
     assert isinstance(task, LabelTask)
@@ -59,12 +59,12 @@ def test_init_takes_over_tasks_and_the_end_of_history(folder: Path, tmp_path: Pa
 
 
 def test_rows_after_the_test_timestamp_are_not_read(folder: Path, tmp_path: Path) -> None:
-    project = pipeline.init(str(folder), tmp_path / "project").project
+    project = pipeline.init(str(folder), tmp_path / "project").workspace
     assert pipeline.snapshot(project).num_nodes("buys") == 3
 
 
 def test_official_labels_keep_their_splits(folder: Path, tmp_path: Path) -> None:
-    project = pipeline.init(str(folder), tmp_path / "project").project
+    project = pipeline.init(str(folder), tmp_path / "project").workspace
     pipeline.snapshot(project)
     made = pipeline.labels(project, "user-buys")
     assert {s: made.statistics[s]["rows"] for s in ("train", "val", "test")} == {"train": 2, "val": 2, "test": 2}
@@ -81,7 +81,7 @@ def test_a_missing_table_or_manifest_is_named(folder: Path, tmp_path: Path) -> N
 
 
 def test_the_formula_1_tasks_have_their_published_sizes(relbench_f1: Path, tmp_path: Path) -> None:
-    project = pipeline.init(str(relbench_f1), tmp_path / "f1").project
+    project = pipeline.init(str(relbench_f1), tmp_path / "f1").workspace
     pipeline.snapshot(project)
     sizes = {}
     for name in ("driver-dnf", "driver-top3", "driver-position"):

@@ -70,7 +70,7 @@ def test_the_moments_of_a_column_are_counted_in_one_unit(
 ) -> None:
     run_all(str(tmp_path / "a.sqlite"), ("CREATE TABLE t (id INTEGER PRIMARY KEY, x TIMESTAMP)",))
     run_all(str(tmp_path / "a.sqlite"), tuple(f"INSERT INTO t (x) VALUES ({v})" for v in values))
-    project = pipeline.init(str(tmp_path / "a.sqlite"), tmp_path).project
+    project = pipeline.init(str(tmp_path / "a.sqlite"), tmp_path).workspace
     path = tmp_path / "forekey.yaml"
     path.write_text(
         path.read_text()
@@ -117,7 +117,7 @@ def test_numbers_that_an_older_table_keeps_as_text_are_numbers_by_forekey_yaml(t
         f"source: sqlite:///{database}\ntables:\n  c: {{primary_key: id}}\n  o: {{primary_key: id, time_column: at, "
         "foreign_keys: {c: c}, columns: {amount: numerical}}\n"
     )
-    from forekey.project import Project
+    from forekey.workspace import Workspace
 
-    made = pipeline.labels(Project.open(tmp_path), "PREDICT SUM(o.amount, 0, 5, days) FOR EACH c.id")
+    made = pipeline.labels(Workspace.open(tmp_path), "PREDICT SUM(o.amount, 0, 5, days) FOR EACH c.id")
     assert made.table.num_rows > 0

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from forekey import pipeline
-from forekey.project import Project, TimeConfig
+from forekey.project import TimeConfig
 from forekey.source import Inference, infer_schema, open_source
+from forekey.workspace import Workspace
 from tests.support.databases import source_of
 
 
@@ -45,8 +46,8 @@ def days(start: datetime, count: int, written: str) -> list[str]:
 def test_a_format_that_fits_every_part_is_found(tmp_path: Path, written: str) -> None:
     parts = {"a": days(datetime(2024, 1, 1), 12, written), "b": days(datetime(2024, 3, 1), 60, written)}
     made = pipeline.init(f"files:///{folder(tmp_path / 'd', parts)}", tmp_path)
-    assert made.project.config.tables["visits"].time_column == TimeConfig(column="seen", format=written)
-    times = pipeline.snapshot(made.project).rows("visits").column("seen").to_pylist()
+    assert made.workspace.config.tables["visits"].time_column == TimeConfig(column="seen", format=written)
+    times = pipeline.snapshot(made.workspace).rows("visits").column("seen").to_pylist()
     expected = [datetime(2024, 1, 1) + timedelta(days=i) for i in range(12)]
     assert times == [*expected, *(datetime(2024, 3, 1) + timedelta(days=i) for i in range(60))]
 
@@ -55,8 +56,8 @@ def test_iso_dates_are_timestamps_and_one_that_is_none_is_counted(tmp_path: Path
     good = days(datetime(2024, 1, 1), 99, "%Y-%m-%d")
     assert inferred(folder(tmp_path / "a", {"x": good})).tables()["visits"].time_column == "seen"
     made = pipeline.init(f"files:///{folder(tmp_path / 'b', {'x': [*good, 'never']})}", tmp_path)
-    assert made.project.config.tables["visits"].time_column == "seen"
-    built = pipeline.snapshot(made.project)
+    assert made.workspace.config.tables["visits"].time_column == "seen"
+    built = pipeline.snapshot(made.workspace)
     assert built.manifest["tables"]["visits"]["quarantined"] == {"no time": 1}
 
 
@@ -65,8 +66,8 @@ def test_first_days_of_months_are_told_from_first_days_of_a_year(tmp_path: Path)
     made = pipeline.init(f"files:///{folder(tmp_path / 'd', {'x': monthly})}", tmp_path)
     guess = next(g for g in made.inference.guesses if g.what == "time_column")
     assert "every value reads as %m/%d/%Y and as %d/%m/%Y; taken as %m/%d/%Y" in guess.reason
-    assert pipeline.snapshot(made.project).as_of == datetime(2023, 12, 1)
-    found = pipeline.check(made.project).warnings
+    assert pipeline.snapshot(made.workspace).as_of == datetime(2023, 12, 1)
+    found = pipeline.check(made.workspace).warnings
     assert [f.what for f in found if f.where == "visits.seen"] == [
         "every value reads as %m/%d/%Y and as %d/%m/%Y; it is read as %m/%d/%Y"
     ]
@@ -105,9 +106,9 @@ def test_a_stated_format_is_kept(tmp_path: Path) -> None:
     made = pipeline.init(f"files:///{folder(tmp_path / 'd', {'x': texts})}", tmp_path)
     path = tmp_path / "forekey.yaml"
     path.write_text(path.read_text().replace("%d/%m/%Y", "%m/%d/%Y"))
-    entry = Project.open(tmp_path).config.tables["visits"]
+    entry = Workspace.open(tmp_path).config.tables["visits"]
     assert entry.time_column == TimeConfig(column="seen", format="%m/%d/%Y")
-    assert made.project.config.tables["visits"].time_column == TimeConfig(column="seen", format="%d/%m/%Y")
+    assert made.workspace.config.tables["visits"].time_column == TimeConfig(column="seen", format="%d/%m/%Y")
 
 
 def test_a_line_far_down_decides_and_a_file_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:

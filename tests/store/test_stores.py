@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from forekey.errors import ProjectError, StoreError
-from forekey.project import Config, Project
+from forekey.project import Config
 from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, open_store
 from forekey.store.lmdb_store import LmdbStore
 from forekey.testing import MemoryStore
+from forekey.workspace import Workspace
 from tests.support.servers import running_valkey
 
 
@@ -33,7 +34,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KeyValueSt
             yield opened
     else:
         url = request.getfixturevalue("valkey_url")
-        with open_store(Project(tmp_path, Config(source="x", store=url))) as opened:
+        with open_store(Workspace(tmp_path, Config(source="x", store=url))) as opened:
             yield opened
 
 
@@ -144,12 +145,12 @@ def test_two_holders_in_one_process_share_an_lmdb_file(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_not_there_is_a_store_error(tmp_path: Path) -> None:
-    project = Project(tmp_path, Config(source="x", store="redis://127.0.0.1:1/0"))
+    project = Workspace(tmp_path, Config(source="x", store="redis://127.0.0.1:1/0"))
     with pytest.raises(StoreError, match="does not answer") as caught:
-        open_store(project)
+        project.store()
     assert caught.value.exit_code == 3
 
 
 def test_an_unknown_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="Use lmdb, or redis"):
-        open_store(Project(tmp_path, Config(source="x", store="memcached://x")))
+        open_store(Workspace(tmp_path, Config(source="x", store="memcached://x")))

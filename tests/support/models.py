@@ -12,9 +12,9 @@ from forekey.features import FeatureStore, fit_features
 from forekey.graph import Snapshot, to_micros
 from forekey.inference import OutputTransform, Predictor
 from forekey.nn import Aggregation, GraphModel, ModelConfig, RelationSpec, TableSpec
-from forekey.project import Project
 from forekey.sampling import NeighborPlan, relations_of
 from forekey.task import TaskType
+from forekey.workspace import Workspace
 
 
 def random_predictor(
@@ -50,9 +50,9 @@ def random_predictor(
     return Predictor(GraphModel(config), FeatureStore(snapshot, spec), plan, transform)
 
 
-def champion_of(project: Project, task: str, *moments: int) -> Predictor:
+def champion_of(project: Workspace, task: str, *moments: int) -> Predictor:
     """Bind a task's champion to the newest snapshot, ready to be asked about moments (default: the snapshot's)."""
-    current = pipeline.snapshots(project).current()
+    current = project.snapshots.current()
     found = pipeline.find_task(project, current.schema, task)
     asked = np.array(moments or [to_micros(current.as_of)])
-    return pipeline.predictor_of(project, pipeline.registry(project).champion(task), found, current, asked)
+    return pipeline.predictor_of(project, project.registry.champion(task), found, current, asked)

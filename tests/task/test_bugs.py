@@ -14,12 +14,13 @@ import pytest
 from forekey import pipeline
 from forekey.errors import TaskError
 from forekey.graph import to_micros
-from forekey.project import LabelTask, PQLTask, Project
+from forekey.project import LabelTask, PQLTask
 from forekey.source import open_source
 from forekey.task import Examples, define_task
 from forekey.task.labels import utc_micros
 from forekey.testing import SHOP_TASKS, shop_tables, write_database
 from forekey.training import resolve_examples
+from forekey.workspace import Workspace
 
 
 def test_a_table_that_reaches_further_does_not_make_unfinished_windows_complete(tmp_path: Path) -> None:
@@ -31,22 +32,22 @@ def test_a_table_that_reaches_further_does_not_make_unfinished_windows_complete(
     )
     write_database(tmp_path / "shop.duckdb", tables)
     tasks = {"churn": PQLTask(query=SHOP_TASKS["churn"])}
-    project = pipeline.init(str(tmp_path / "shop.duckdb"), tmp_path, tasks=tasks).project
+    project = pipeline.init(str(tmp_path / "shop.duckdb"), tmp_path, tasks=tasks).workspace
     snapshot = pipeline.snapshot(project)
     assert snapshot.as_of > newest
     anchors = pipeline.labels(project, "churn").anchors["test"]
     assert datetime.fromisoformat(anchors[-1]) + timedelta(days=30) <= newest
 
 
-def test_labels_at_a_time_whose_window_is_not_over_are_refused(trained_project: Project) -> None:
-    newest = pipeline.snapshots(trained_project).current().as_of
+def test_labels_at_a_time_whose_window_is_not_over_are_refused(trained_project: Workspace) -> None:
+    newest = trained_project.snapshots.current().as_of
     with pytest.raises(TaskError, match="Choose an earlier time"):
         pipeline.evaluate(trained_project, "spend", at=newest - timedelta(days=29))
     assert pipeline.evaluate(trained_project, "spend", at=newest - timedelta(days=31))[2] == 200
 
 
-def test_a_label_for_an_entity_that_did_not_exist_yet_is_left_out(shop_project: Project) -> None:
-    snapshot = pipeline.snapshots(shop_project).current()
+def test_a_label_for_an_entity_that_did_not_exist_yet_is_left_out(shop_project: Workspace) -> None:
+    snapshot = shop_project.snapshots.current()
     task = define_task(
         "x", shop_project, snapshot.schema, PQLTask(query="PREDICT orders.gift FOR EACH orders.order_id")
     )
@@ -69,7 +70,7 @@ def test_a_label_for_an_entity_that_did_not_exist_yet_is_left_out(shop_project: 
     ],
 )
 def test_label_files_that_cannot_be_used_say_why(
-    shop_project: Project, tmp_path: Path, column: str, values: list[object], says: str
+    shop_project: Workspace, tmp_path: Path, column: str, values: list[object], says: str
 ) -> None:
     rows = {"who": [1, 2, 3], "as_of": [datetime(2024, 5, 1)] * 3, "renewed": [0, 1, 0], column: values}
     pq.write_table(pa.table(rows), tmp_path / "labels.parquet")
@@ -82,7 +83,7 @@ def test_label_files_that_cannot_be_used_say_why(
             "task_type": "binary_classification",
         }
     )
-    snapshot = pipeline.snapshots(shop_project).current()
+    snapshot = shop_project.snapshots.current()
     with open_source(shop_project.config.source, shop_project.root) as source, pytest.raises(TaskError, match=says):
         define_task("renewal", shop_project, snapshot.schema, config).labels(source, snapshot)
 
@@ -96,13 +97,13 @@ def test_times_of_labels_may_be_dates_zoned_or_finer_than_microseconds() -> None
     assert utc_micros(fine).cast(pa.int64()).to_pylist() == [1_234_567]
 
 
-def test_a_task_may_be_named_like_a_keyword(own_project: Project) -> None:
+def test_a_task_may_be_named_like_a_keyword(own_project: Workspace) -> None:
     tasks = {"predicted_spend": PQLTask(query=SHOP_TASKS["spend"])}
-    project = Project(own_project.root, own_project.config.model_copy(update={"tasks": tasks}))
+    project = Workspace(own_project.root, own_project.config.model_copy(update={"tasks": tasks}))
     assert pipeline.labels(project, "predicted_spend").task.name == "predicted_spend"
 
 
-def test_lists_are_written_to_csv_as_json(trained_project: Project, tmp_path: Path) -> None:
+def test_lists_are_written_to_csv_as_json(trained_project: Workspace, tmp_path: Path) -> None:
     from forekey.cli.files import write_table
 
     write_table(pipeline.predict(trained_project, "next_channel").table(), tmp_path / "x.csv")
@@ -110,22 +111,22 @@ def test_lists_are_written_to_csv_as_json(trained_project: Project, tmp_path: Pa
     assert [p.name for p in tmp_path.iterdir()] == ["x.csv"]
 
 
-def test_assuming_counts_when_windows_are_complete_and_splits_apart(trained_project: Project) -> None:
+def test_assuming_counts_when_windows_are_complete_and_splits_apart(trained_project: Workspace) -> None:
     query = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id ASSUMING COUNT(orders.*, 0, 90, days) > 0"
     made = pipeline.labels(trained_project, query)
     train, val, test = ([datetime.fromisoformat(a) for a in made.anchors[s]] for s in ("train", "val", "test"))
-    newest = max(made.task._known_period(pipeline.snapshots(trained_project).current()))
+    newest = max(made.task._known_period(trained_project.snapshots.current()))
     reach = timedelta(days=90)
     assert test[-1] + reach <= newest
     assert val[-1] + reach <= test[0]
     assert train[-1] + reach <= val[0]
 
 
-def test_a_query_about_some_learns_from_all_and_its_model_serves_every_id(own_project: Project) -> None:
+def test_a_query_about_some_learns_from_all_and_its_model_serves_every_id(own_project: Workspace) -> None:
     asked = "PREDICT COUNT(orders.*, 0, 30, days) FOR customers.customer_id IN (3, 5)"
     report = pipeline.train(own_project, asked, preset="fast")
     everyone = "PREDICT COUNT(orders.*, 0, 30, days) FOR EACH customers.customer_id"
-    assert pipeline.registry(own_project).champion(report.task).manifest["labels"]["train"]["rows"] > 100
+    assert own_project.registry.champion(report.task).manifest["labels"]["train"]["rows"] > 100
     some, every = pipeline.predict(own_project, asked).table(), pipeline.predict(own_project, everyone).table()
     assert some.column("entity").to_pylist() == [3, 5]
     by_key = dict(zip(every.column("entity").to_pylist(), every.column("prediction").to_pylist(), strict=True))
@@ -134,7 +135,7 @@ def test_a_query_about_some_learns_from_all_and_its_model_serves_every_id(own_pr
         pipeline.predict(own_project, "PREDICT COUNT(orders.*, 0, 30, days) FOR customers.customer_id = 99999")
 
 
-def test_a_split_of_another_name_is_refused_by_name(trained_project: Project, tmp_path: Path) -> None:
+def test_a_split_of_another_name_is_refused_by_name(trained_project: Workspace, tmp_path: Path) -> None:
     times = [datetime(2024, 3, 1)] * 3
     splits = ["train", "validation", "test"]
     pq.write_table(
@@ -150,15 +151,15 @@ def test_a_split_of_another_name_is_refused_by_name(trained_project: Project, tm
             "task_type": "binary_classification",
         }
     )
-    current = pipeline.snapshots(trained_project).current()
+    current = trained_project.snapshots.current()
     task = define_task("ready", trained_project, current.schema, config)
-    with pipeline.source_of(trained_project) as source, pytest.raises(TaskError, match="name the split 'validation'"):
+    with trained_project.source() as source, pytest.raises(TaskError, match="name the split 'validation'"):
         task.labels(source, current)
 
 
-def test_anchor_times_may_be_closer_than_the_window_and_splits_still_do_not_overlap(trained_project: Project) -> None:
+def test_anchor_times_may_be_closer_than_the_window_and_splits_still_do_not_overlap(trained_project: Workspace) -> None:
     query = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id"
-    current = pipeline.snapshots(trained_project).current()
+    current = trained_project.snapshots.current()
     task = define_task("weekly", trained_project, current.schema, PQLTask(query=query, step_days=7))
     plan = task.plan(current)
     assert plan is not None

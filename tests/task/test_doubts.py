@@ -15,14 +15,15 @@ import pytest
 from forekey import pipeline
 from forekey.cli import render
 from forekey.errors import SplitError
-from forekey.project import PQLTask, Project
+from forekey.project import PQLTask
 from forekey.query import TaskType
 from forekey.task import LabelTable, label_doubts
+from forekey.workspace import Workspace
 
 SPEND = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id"
 
 
-def shop(folder: Path, *odd: str, also: tuple[str, ...] = ()) -> Project:
+def shop(folder: Path, *odd: str, also: tuple[str, ...] = ()) -> Workspace:
     """Make 60 customers' orders from 2024-01-01 to 2024-08-27, and one more order at each of some odd moments."""
     draw = random.Random(1)
     orders: list[tuple[Any, ...]] = []
@@ -42,7 +43,7 @@ def shop(folder: Path, *odd: str, also: tuple[str, ...] = ()) -> Project:
         database.executemany("INSERT INTO orders VALUES (?, ?, ?, ?)", [(i, *o) for i, o in enumerate(orders)])
         for statement in also:
             database.execute(statement)
-    project = pipeline.init(str(folder / "s.duckdb"), folder, tasks={"spend": PQLTask(query=SPEND)}).project
+    project = pipeline.init(str(folder / "s.duckdb"), folder, tasks={"spend": PQLTask(query=SPEND)}).workspace
     pipeline.snapshot(project)
     return project
 
@@ -82,7 +83,7 @@ def test_anchors_begin_when_all_tables_of_the_query_have_begun(tmp_path: Path) -
         "TIMESTAMP '2000-01-01' + INTERVAL (i) DAY AS visited_at FROM range(9000) r(i)"
     )
     project = shop(tmp_path, also=(visits, "ALTER TABLE visits ADD PRIMARY KEY (visit_id)"))
-    project = Project.open(project.root)
+    project = Workspace.open(project.root)
     said = (
         "Anchors begin at 2024-01-01, where orders begins; visits, which the query reads too, goes back to 2000-01-01."
     )
@@ -153,6 +154,6 @@ def test_labels_that_are_usual_are_no_cause_for_doubt(kind: str) -> None:
     assert label_doubts(labels(task_type, **splits)) == []
 
 
-def test_the_small_shop_gives_no_cause_for_doubt(shop_project: Project) -> None:
+def test_the_small_shop_gives_no_cause_for_doubt(shop_project: Workspace) -> None:
     for name in shop_project.config.tasks:
         assert pipeline.labels(shop_project, name).warnings == ()

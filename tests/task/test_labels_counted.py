@@ -16,7 +16,8 @@ from click.testing import CliRunner
 
 from forekey import pipeline
 from forekey.cli.commands import cli
-from forekey.project import EntityRef, LabelTask, PQLTask, Project
+from forekey.project import EntityRef, LabelTask, PQLTask
+from forekey.workspace import Workspace
 
 MARCH = datetime(2024, 3, 1)
 GOOD = [(i, datetime(2024, m, 1), float((i + m) % 3 == 0), 1.0) for m in range(2, 9) for i in range(1, 61)]
@@ -29,7 +30,7 @@ BAD: list[tuple[Any, ...]] = [
 EXPECTED = {"unknown entity": 5, "no entity": 5, "no time": 5, "no label": 5}
 
 
-def make_project(root: Path, rows: list[tuple[Any, ...]], **settings: Any) -> Project:
+def make_project(root: Path, rows: list[tuple[Any, ...]], **settings: Any) -> Workspace:
     """Make a project of 60 customers and their orders, with ready-made labels in a file."""
     root.mkdir(exist_ok=True)
     with duckdb.connect(str(root / "s.duckdb")) as connection:
@@ -52,10 +53,10 @@ def make_project(root: Path, rows: list[tuple[Any, ...]], **settings: Any) -> Pr
     entity = EntityRef(column="customer", key="customers.customer_id")
     common = {"labels": "labels.parquet", "entity": entity, "time": "as_of", "target": "y"}
     task = LabelTask(**{**common, "task_type": "binary_classification", **settings})
-    return pipeline.init(str(root / "s.duckdb"), root, tasks={"ren": task}, force=True).project
+    return pipeline.init(str(root / "s.duckdb"), root, tasks={"ren": task}, force=True).workspace
 
 
-def command(project: Project, *arguments: str) -> str:
+def command(project: Workspace, *arguments: str) -> str:
     done = CliRunner().invoke(cli, [*arguments, "--project", str(project.root)])
     assert done.exit_code == 0, done.output
     return done.stdout
@@ -73,14 +74,14 @@ def test_sql_its_json_and_training_count_the_same(tmp_path: Path) -> None:
     report = json.loads(command(project, "train", "ren", "--preset", "fast", "--json"))
     account = "440 labels = 420 examples + 20 dropped: 5 unknown entity, 5 no entity, 5 no time, 5 no label."
     assert account in report["notes"]
-    version = pipeline.registry(project).champion("ren")
+    version = project.registry.champion("ren")
     assert version.manifest["dropped"] == EXPECTED
     assert sum(version.manifest["labels"][s]["rows"] for s in ("train", "val", "test")) == 420
     assert set(version.manifest["unknown_entities"].values()) == {0}
     assert account in (version.folder / "report.html").read_text()
 
 
-def counted(project: Project) -> dict[str, int]:
+def counted(project: Workspace) -> dict[str, int]:
     pipeline.snapshot(project)
     made = pipeline.labels(project, "ren")
     assert made.account.startswith(f"{len(made.table) + sum(made.dropped.values()):,} labels")
@@ -107,7 +108,7 @@ def test_a_label_before_its_entity_was_there_is_counted(tmp_path: Path) -> None:
             "UPDATE customers SET since = CASE WHEN customer_id = 1 THEN TIMESTAMP '2024-04-15' ELSE '2024-01-01' END"
         )
     tasks = project.config.tasks
-    project = pipeline.init(str(tmp_path / "s.duckdb"), tmp_path, tasks=tasks, force=True).project
+    project = pipeline.init(str(tmp_path / "s.duckdb"), tmp_path, tasks=tasks, force=True).workspace
     assert project.config.tables["customers"].time_column == "since"
     assert counted(project) == {"not there yet at the anchor": 3}
 
@@ -140,7 +141,7 @@ def test_labels_in_a_table_of_the_source_and_in_a_file_per_split_are_counted_ali
 def test_entities_that_came_since_the_snapshot_are_counted_by_sql_as_training_drops_them(tmp_path: Path) -> None:
     query = PQLTask(query="PREDICT COUNT(orders.*, 0, 30, days) FOR EACH customers.customer_id")
     project = make_project(tmp_path, GOOD)
-    project = Project(project.root, project.config.model_copy(update={"tasks": {"count": query}}))
+    project = Workspace(project.root, project.config.model_copy(update={"tasks": {"count": query}}))
     pipeline.snapshot(project)
     with duckdb.connect(str(tmp_path / "s.duckdb")) as connection:
         connection.execute("INSERT INTO customers VALUES (61, 's')")

@@ -14,17 +14,18 @@ import pytest
 from forekey import pipeline
 from forekey.features import FeatureKind, HistorySpec
 from forekey.graph import Seeds, to_micros
-from forekey.project import LabelTask, Project
+from forekey.project import LabelTask
 from forekey.task import PastLabels, TaskType, define_task, past_labels, remembered_past
 from forekey.task.past import WINDOWS
+from forekey.workspace import Workspace
 
 SPEND = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id"
 
 
-def gathered(project: Project, pql: str, moments: list[datetime], classes: tuple[str, ...] = ()) -> PastLabels:
-    current = pipeline.snapshots(project).current()
+def gathered(project: Workspace, pql: str, moments: list[datetime], classes: tuple[str, ...] = ()) -> PastLabels:
+    current = project.snapshots.current()
     task = pipeline.find_task(project, current.schema, pql)
-    with pipeline.source_of(project) as source:
+    with project.source() as source:
         found = past_labels(task, source, current, [to_micros(m) for m in moments], classes)
     assert found is not None
     return found
@@ -38,7 +39,7 @@ def described(past: PastLabels, moment: datetime, seen: datetime | None = None) 
     return dict(zip(names, block.T, strict=True))
 
 
-def sums(project: Project, end: datetime) -> np.ndarray:
+def sums(project: Workspace, end: datetime) -> np.ndarray:
     """Return each customer's spend in the 30 days up to ``end``, computed by hand."""
     start = end - timedelta(days=30)
     with duckdb.connect(str(project.root / "shop.duckdb"), read_only=True) as connection:
@@ -48,11 +49,11 @@ def sums(project: Project, end: datetime) -> np.ndarray:
             [start, end],
         ).fetchall()
     by_key = dict(rows)
-    keys = pipeline.snapshots(project).current().keys("customers").to_pylist()
+    keys = project.snapshots.current().keys("customers").to_pylist()
     return np.array([by_key[k] for k in keys], np.float64)
 
 
-def test_the_newest_label_is_that_of_the_window_just_over(shop_project: Project) -> None:
+def test_the_newest_label_is_that_of_the_window_just_over(shop_project: Workspace) -> None:
     moment = datetime(2024, 7, 1)
     told = described(gathered(shop_project, SPEND, [moment]), moment)
     np.testing.assert_allclose(told["label 1 before"], sums(shop_project, moment), rtol=1e-5)
@@ -63,7 +64,7 @@ def test_the_newest_label_is_that_of_the_window_just_over(shop_project: Project)
     assert ((three.min(axis=0) >= 0) | np.isnan(three.min(axis=0))).all()
 
 
-def test_a_label_is_known_when_its_window_is_over_and_not_before(shop_project: Project) -> None:
+def test_a_label_is_known_when_its_window_is_over_and_not_before(shop_project: Workspace) -> None:
     moment = datetime(2024, 7, 1)
     past = gathered(shop_project, SPEND, [moment])
     aged = described(past, moment, moment - timedelta(microseconds=1))
@@ -73,7 +74,7 @@ def test_a_label_is_known_when_its_window_is_over_and_not_before(shop_project: P
     assert (aged["days since a label"] == 30).all()
 
 
-def test_moments_that_are_not_whole_windows_apart_do_not_hear_of_each_other_s_labels(shop_project: Project) -> None:
+def test_moments_that_are_not_whole_windows_apart_do_not_hear_of_each_other_s_labels(shop_project: Workspace) -> None:
     first, second = datetime(2024, 7, 1), datetime(2024, 7, 12)
     both = gathered(shop_project, SPEND, [first, second])
     for moment in (first, second):
@@ -83,7 +84,7 @@ def test_moments_that_are_not_whole_windows_apart_do_not_hear_of_each_other_s_la
             np.testing.assert_array_equal(values, together[name])
 
 
-def test_moments_on_one_grid_share_its_labels(shop_project: Project) -> None:
+def test_moments_on_one_grid_share_its_labels(shop_project: Workspace) -> None:
     moments = [datetime(2024, 7, 1) - timedelta(days=30 * k) for k in range(4)]
     shared, alone = gathered(shop_project, SPEND, moments), gathered(shop_project, SPEND, moments[:1])
     assert len(shared.values) == len(alone.values)
@@ -92,21 +93,21 @@ def test_moments_on_one_grid_share_its_labels(shop_project: Project) -> None:
         described(shared, datetime(2024, 7, 2))
 
 
-def test_before_the_first_window_there_is_nothing_to_tell(shop_project: Project) -> None:
+def test_before_the_first_window_there_is_nothing_to_tell(shop_project: Workspace) -> None:
     moment = datetime(2024, 1, 5)
     told = described(gathered(shop_project, SPEND, [moment]), moment)
     assert (told["labels known"] == 0).all()
     assert np.isnan(told["label 1 before"]).all()
 
 
-def test_at_most_a_year_or_so_of_windows_is_looked_at(shop_project: Project) -> None:
+def test_at_most_a_year_or_so_of_windows_is_looked_at(shop_project: Workspace) -> None:
     weekly = "PREDICT COUNT(orders.*, 0, 7, days) FOR EACH customers.customer_id"
     moment = datetime(2024, 12, 1)
     told = described(gathered(shop_project, weekly, [moment]), moment)
     assert (told["labels known"] == WINDOWS).all()
 
 
-def test_classes_are_told_apart(shop_project: Project) -> None:
+def test_classes_are_told_apart(shop_project: Workspace) -> None:
     query = "PREDICT FIRST(orders.channel, 0, 30, days) FOR EACH customers.customer_id"
     moment = datetime(2024, 7, 1)
     told = described(gathered(shop_project, query, [moment], ("web", "app", "shop")), moment)
@@ -116,7 +117,7 @@ def test_classes_are_told_apart(shop_project: Project) -> None:
     assert (newest[:, known].sum(axis=0) == 1).all()
 
 
-def test_ready_made_labels_are_known_after_their_horizon(shop_project: Project, tmp_path: Path) -> None:
+def test_ready_made_labels_are_known_after_their_horizon(shop_project: Workspace, tmp_path: Path) -> None:
     times = [datetime(2024, 3, 1), datetime(2024, 4, 1), datetime(2024, 5, 1)]
     pq.write_table(pa.table({"customer": [1, 1, 2], "at": times, "y": [1.0, 0.0, 1.0]}), tmp_path / "labels.parquet")
     config = LabelTask.model_validate(
@@ -129,9 +130,9 @@ def test_ready_made_labels_are_known_after_their_horizon(shop_project: Project, 
             "horizon_days": 30,
         }
     )
-    current = pipeline.snapshots(shop_project).current()
+    current = shop_project.snapshots.current()
     task = define_task("ready", shop_project, current.schema, config)
-    with pipeline.source_of(shop_project) as source:
+    with shop_project.source() as source:
         past = past_labels(task, source, current, [], ())
     assert past is not None
     one, two = current.lookup("customers", [1, 2])
@@ -143,15 +144,15 @@ def test_ready_made_labels_are_known_after_their_horizon(shop_project: Project, 
     assert task.task_type is TaskType.BINARY_CLASSIFICATION
 
 
-def test_labels_gathered_once_are_read_from_their_file(shop_project: Project, tmp_path: Path) -> None:
-    current = pipeline.snapshots(shop_project).current()
+def test_labels_gathered_once_are_read_from_their_file(shop_project: Workspace, tmp_path: Path) -> None:
+    current = shop_project.snapshots.current()
     task = pipeline.find_task(shop_project, current.schema, SPEND)
     moment = datetime(2024, 7, 1)
     asked: list[int] = []
 
     def opened():  # type: ignore[no-untyped-def]
         asked.append(1)
-        return pipeline.source_of(shop_project)
+        return shop_project.source()
 
     ways = [remembered_past(task, opened, current, [to_micros(moment)], (), tmp_path) for _ in range(2)]
     assert len(asked) == 1

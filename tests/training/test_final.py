@@ -12,12 +12,12 @@ from sklearn.metrics import average_precision_score
 
 from forekey import pipeline
 from forekey.inference import Calibration, FinalStage, Trees
-from forekey.project import Project
 from forekey.task import TaskType
 from forekey.training.evaluate import joined
 from forekey.training.final import Validation, choose_calibration, choose_final, mean_loss
 from forekey.training.intervals import Bootstrap, _macro_auprc, weighted_auroc
 from forekey.training.trees import Growing, TreeData, TreePlan, fit_trees, regrow
+from forekey.workspace import Workspace
 
 PLAN = TreePlan(candidates=("careful", "random"), boosters=2, rounds=60, patience=10)
 BINARY, REGRESSION = TaskType.BINARY_CLASSIFICATION, TaskType.REGRESSION
@@ -139,17 +139,17 @@ def test_one_entity_gives_no_interval() -> None:
 
 
 def test_learning_from_validation_at_the_end_changes_the_model_and_not_what_validation_says(
-    own_project: Project,
+    own_project: Workspace,
 ) -> None:
     from dataclasses import replace
 
     from forekey.training import train_task
 
-    current = pipeline.snapshots(own_project).current()
+    current = own_project.snapshots.current()
     task = pipeline.find_task(own_project, current.schema, "spend")
-    with pipeline.source_of(own_project) as source:
+    with own_project.source() as source:
         runs = [
-            train_task(task, current, source, pipeline.registry(own_project), config, baselines=False)[0].manifest
+            train_task(task, current, source, own_project.registry, config, baselines=False)[0].manifest
             for config in (
                 replace(pipeline.train_config("fast", 0), regrow=again, max_epochs=2) for again in (False, True)
             )
@@ -158,12 +158,12 @@ def test_learning_from_validation_at_the_end_changes_the_model_and_not_what_vali
     assert runs[0]["metrics"]["test"] != runs[1]["metrics"]["test"]
 
 
-def test_examples_put_together_keep_what_each_knew(shop_project: Project) -> None:
+def test_examples_put_together_keep_what_each_knew(shop_project: Workspace) -> None:
     from forekey.training import resolve_examples
 
-    current = pipeline.snapshots(shop_project).current()
+    current = shop_project.snapshots.current()
     task = pipeline.find_task(shop_project, current.schema, "spend")
-    with pipeline.source_of(shop_project) as source:
+    with shop_project.source() as source:
         labels = task.labels(source, current)
     one, two = (resolve_examples(current, task, labels.split(s)) for s in ("val", "test"))
     aged = one.seen_by(one.times - 5)

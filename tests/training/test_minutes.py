@@ -8,13 +8,13 @@ import pytest
 
 from forekey import pipeline
 from forekey.pipeline import Listener, train_config
-from forekey.project import Project
 from forekey.training.run_plan import Rates, estimate, fitted
+from forekey.workspace import Workspace
 
 SLOW = Rates(tree_round=0.2, epoch=30.0, importance=60.0, outputs=1)
 
 
-def test_before_training_it_is_said_what_will_be_done_and_how_long_it_takes(own_project: Project) -> None:
+def test_before_training_it_is_said_what_will_be_done_and_how_long_it_takes(own_project: Workspace) -> None:
     notes: list[str] = []
     pipeline.train(own_project, "churn", preset="fast", listener=Listener(note=notes.append))
     (plan,) = notes
@@ -23,7 +23,7 @@ def test_before_training_it_is_said_what_will_be_done_and_how_long_it_takes(own_
     assert "on this machine" in plan
 
 
-def test_every_phase_reports_how_far_it_is(own_project: Project) -> None:
+def test_every_phase_reports_how_far_it_is(own_project: Workspace) -> None:
     phases: dict[str, list[float]] = {}
     name = [""]
 
@@ -61,13 +61,13 @@ def test_what_fits_is_left_as_it_is() -> None:
     assert config == train_config("fast", 0)
 
 
-def test_the_time_is_kept(own_project: Project) -> None:
+def test_the_time_is_kept(own_project: Workspace) -> None:
     started = time.perf_counter()
     report = pipeline.train(own_project, "churn", preset="normal", minutes=0.1)
     assert time.perf_counter() - started < 60.0  # six seconds of training, on a machine that may be busy
     assert any("To end in time" in note for note in report.notes)
 
 
-def test_importance_may_be_left_out(own_project: Project) -> None:
+def test_importance_may_be_left_out(own_project: Workspace) -> None:
     report = pipeline.train(own_project, "churn", preset="instant", importance=False)
-    assert pipeline.registry(own_project).get("churn", report.model_version).manifest["explanation"] == {}
+    assert own_project.registry.get("churn", report.model_version).manifest["explanation"] == {}

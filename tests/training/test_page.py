@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from forekey import pipeline
-from forekey.project import Project
 from forekey.training import TrainReport
 from forekey.training.plots import Axes, Series, bars, lines
+from forekey.workspace import Workspace
 
 
 class _Tags(HTMLParser):
@@ -44,8 +43,10 @@ class _Tags(HTMLParser):
         ("weeks", ["mae by anchor time", "Predicted against actual"]),
     ],
 )
-def test_a_page_is_whole_and_shows_what_its_task_needs(trained_project: Project, task: str, titles: list[str]) -> None:
-    report = TrainReport.from_version(pipeline.registry(trained_project).champion(task))
+def test_a_page_is_whole_and_shows_what_its_task_needs(
+    trained_project: Workspace, task: str, titles: list[str]
+) -> None:
+    report = TrainReport.from_version(trained_project.registry.champion(task))
     assert report.page is not None
     page = Path(report.page).read_text(encoding="utf-8")
     tags = _Tags()
@@ -59,8 +60,8 @@ def test_a_page_is_whole_and_shows_what_its_task_needs(trained_project: Project,
     assert not re.search(r"\bnan\b|\binf\b", page)
 
 
-def test_the_report_tells_how_sure_it_is(trained_project: Project) -> None:
-    report = TrainReport.from_version(pipeline.registry(trained_project).champion("spend"))
+def test_the_report_tells_how_sure_it_is(trained_project: Workspace) -> None:
+    report = TrainReport.from_version(trained_project.registry.champion("spend"))
     low, high = report.intervals["model"]
     assert low < (report.metrics["test"]["mae"] or 0) < high
     assert report.comparison is not None
@@ -75,9 +76,9 @@ def test_names_cannot_break_a_page() -> None:
     assert "nan" not in lines(Axes("", "", ""), [Series("", [], [])])
 
 
-def test_what_counts_is_named_after_what_was_measured(trained_project: Project) -> None:
+def test_what_counts_is_named_after_what_was_measured(trained_project: Workspace) -> None:
     pages = {
-        task: (pipeline.registry(trained_project).champion(task).folder / "report.html").read_text()
+        task: (trained_project.registry.champion(task).folder / "report.html").read_text()
         for task in ("churn", "baskets")
     }
     assert "change of the raw prediction without: tables" in pages["churn"]

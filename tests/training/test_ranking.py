@@ -11,20 +11,21 @@ import pytest
 from forekey import pipeline
 from forekey.errors import TaskError
 from forekey.progress import Listener
-from forekey.project import LabelTask, PQLTask, Project
+from forekey.project import LabelTask, PQLTask
 from forekey.training import train_task
 from forekey.training.lineage import run_id
 from forekey.training.trees import Growing
+from forekey.workspace import Workspace
 from tests.monitoring.test_monitoring import add_month
 
 
-def with_task(project: Project, name: str, task: Any) -> Project:
+def with_task(project: Workspace, name: str, task: Any) -> Workspace:
     config = project.config.model_copy(update={"tasks": {**project.config.tasks, name: task}})
-    return Project(project.root, config)
+    return Workspace(project.root, config)
 
 
-def test_what_customers_like_is_learnt(trained_project: Project) -> None:
-    facts = pipeline.registry(trained_project).champion("baskets").manifest
+def test_what_customers_like_is_learnt(trained_project: Workspace) -> None:
+    facts = trained_project.registry.champion("baskets").manifest
     mine = facts["metrics"]["test"]
     assert set(facts["baselines"]) == {"popular", "last_items", "items_of_others_alike"}
     assert all(mine["map"] > scores["test"]["map"] for scores in facts["baselines"].values())
@@ -33,24 +34,24 @@ def test_what_customers_like_is_learnt(trained_project: Project) -> None:
     assert any("pair" in name for name in list(facts["importance"])[:5])
 
 
-def test_scoring_a_version_again_gives_what_its_report_says(trained_project: Project) -> None:
+def test_scoring_a_version_again_gives_what_its_report_says(trained_project: Workspace) -> None:
     version, metrics, examples = pipeline.evaluate(trained_project, "baskets")
     assert examples > 0
     assert metrics == pytest.approx(version.manifest["metrics"]["test"], abs=1e-3)
 
 
-def test_equal_seeds_give_equal_rankings(own_project: Project) -> None:
+def test_equal_seeds_give_equal_rankings(own_project: Workspace) -> None:
     reports = [pipeline.train(own_project, "baskets", preset="fast", seed=7) for _ in range(2)]
     assert reports[0].metrics == reports[1].metrics
 
 
-def test_a_ranking_of_values_of_a_column_is_refused_with_the_reason(own_project: Project) -> None:
+def test_a_ranking_of_values_of_a_column_is_refused_with_the_reason(own_project: Workspace) -> None:
     query = "PREDICT LIST_DISTINCT(orders.channel, 0, 30) RANK TOP 2 FOR EACH customers.customer_id"
     with pytest.raises(TaskError, match=r"only rows of a table can be ranked.*CLASSIFY"):
         pipeline.train(with_task(own_project, "ranked", PQLTask(query=query)), "ranked", preset="fast")
 
 
-def test_ready_made_rankings_name_their_items(own_project: Project) -> None:
+def test_ready_made_rankings_name_their_items(own_project: Workspace) -> None:
     labels = pipeline.labels(own_project, "baskets").table.rename_columns(["who", "at", "what", "part"])
     with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
         connection.register("made", labels)
@@ -66,8 +67,8 @@ def test_ready_made_rankings_name_their_items(own_project: Project) -> None:
     assert (report.metrics["test"]["map"] or 0) > (report.baselines["popular"]["test"]["map"] or 0)
 
 
-def test_a_ranking_is_monitored_and_trained_again(own_project: Project) -> None:
-    newest = pipeline.snapshots(own_project).current().as_of
+def test_a_ranking_is_monitored_and_trained_again(own_project: Workspace) -> None:
+    newest = own_project.snapshots.current().as_of
     add_month(own_project, amount=30.0)
     with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
         connection.execute(
@@ -82,12 +83,12 @@ def test_a_ranking_is_monitored_and_trained_again(own_project: Project) -> None:
     assert found.verdict.promote is ((found.challenger_metrics["map"] or 0) > (found.champion_metrics["map"] or 0))
 
 
-def test_a_run_of_towers_that_was_cut_off_goes_on(own_project: Project) -> None:
+def test_a_run_of_towers_that_was_cut_off_goes_on(own_project: Workspace) -> None:
 
     class CutOff(Exception):
         pass
 
-    current, models = pipeline.snapshots(own_project).current(), pipeline.registry(own_project)
+    current, models = own_project.snapshots.current(), own_project.registry
     task = pipeline.find_task(own_project, current.schema, "baskets")
     config = replace(pipeline.train_config("fast", 5), max_epochs=3, patience=9)
     seen: list[int] = []
@@ -97,7 +98,7 @@ def test_a_run_of_towers_that_was_cut_off_goes_on(own_project: Project) -> None:
         if epoch.number == 2:
             raise CutOff
 
-    with pipeline.source_of(own_project) as source:
+    with own_project.source() as source:
         straight, _ = train_task(task, current, source, models, config, baselines=False)
         with pytest.raises(CutOff):
             train_task(task, current, source, models, config, baselines=False, listener=Listener(epoch=cut))
@@ -115,15 +116,15 @@ def test_a_run_of_towers_that_was_cut_off_goes_on(own_project: Project) -> None:
 
 
 def test_trees_learn_from_all_times_when_there_are_too_many_pairs(
-    own_project: Project, monkeypatch: pytest.MonkeyPatch
+    own_project: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from forekey.training import ranking
 
-    current = pipeline.snapshots(own_project).current()
+    current = own_project.snapshots.current()
     task = pipeline.find_task(own_project, current.schema, "baskets")
     monkeypatch.setattr(ranking, "_MAX_PAIRS", 2_000)
     seen: list[Any] = []
-    with pipeline.source_of(own_project) as source:
+    with own_project.source() as source:
         data = ranking._prepare(task, current, source, pipeline.train_config("fast", 0), None)
     real = data.pairs.compute
     monkeypatch.setattr(data.pairs, "compute", lambda *a: (seen.append(a[0].times), real(*a))[1])
@@ -132,18 +133,18 @@ def test_trees_learn_from_all_times_when_there_are_too_many_pairs(
     assert set(seen[0].tolist()) == set(data.splits["train"].times.tolist())
 
 
-def test_items_that_were_not_there_yet_are_named(own_project: Project) -> None:
+def test_items_that_were_not_there_yet_are_named(own_project: Workspace) -> None:
     with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
         connection.execute("ALTER TABLE products ADD COLUMN loaded_at TIMESTAMP DEFAULT '2030-01-01'")
     config = own_project.config.tables["products"]
     tables = {**own_project.config.tables, "products": config.model_copy(update={"time_column": "loaded_at"})}
-    late = Project(own_project.root, own_project.config.model_copy(update={"tables": tables}))
+    late = Workspace(own_project.root, own_project.config.model_copy(update={"tables": tables}))
     pipeline.snapshot(late)
     with pytest.raises(TaskError, match=r"No row of 'products' was there yet.*remove time_column"):
         pipeline.train(late, "baskets", preset="fast")
 
 
-def ready_made(project: Project, rows: str) -> Project:
+def ready_made(project: Workspace, rows: str) -> Workspace:
     """Return a project with a ranking whose labels a query makes."""
     with duckdb.connect(str(project.root / "shop.duckdb")) as connection:
         connection.execute(f"CREATE TABLE made AS {rows}")
@@ -154,7 +155,7 @@ def ready_made(project: Project, rows: str) -> Project:
     return with_task(project, "made", LabelTask.model_validate(given))
 
 
-def test_labels_at_very_many_times_are_refused_with_advice(own_project: Project) -> None:
+def test_labels_at_very_many_times_are_refused_with_advice(own_project: Workspace) -> None:
     rows = (
         "SELECT 1 + i % 200 AS who, TIMESTAMP '2024-03-01' + INTERVAL (i) MINUTE AS at, ['sku-001'] AS what "
         "FROM range(3000) t(i)"
@@ -163,7 +164,7 @@ def test_labels_at_very_many_times_are_refused_with_advice(own_project: Project)
         pipeline.train(ready_made(own_project, rows), "made", preset="fast")
 
 
-def test_an_item_that_is_listed_twice_counts_once_and_an_empty_list_not_at_all(own_project: Project) -> None:
+def test_an_item_that_is_listed_twice_counts_once_and_an_empty_list_not_at_all(own_project: Workspace) -> None:
     from forekey.training import resolve_examples
 
     rows = (
@@ -171,9 +172,9 @@ def test_an_item_that_is_listed_twice_counts_once_and_an_empty_list_not_at_all(o
         "CASE WHEN i % 5 = 0 THEN [] ELSE ['sku-001', 'sku-001', 'no such', 'no such'] END AS what FROM range(300) t(i)"
     )
     project = ready_made(own_project, rows)
-    current = pipeline.snapshots(project).current()
+    current = project.snapshots.current()
     task = pipeline.find_task(project, current.schema, "made")
-    with pipeline.source_of(project) as source:
+    with project.source() as source:
         labels = task.labels(source, current)
     assert labels.dropped["no label"] >= 60
     found = resolve_examples(current, task, labels.split("train"))
@@ -181,14 +182,13 @@ def test_an_item_that_is_listed_twice_counts_once_and_an_empty_list_not_at_all(o
     assert all(len(label) == 2 and label[0] == row and label[1] < -1 for label in found.target)
 
 
-def test_with_nothing_to_rank_the_answer_is_empty(own_project: Project) -> None:
+def test_with_nothing_to_rank_the_answer_is_empty(own_project: Workspace) -> None:
     from forekey.serving.state import ServingState
-    from forekey.store import open_store
 
     with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
         connection.execute("DELETE FROM products")
     pipeline.snapshot(own_project)
-    with open_store(own_project) as store:
+    with own_project.store() as store:
         (answer,) = ServingState(own_project, store).predict("baskets", [1], "online")
     assert answer is not None
     assert answer.prediction == []
@@ -196,12 +196,12 @@ def test_with_nothing_to_rank_the_answer_is_empty(own_project: Project) -> None:
 
 
 def test_a_run_that_had_stopped_before_it_was_cut_off_does_not_go_on(
-    own_project: Project, monkeypatch: pytest.MonkeyPatch
+    own_project: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
     from forekey.training import ranking, train_task
 
-    current, models = pipeline.snapshots(own_project).current(), pipeline.registry(own_project)
+    current, models = own_project.snapshots.current(), own_project.registry
     task = pipeline.find_task(own_project, current.schema, "baskets")
     config = replace(pipeline.train_config("fast", 5), max_epochs=12, patience=1)
     epochs: list[list[int]] = [[], []]
@@ -209,7 +209,7 @@ def test_a_run_that_had_stopped_before_it_was_cut_off_does_not_go_on(
     def killed(*_: Any) -> Any:
         raise RuntimeError("killed")
 
-    with pipeline.source_of(own_project) as source:
+    with own_project.source() as source:
         with monkeypatch.context() as patched:
             patched.setattr(ranking, "_grow", killed)
             with pytest.raises(RuntimeError):
@@ -221,10 +221,9 @@ def test_a_run_that_had_stopped_before_it_was_cut_off_does_not_go_on(
     assert epochs[1] == []
 
 
-def test_of_a_large_catalogue_what_speaks_for_an_item_is_found(own_project: Project) -> None:
+def test_of_a_large_catalogue_what_speaks_for_an_item_is_found(own_project: Workspace) -> None:
     """1,500 products, of which each customer keeps to a dozen: no list of candidates holds them all."""
     from forekey.serving.state import ServingState
-    from forekey.store import open_store
 
     with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
         connection.execute("DELETE FROM products")
@@ -242,18 +241,18 @@ def test_of_a_large_catalogue_what_speaks_for_an_item_is_found(own_project: Proj
     mine = report.metrics["test"]["map"] or 0
     for name in ("popular", "items_of_others_alike"):
         assert mine > 3 * (report.baselines[name]["test"]["map"] or 0)
-    pipeline.registry(own_project).promote("baskets", report.model_version, "for this test")
+    own_project.registry.promote("baskets", report.model_version, "for this test")
     pipeline.embed(own_project, "baskets")
-    with open_store(own_project) as store:
+    with own_project.store() as store:
         state = ServingState(own_project, store)
         stored, online = (state.predict("baskets", list(range(1, 60)), mode) for mode in ("stored", "online"))
     assert [a and a.prediction for a in stored] == [a and a.prediction for a in online]
 
 
-def test_runs_that_see_the_graph_cut_otherwise_never_go_on_from_one_another(own_project: Project) -> None:
-    current = pipeline.snapshots(own_project).current()
+def test_runs_that_see_the_graph_cut_otherwise_never_go_on_from_one_another(own_project: Workspace) -> None:
+    current = own_project.snapshots.current()
     task = pipeline.find_task(own_project, current.schema, "baskets")
-    models, config = pipeline.registry(own_project), pipeline.train_config("fast", 5)
+    models, config = own_project.registry, pipeline.train_config("fast", 5)
 
     class CutOff(Exception):
         pass
@@ -261,7 +260,7 @@ def test_runs_that_see_the_graph_cut_otherwise_never_go_on_from_one_another(own_
     def cut(_: Any) -> None:
         raise CutOff
 
-    with pipeline.source_of(own_project) as source:
+    with own_project.source() as source:
         for aging, left in ((lambda _, times: times - 1, False), (None, True)):
             with pytest.raises(CutOff):
                 train_task(
@@ -270,14 +269,14 @@ def test_runs_that_see_the_graph_cut_otherwise_never_go_on_from_one_another(own_
             assert models.unfinished("baskets", run_id(task, current, config)).exists() is left
 
 
-def test_choices_are_made_on_so_many_rankings_at_most(own_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choices_are_made_on_so_many_rankings_at_most(own_project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     from forekey.training import ranking
 
-    current = pipeline.snapshots(own_project).current()
+    current = own_project.snapshots.current()
     task = pipeline.find_task(own_project, current.schema, "baskets")
     monkeypatch.setattr(ranking, "_MAX_JUDGED", 20)
     config = pipeline.train_config("fast", 0)
-    with pipeline.source_of(own_project) as source:
+    with own_project.source() as source:
         data = ranking._prepare(task, current, source, config, None)
     ranker, _ = ranking._towers(task, data, config, lambda _: None)
     asked: list[int] = []
@@ -288,7 +287,7 @@ def test_choices_are_made_on_so_many_rankings_at_most(own_project: Project, monk
     assert asked == [20]
 
 
-def test_a_ranking_keeps_its_time_and_says_what_was_left_out(own_project: Project) -> None:
+def test_a_ranking_keeps_its_time_and_says_what_was_left_out(own_project: Workspace) -> None:
     phases: list[str] = []
     report = pipeline.train(own_project, "baskets", minutes=0.01, listener=Listener(step=phases.append))
     assert "learning from validation too" not in phases

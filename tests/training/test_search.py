@@ -11,18 +11,18 @@ import pytest
 
 from forekey import pipeline
 from forekey.errors import ModelError, TaskError
-from forekey.project import Project
 from forekey.task import TaskType
 from forekey.training.config import TrainConfig
 from forekey.training.loop import Epoch
 from forekey.training.search import applied, search
+from forekey.workspace import Workspace
 
 
-def test_a_search_keeps_to_its_time_and_says_what_it_tried(own_project: Project) -> None:
+def test_a_search_keeps_to_its_time_and_says_what_it_tried(own_project: Workspace) -> None:
     started = time.perf_counter()
     report = pipeline.train(own_project, "churn", preset="fast", search_minutes=0.15)
     assert time.perf_counter() - started < 120
-    version = pipeline.registry(own_project).get("churn", report.model_version)
+    version = own_project.registry.get("churn", report.model_version)
     tried = version.manifest["tried"]
     assert len(tried) >= 2
     assert tried[0]["settings"]["channels"] == 64  # what one started with is tried first
@@ -39,9 +39,9 @@ def test_a_search_keeps_to_its_time_and_says_what_it_tried(own_project: Project)
     assert len(pipeline.predict(own_project, "churn").keys) == 200
 
 
-def test_a_ranking_is_searched_for_too(own_project: Project) -> None:
+def test_a_ranking_is_searched_for_too(own_project: Workspace) -> None:
     report = pipeline.train(own_project, "baskets", preset="fast", search_minutes=0.15)
-    version = pipeline.registry(own_project).get("baskets", report.model_version)
+    version = own_project.registry.get("baskets", report.model_version)
     tried = version.manifest["tried"]
     assert tried[0]["settings"]["channels"] == 64
     assert tried[0]["metric"] == "map"
@@ -59,7 +59,7 @@ def test_best_searches_and_the_others_do_not() -> None:
     assert pipeline.train_config("normal", 0).search_seconds == 0
 
 
-def test_without_optuna_the_reason_is_told(own_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_optuna_the_reason_is_told(own_project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(TaskError, match=r"pip install 'forekey\[best\]'"):
         pipeline.train(own_project, "churn", preset="fast", search_minutes=1)

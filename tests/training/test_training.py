@@ -13,20 +13,21 @@ from forekey import pipeline
 from forekey.errors import TaskError
 from forekey.graph import Seeds
 from forekey.progress import Listener
-from forekey.project import PQLTask, Project
+from forekey.project import PQLTask
 from forekey.registry import ModelVersion
 from forekey.task import TaskType
 from forekey.training import TrainReport
 from forekey.training.loop import example_loss
+from forekey.workspace import Workspace
 
 BASELINES = {"constant", "last_value", "entity_mean", "lightgbm_columns", "lightgbm"}
 
 
-def champion(project: Project, task: str) -> ModelVersion:
-    return pipeline.registry(project).champion(task)
+def champion(project: Workspace, task: str) -> ModelVersion:
+    return project.registry.champion(task)
 
 
-def test_the_model_beats_the_constant_on_a_shop_with_something_to_learn(trained_project: Project) -> None:
+def test_the_model_beats_the_constant_on_a_shop_with_something_to_learn(trained_project: Workspace) -> None:
     churn = TrainReport.from_version(champion(trained_project, "churn"))
     assert (churn.metrics["test"]["auroc"] or 0) > 0.55
     scores = (("spend", "mae"), ("weeks", "mae"), ("next_channel", "accuracy"), ("channels", "macro_auprc"))
@@ -38,7 +39,7 @@ def test_the_model_beats_the_constant_on_a_shop_with_something_to_learn(trained_
         assert mine < 0.8 * constant if metric == "mae" else mine > constant + 0.2
 
 
-def test_a_forecast_is_scored_over_all_timeframes_and_each_by_itself(trained_project: Project) -> None:
+def test_a_forecast_is_scored_over_all_timeframes_and_each_by_itself(trained_project: Workspace) -> None:
     report = TrainReport.from_version(champion(trained_project, "weeks"))
     scores = report.metrics["test"]
     assert scores["mae"] == pytest.approx(np.mean([scores[f"mae_{i}"] for i in (1, 2, 3)]))
@@ -47,7 +48,7 @@ def test_a_forecast_is_scored_over_all_timeframes_and_each_by_itself(trained_pro
     assert len(pipeline.labels(trained_project, "weeks").table.column("target")[0].as_py()) == 3
 
 
-def test_a_forecast_learns_from_labels_that_end_before_it_is_judged(trained_project: Project) -> None:
+def test_a_forecast_learns_from_labels_that_end_before_it_is_judged(trained_project: Workspace) -> None:
     labels = pipeline.labels(trained_project, "weeks")
     window = timedelta(days=3 * 14)
     train, val, test = ([datetime.fromisoformat(a) for a in labels.anchors[s]] for s in ("train", "val", "test"))
@@ -56,7 +57,7 @@ def test_a_forecast_learns_from_labels_that_end_before_it_is_judged(trained_proj
     assert test[-1] - test[0] == timedelta(days=14)
 
 
-def test_too_many_classes_are_to_be_ranked(own_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_classes_are_to_be_ranked(own_project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     from forekey.training import prepare
 
     monkeypatch.setattr(prepare, "_MAX_CLASSES", 2)
@@ -64,9 +65,9 @@ def test_too_many_classes_are_to_be_ranked(own_project: Project, monkeypatch: py
         pipeline.train(own_project, "channels", preset="fast")
 
 
-def test_a_version_tells_where_it_comes_from(trained_project: Project) -> None:
+def test_a_version_tells_where_it_comes_from(trained_project: Workspace) -> None:
     manifest = champion(trained_project, "churn").manifest
-    snapshot = pipeline.snapshots(trained_project).current()
+    snapshot = trained_project.snapshots.current()
     assert manifest["snapshot"] == snapshot.id
     assert manifest["task_config"]["query"].startswith("PREDICT COUNT(orders.*")
     assert manifest["code_version"]
@@ -75,33 +76,33 @@ def test_a_version_tells_where_it_comes_from(trained_project: Project) -> None:
     assert manifest["feature_cutoff"] < manifest["snapshot_as_of"]
 
 
-def test_statistics_end_with_the_training_anchors(trained_project: Project) -> None:
+def test_statistics_end_with_the_training_anchors(trained_project: Workspace) -> None:
     manifest = champion(trained_project, "spend").manifest
     anchors = pipeline.labels(trained_project, "spend").anchors
     assert manifest["feature_cutoff"] == anchors["train"][-1]
 
 
-def test_the_best_epoch_is_kept(trained_project: Project) -> None:
+def test_the_best_epoch_is_kept(trained_project: Workspace) -> None:
     manifest = champion(trained_project, "spend").manifest
     scores = [e["score"] for e in manifest["history"]]
     assert manifest["parts"]["network alone"]["val"]["mae"] == pytest.approx(min(scores))
     assert manifest["history"][int(np.argmin(scores))]["best"]
 
 
-def test_equal_seeds_give_equal_models(own_project: Project) -> None:
+def test_equal_seeds_give_equal_models(own_project: Workspace) -> None:
     pipeline.train(own_project, "next_channel", preset="fast", seed=7)
     pipeline.train(own_project, "next_channel", preset="fast", seed=7)
-    a, b = pipeline.registry(own_project).versions("next_channel")[-2:]
+    a, b = own_project.registry.versions("next_channel")[-2:]
     assert a.manifest["metrics"] == b.manifest["metrics"]
 
 
-def test_the_first_model_becomes_champion_and_later_ones_do_not_by_themselves(own_project: Project) -> None:
+def test_the_first_model_becomes_champion_and_later_ones_do_not_by_themselves(own_project: Workspace) -> None:
     pipeline.train(own_project, "spend", preset="fast", seed=1)
     assert champion(own_project, "spend").version == "v1"
-    assert len(pipeline.registry(own_project).versions("spend")) == 2
+    assert len(own_project.registry.versions("spend")) == 2
 
 
-def test_baselines_are_scored_on_the_same_rows(trained_project: Project) -> None:
+def test_baselines_are_scored_on_the_same_rows(trained_project: Workspace) -> None:
     report = TrainReport.from_version(champion(trained_project, "churn"))
     assert set(report.baselines) == BASELINES
     assert report.baselines["constant"]["test"]["auroc"] == 0.5
@@ -123,28 +124,28 @@ def test_the_verdict_is_plain(model: dict[str, float | None], baseline: dict[str
     assert says in report.verdict
 
 
-def with_task(project: Project, name: str, query: str) -> Project:
+def with_task(project: Workspace, name: str, query: str) -> Workspace:
     tasks = {**project.config.tasks, name: PQLTask(query=query)}
-    return Project(project.root, project.config.model_copy(update={"tasks": tasks}))
+    return Workspace(project.root, project.config.model_copy(update={"tasks": tasks}))
 
 
-def test_a_filter_that_nobody_passes_is_an_error_that_counts(own_project: Project) -> None:
+def test_a_filter_that_nobody_passes_is_an_error_that_counts(own_project: Workspace) -> None:
     query = "PREDICT COUNT(orders.*, 0, 30, days) FOR EACH customers.customer_id WHERE customers.age > 1000"
     with pytest.raises(TaskError, match=r"no train examples.*left out by WHERE"):
         pipeline.train(with_task(own_project, "nobody", query), "nobody", preset="fast")
 
 
-def test_a_label_that_never_varies_still_trains(own_project: Project) -> None:
+def test_a_label_that_never_varies_still_trains(own_project: Workspace) -> None:
     query = "PREDICT COUNT(orders.* WHERE orders.amount > 1000000000, 0, 30, days) > 0 FOR EACH customers.customer_id"
     report = pipeline.train(with_task(own_project, "never", query), "never", preset="fast")
     assert report.metrics["test"]["auroc"] is None
     assert "too small, or has one class only" in report.verdict
 
 
-def test_a_static_target_trains_without_seeing_itself(own_project: Project) -> None:
+def test_a_static_target_trains_without_seeing_itself(own_project: Workspace) -> None:
     project = with_task(own_project, "channel", "PREDICT orders.channel FOR EACH orders.order_id")
     report = pipeline.train(project, "channel", preset="fast")
-    columns = pipeline.registry(project).get("channel", report.model_version).features()["tables"]
+    columns = project.registry.get("channel", report.model_version).features()["tables"]
     orders = next(t for t in columns if t["table"] == "orders")
     assert "channel" not in [c["name"] for c in orders["columns"]]
     assert (report.metrics["test"]["accuracy"] or 0) > (report.baselines["constant"]["test"]["accuracy"] or 0)
@@ -168,7 +169,7 @@ def test_an_example_counts_by_its_weight(task_type: TaskType, output: list[Any],
     assert weighted == pytest.approx((3 * plain[1] + plain[2]) / 4)
 
 
-def test_the_report_says_what_assuming_means(own_project: Project) -> None:
+def test_the_report_says_what_assuming_means(own_project: Workspace) -> None:
     query = "PREDICT SUM(orders.amount, 0, 30) FOR EACH customers.customer_id ASSUMING COUNT(orders.*, 0, 30) > 0"
     report = pipeline.train(with_task(own_project, "if", query), "if", preset="fast")
     assert "a correlation" in report.notes[0]
@@ -179,15 +180,15 @@ class CutOff(Exception):
     pass
 
 
-def test_a_run_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(own_project: Project) -> None:
+def test_a_run_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(own_project: Workspace) -> None:
     from dataclasses import replace
 
     from forekey.training import train_task
 
-    current = pipeline.snapshots(own_project).current()
+    current = own_project.snapshots.current()
     task = pipeline.find_task(own_project, current.schema, "spend")
     config = replace(pipeline.train_config("fast", 5), max_epochs=4, patience=9)
-    models = pipeline.registry(own_project)
+    models = own_project.registry
     seen: list[int] = []
 
     def cut(epoch: Any) -> None:
@@ -195,7 +196,7 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(own_proje
         if epoch.number == 2:
             raise CutOff
 
-    with pipeline.source_of(own_project) as source:
+    with own_project.source() as source:
         straight, _ = train_task(task, current, source, models, config, baselines=False)
         with pytest.raises(CutOff):
             train_task(task, current, source, models, config, baselines=False, listener=Listener(epoch=cut))
@@ -216,7 +217,9 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(own_proje
     assert not list(folder.glob(".unfinished-*"))
 
 
-def test_a_checkpoint_that_cannot_be_read_is_passed_over(own_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_that_cannot_be_read_is_passed_over(
+    own_project: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from forekey.registry import Registry
 
     place = own_project.root / "broken.pt"

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from forekey import __version__
 
 if TYPE_CHECKING:
-    from forekey.project import Project
+    from forekey.workspace import Workspace
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -50,10 +50,12 @@ def _common(function: _F) -> _F:
 def _tasks(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
     """Return the tasks of the project whose names begin so; what cannot be read completes nothing."""
     from forekey.errors import ForekeyError
-    from forekey.project import Project
+    from forekey.workspace import Workspace
 
     try:
-        return [name for name in Project.open(ctx.params.get("root") or Path()).config.tasks if name.startswith(begun)]
+        return [
+            name for name in Workspace.open(ctx.params.get("root") or Path()).config.tasks if name.startswith(begun)
+        ]
     except ForekeyError:
         return []
 
@@ -186,7 +188,7 @@ def snapshot(
     from forekey.cli.listening import listening
 
     project = _open(root)
-    store = pipeline.snapshots(project)
+    store = project.snapshots
     if (full or as_of is not None) and (listing or stats or diff is not None or prune is not None):
         raise click.UsageError(
             "--full and --as-of are for building a snapshot; --list, --stats, --diff, --prune build none."
@@ -335,7 +337,7 @@ def predict(
         files.write_table(rows, out)
     if table is not None:
         pipeline.write_back(project, table, rows)
-    known = pipeline.snapshots(project).current().as_of
+    known = project.snapshots.current().as_of
     render.show(render.exported(task, batch, len(rows), str(out or table), known), as_json)
 
 
@@ -421,7 +423,7 @@ def models(task: str | None, promote: str | None, rollback: bool, root: Path, as
     from forekey.cli import render
 
     project = _open(root)
-    registry = pipeline.registry(project)
+    registry = project.registry
     if task is not None and task not in registry.tasks():
         project.task(task)  # refuses a name that is no task's
     if promote and rollback:
@@ -447,11 +449,12 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "forekey", "_FOREKEY_COMPLETE").source())
 
 
-def _open(root: Path, *, acts: bool = False) -> Project:
+def _open(root: Path, *, acts: bool = False) -> Workspace:
     """Open a project; a command that ``acts`` on its settings says on standard error which do nothing."""
-    from forekey.project import Project, idle_settings
+    from forekey.project import idle_settings
+    from forekey.workspace import Workspace
 
-    project = Project.open(root)
+    project = Workspace.open(root)
     for setting in idle_settings(project.config) if acts else ():
         click.echo(f"forekey: {setting.where} does nothing: {setting.why}. {setting.how}", err=True)
     return project

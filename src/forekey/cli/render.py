@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from forekey.inference import BatchPredictions
     from forekey.monitoring import MonitorReport
     from forekey.pipeline import Embedded, Labelled
-    from forekey.project import Project, RetrainConfig
+    from forekey.project import RetrainConfig
     from forekey.registry import ModelVersion, Registry
     from forekey.retraining import Challenge, Decision
     from forekey.store import EmbeddingVersion
     from forekey.task import Metrics
     from forekey.training import TrainReport
+    from forekey.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -292,11 +293,9 @@ def exported(task: str, batch: BatchPredictions, rows: int, out: str, known: dat
     return Shown(data, Text("\n".join([said, *notes])))
 
 
-def serving(project: Project, host: str, port: int) -> Shown:
+def serving(project: Workspace, host: str, port: int) -> Shown:
     """Show where the service answers."""
-    from forekey import pipeline
-
-    url, models = f"http://{host}:{port}", pipeline.registry(project)
+    url, models = f"http://{host}:{port}", project.registry
     untrained = [name for name in project.config.tasks if name not in models.tasks()]
     data = {"url": url, "tasks": list(project.config.tasks), "untrained": untrained}
     notes = [f"{name} has no model yet and cannot be asked: run `forekey train {name}`." for name in untrained]

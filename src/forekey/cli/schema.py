@@ -40,8 +40,8 @@ def initialized(done: Initialized) -> Shown:
     left_out = [Text(f"Left out: {name}. {why}", style="yellow") for name, why in reasons.items()]
     tasks = f"Tasks: {', '.join(done.tasks)}." if done.tasks else "State a task under tasks: to train it."
     end = Text(
-        f"Wrote {done.project.root / 'forekey.yaml'}, where each guess stands with its reason, and a drawing of the "
-        f"schema to {done.project.root / 'schema.svg'}. {tasks}"
+        f"Wrote {done.workspace.root / 'forekey.yaml'}, where each guess stands with its reason, and a drawing of the "
+        f"schema to {done.workspace.root / 'schema.svg'}. {tasks}"
     )
     return Shown(_data(done), Group(table, *_legend(guesses), *_look_first(guesses), *notes, *left_out, end))
 

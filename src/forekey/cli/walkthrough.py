@@ -18,7 +18,8 @@ from forekey import pipeline
 from forekey.cli import files, render, schema
 from forekey.cli.listening import listening
 from forekey.errors import ForekeyError, ProjectError
-from forekey.project import PQLTask, Project, TaskConfig
+from forekey.project import PQLTask, TaskConfig
+from forekey.workspace import Workspace
 
 _MARKER = ".forekey-demo"
 _PRESET = "fast"
@@ -98,8 +99,8 @@ class _Story:
         """Print three requests that work, and serve until interrupted."""
         from forekey.serving import serve
 
-        project = Project.open(self.root)
-        first = pipeline.snapshots(project).current().keys("households")[0].as_py()
+        project = Workspace.open(self.root)
+        first = project.snapshots.current().keys("households")[0].as_py()
         url = f"http://127.0.0.1:{port}"
         self._heading("Serving")
         self._say(f"Status page: {url}/   API: {url}/docs   Ctrl-C ends. Try:")
@@ -118,26 +119,26 @@ class _Story:
         self.facts["loaded"] = loaded.rows
         self._say("  " + ", ".join(f"{name} {rows:,}" for name, rows in loaded.rows.items()))
 
-    def _init(self) -> Project:
+    def _init(self) -> Workspace:
         self._heading("forekey init: inferring keys, foreign keys, times and column types")
         tasks: dict[str, TaskConfig] = {name: PQLTask(query=pql) for name, pql in data.TASKS.items()}
         done = pipeline.init(f"duckdb:///{self.database.resolve()}", self.root, tasks=tasks)
         self._show("init", schema.initialized(done))
-        return done.project
+        return done.workspace
 
-    def _snapshot(self, project: Project) -> None:
+    def _snapshot(self, project: Workspace) -> None:
         self._heading("forekey snapshot: tables become node types, foreign keys edge types, rows nodes")
         with listening(self.as_json) as listener:
             built = pipeline.snapshot(project, listener=listener)
         self._show("snapshot", render.snapshot(built))
 
-    def _train(self, project: Project, task: str) -> None:
+    def _train(self, project: Workspace, task: str) -> None:
         self._heading(f"forekey train {task}: {data.TASKS[task]}")
         with listening(self.as_json) as listener:
             report = pipeline.train(project, task, preset=_PRESET, listener=listener)
         self._show(f"train_{task}", render.report(report))
 
-    def _embed(self, project: Project) -> None:
+    def _embed(self, project: Workspace) -> None:
         self._heading("forekey embed, forekey predict: every household, into the store and to Parquet")
         for task in data.TASKS:
             self._show(f"embed_{task}", render.embedded(pipeline.embed(project, task)))
@@ -147,7 +148,7 @@ class _Story:
             files.write_table(rows, out)
             self._show(f"predict_{task}", render.exported(task, batch, len(rows), str(out), batch.as_of))
 
-    def _four_weeks_later(self, project: Project) -> None:
+    def _four_weeks_later(self, project: Workspace) -> None:
         self._heading("Four weeks later: new rows arrive in the shop's database")
         arrived = data.arrive(self.database, data.FIRST_LOAD_UNTIL, _REST_OF_YEAR)
         grown = {t: n - self.facts["loaded"][t] for t, n in arrived.rows.items() if n != self.facts["loaded"][t]}
@@ -163,7 +164,7 @@ class _Story:
         self._show("embed_spend", render.embedded(pipeline.embed(project, "spend")))
         self.facts["monitor_summary"] = [asdict(q) for q in pipeline.monitor(project).quality]
 
-    def _monitored(self, project: Project) -> render.Shown:
+    def _monitored(self, project: Workspace) -> render.Shown:
         report = pipeline.monitor(project)
         return render.monitored(report, pipeline.advise(project, report), project.config.retrain)
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from forekey import __version__
 from forekey.errors import SnapshotError
 from forekey.graph.changes import late_columns, retyped, schema_changes, unnamed
-from forekey.graph.clock import in_utc, to_micros, utc_now
+from forekey.graph.clock import in_utc, to_micros
 from forekey.graph.draft import ROW_BLOCK, Draft, RowBlock, put_rows, read_rows, read_sketch
 from forekey.graph.edges import put_edge
 from forekey.graph.placeholders import add_placeholders
@@ -64,7 +64,7 @@ def build_snapshot(
     pool = Pool(store.pool.folder, rewrite=full and publish)
     with store.building(), writer(pool) as pen, sorting_engine(store.folder / "spill") as engine:
         history = _history(store, source, full)
-        moment = _as_of(source, schema, as_of, None if full else history)
+        moment = _as_of(source, schema, as_of, None if full else history, store.clock())
         previous = history if history is not None and history.manifest["as_of"] <= moment else None
         there = [t for t in source.tables() if not t.export or t.name in schema.names]
         columns = {t.name: sorted(c.name for c in t.columns) for t in there}
@@ -83,6 +83,7 @@ def build_snapshot(
         manifest = _assemble(build, drafts)
         manifest |= _lineage(build, manifest["schema"], columns, types)
         manifest |= {
+            "created_at": store.clock().isoformat(),
             "asked": as_of is not None,
             "gone": [list(pair) for pair in gone],
             "read": {name: d.how for name, d in drafts.items()},
@@ -104,7 +105,6 @@ def _lineage(
         "schema_hash": hashlib.blake2b(json.dumps(shape, sort_keys=True).encode(), digest_size=8).hexdigest(),
         "configured": dict(build.configured),
         "source": build.source.url,
-        "created_at": utc_now().isoformat(),
         "tool_version": __version__,
         "parent": history.id if history is not None else None,
         "changes": changes,
@@ -114,14 +114,13 @@ def _lineage(
     }
 
 
-def _as_of(source: Source, schema: Schema, asked: datetime | None, history: Snapshot | None) -> int:
+def _as_of(source: Source, schema: Schema, asked: datetime | None, history: Snapshot | None, now: datetime) -> int:
     """Return the moment asked for, or the newest time there is; that of the last snapshot if its newest rows are gone.
 
     A last snapshot that was asked for some moment, or reaches into the future, does not hold the next ones there.
     """
     if asked is not None:
         return to_micros(in_utc(asked))
-    now = utc_now()
     newest = [newest_time(source, t, now.isoformat()) for t in schema.tables if t.time_column is not None]
     seen = [to_micros(t) for t in newest if t is not None]
     carried = history is not None and not history.manifest["asked"]

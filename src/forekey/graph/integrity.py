@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from forekey.graph.clock import to_micros, utc_now
+from forekey.graph.clock import to_micros
 from forekey.graph.density import dense_period
 from forekey.graph.findings import Finding
 from forekey.graph.leaks import leak_risks
@@ -45,11 +46,10 @@ _MAX_ORPHANS = 0.5
 _MOST_NAMED = 8
 
 
-def check_times(source: Source, schema: Schema) -> Iterator[Finding]:
+def check_times(source: Source, schema: Schema, now: datetime) -> Iterator[Finding]:
     """List tables of the source that have rows from the future."""
-    now = utc_now().isoformat(sep=" ")
     for table in schema.tables:
-        rows = count_future(source, table, now)
+        rows = count_future(source, table, now.isoformat(sep=" "))
         if rows:
             yield Finding(
                 f"{table.name}.{table.time_column}",

@@ -14,7 +14,8 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from forekey.errors import SnapshotError
 from forekey.files import write_whole
-from forekey.graph.clock import Micros, from_micros
+from forekey.graph.clock import Micros, from_micros, utc_now
 from forekey.graph.draft import ROW_BLOCK, RowBlock
 from forekey.graph.keys import KeyIndex, key_form, key_numbers, lookup_numbers, spelling_of
 from forekey.graph.pool import ArrayRef, FileRef, Pool
@@ -251,9 +252,11 @@ class Snapshot:
 class SnapshotStore:
     """The snapshots of a project: open, list, publish, prune."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], datetime] = utc_now) -> None:
         self.folder = folder
+        self.clock = clock
         self.pool = Pool(folder / "files")
+        self._threads = threading.RLock()
         self._building = 0
 
     def current(self) -> Snapshot:
@@ -325,13 +328,13 @@ class SnapshotStore:
 
     @contextmanager
     def building(self) -> Iterator[None]:
-        """Hold the right to build: one process at a time, others wait; readers are not concerned.
+        """Hold the right to build: one thread of one process at a time, others wait; readers are not concerned.
 
-        Who holds it may ask for it again. Take it before opening the source: what is read must not be older than
-        what another process published meanwhile.
+        The thread that holds it may ask for it again. Take it before opening the source: what is read must not be older
+        than what another process published meanwhile.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".building").open("w") as handle:
+        with self._threads, (self.folder / ".building").open("w") as handle:
             if not self._building:
                 fcntl.flock(handle, fcntl.LOCK_EX)
             self._building += 1

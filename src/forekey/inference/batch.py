@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from forekey.graph import to_micros, utc_now
+from forekey.graph import to_micros
 from forekey.inference.load import AnyPredictor
 from forekey.inference.output import OutputTransform, Predictions, chosen_classes
 from forekey.registry import ModelVersion
@@ -99,14 +99,14 @@ class BatchPredictions:
         rows = np.unique(np.hsplit(self.predictions, 2)[0])
         return rows[rows >= 0]
 
-    def embedding_version(self) -> EmbeddingVersion:
-        """Describe these embeddings as a new version for the store."""
+    def embedding_version(self, now: datetime) -> EmbeddingVersion:
+        """Describe these embeddings as a new version for the store, made ``now``."""
         return EmbeddingVersion(
             task=self.task.name,
             version=new_version_name(self.model.version),
             model_version=self.model.version,
             as_of=self.as_of.isoformat(),
-            created_at=utc_now().isoformat(),
+            created_at=now.isoformat(),
             entities=len(self.keys),
             channels=int(self.embeddings.shape[1]),
             outputs=self.transform.outputs,

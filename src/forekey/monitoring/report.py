@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from forekey.errors import SnapshotError
-from forekey.graph import Snapshot, SnapshotStore, to_micros, utc_now
+from forekey.graph import Snapshot, SnapshotStore, to_micros
 from forekey.monitoring.drift import ColumnDrift, column_drift, prediction_drift
 from forekey.monitoring.graph import EdgeStatistics, TableStatistics, graph_statistics
 from forekey.monitoring.quality import RealizedQuality, realized_quality
 from forekey.notebooks import as_table
-from forekey.registry import ModelVersion, Registry
+from forekey.registry import ModelVersion
 from forekey.source import Source
 from forekey.store import PredictionLog
 from forekey.task import Task, TaskType
+from forekey.workspace import Workspace
 
 _REFERENCE_WINDOWS = 12
 """How many of a task's windows before training ended new rows are compared with."""
@@ -64,16 +65,9 @@ class MonitorReport:
         return asdict(self)
 
 
-def observe(
-    snapshot: Snapshot,
-    snapshots: SnapshotStore,
-    models: Registry,
-    tasks: dict[str, Task],
-    source: Source,
-    log: PredictionLog,
-    serving: Path,
-) -> MonitorReport:
+def observe(workspace: Workspace, snapshot: Snapshot, tasks: dict[str, Task], source: Source) -> MonitorReport:
     """Look at everything once. Reads only."""
+    snapshots, models, log = workspace.snapshots, workspace.registry, workspace.predictions
     tables, edges = graph_statistics(snapshot, snapshots)
     drift: dict[str, list[ColumnDrift]] = {}
     unmeasured: dict[str, list[str]] = {}
@@ -92,8 +86,8 @@ def observe(
         if shift is not None:
             moved[name] = round(shift, 4)
     return MonitorReport(
-        utc_now().isoformat(), snapshot.id, snapshot.as_of.isoformat(), tables, edges, drift, moved, quality,
-        read_latency(serving), {name: why for name, why in unmeasured.items() if why},
+        workspace.clock().isoformat(), snapshot.id, snapshot.as_of.isoformat(), tables, edges, drift, moved, quality,
+        read_latency(workspace.place("serving")), {name: why for name, why in unmeasured.items() if why},
     )  # fmt: skip
 
 

@@ -21,16 +21,7 @@ from forekey.pipeline.models import (
     write_back,
 )
 from forekey.pipeline.monitors import advise, monitor
-from forekey.pipeline.parts import (
-    SILENT,
-    Listener,
-    find_task,
-    prediction_log,
-    predictor_of,
-    registry,
-    snapshots,
-    source_of,
-)
+from forekey.pipeline.parts import SILENT, Listener, find_task, predictor_of
 from forekey.pipeline.start import Initialized, init
 from forekey.pipeline.stored import change_champion
 
@@ -58,13 +49,9 @@ __all__ = [
     "monitor",
     "open_or_init",
     "predict",
-    "prediction_log",
     "predictor_of",
-    "registry",
     "retrain",
     "snapshot",
-    "snapshots",
-    "source_of",
     "train",
     "train_config",
     "write_back",

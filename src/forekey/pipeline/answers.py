@@ -13,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.files import whole
-from forekey.pipeline.parts import predictor_of, source_of
-from forekey.project import Project
+from forekey.pipeline.parts import predictor_of
+from forekey.workspace import Workspace
 
 if TYPE_CHECKING:
     from forekey.graph import Snapshot
@@ -72,9 +72,9 @@ class Answers:
         return flags
 
 
-def stored_answers(project: Project, task: Task, version: ModelVersion, current: Snapshot) -> Answers | None:
+def stored_answers(workspace: Workspace, task: Task, version: ModelVersion, current: Snapshot) -> Answers | None:
     """Return what was answered before for a task by this version on this snapshot; None if nothing was."""
-    path = project.place("answers") / f"{task.name}.arrow"
+    path = workspace.place("answers") / f"{task.name}.arrow"
     try:
         with pa.memory_map(str(path)) as file:
             rows = pa.ipc.open_file(file).read_all()
@@ -84,16 +84,16 @@ def stored_answers(project: Project, task: Task, version: ModelVersion, current:
 
 
 def store_answers(
-    project: Project, task: Task, version: ModelVersion, current: Snapshot, asked: Sequence[int] | None, top: int
+    workspace: Workspace, task: Task, version: ModelVersion, current: Snapshot, asked: Sequence[int] | None, top: int
 ) -> Answers:
     """Predict every entity, explain those that are shown and as many more as a few seconds allow, and keep it all."""
     from forekey.graph import to_micros
     from forekey.inference import Ranker
 
     now = to_micros(current.as_of)
-    predictor = predictor_of(project, version, task, current, np.array([now]))
-    known = stored_answers(project, task, version, current)
-    answers = known or _predicted(project, task, version, current, predictor, now)
+    predictor = predictor_of(workspace, version, task, current, np.array([now]))
+    known = stored_answers(workspace, task, version, current)
+    answers = known or _predicted(workspace, task, version, current, predictor, now)
     first = answers.shown(asked, top)
     explained = {r: d for r, d in enumerate(answers.rows.column("drivers").to_pylist()) if d is not None}
     later = [r for r in answers.ranked().tolist() if r not in explained and r not in set(first)]
@@ -106,7 +106,7 @@ def store_answers(
     drivers = pa.array([explained.get(r) for r in range(len(answers.rows))], pa.string())
     place = answers.rows.schema.get_field_index("drivers")
     rows = answers.rows.set_column(place, "drivers", drivers).replace_schema_metadata({b"of": _mark(version, current)})
-    path = project.place("answers") / f"{task.name}.arrow"
+    path = workspace.place("answers") / f"{task.name}.arrow"
     with whole(path) as draft, pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
         writer.write_table(rows)
     return Answers(rows)
@@ -117,13 +117,13 @@ def _mark(version: ModelVersion, current: Snapshot) -> bytes:
 
 
 def _predicted(
-    project: Project, task: Task, version: ModelVersion, current: Snapshot, predictor: AnyPredictor, now: int
+    workspace: Workspace, task: Task, version: ModelVersion, current: Snapshot, predictor: AnyPredictor, now: int
 ) -> Answers:
     from forekey.inference import BatchPredictions
 
-    with source_of(project) as source:
+    with workspace.source() as source:
         population = task.population(source, current, current.as_of)
-    predictions = predictor.predictions_all(now, project.place("scratch"))
+    predictions = predictor.predictions_all(now, workspace.place("scratch"))
     n, entity = len(predictions), task.entity.name
     everyone, nothing = np.ones(n, bool), np.zeros((n, 0), np.float32)
     items = current.keys(task.items.name) if task.items is not None else None

@@ -12,10 +12,11 @@ from forekey.errors import ModelError, ProjectError
 from forekey.notebooks import as_table
 from forekey.pipeline.answers import Answers, store_answers, stored_answers
 from forekey.pipeline.graphs import current_graph
-from forekey.pipeline.parts import SILENT, Listener, check_name, find_task, is_query, registry, source_of
+from forekey.pipeline.parts import SILENT, Listener, check_name, find_task, is_query
 from forekey.pipeline.start import init, kept_url, remember
-from forekey.project import CONFIG_NAME, Project
+from forekey.project import CONFIG_NAME
 from forekey.secrets import with_variables
+from forekey.workspace import Workspace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,54 +91,54 @@ def answer(
     return replace(found, seconds=round(time.perf_counter() - started, 2))
 
 
-def open_or_init(target: str, root: Path | None, listener: Listener = SILENT) -> Project:
+def open_or_init(target: str, root: Path | None, listener: Listener = SILENT) -> Workspace:
     """Open the project that ``target`` is, or one for the database that it names, made in ``root`` if need be."""
     if (Path(target) / CONFIG_NAME).is_file():
         if root is not None and root.resolve() != Path(target).resolve():
             raise ProjectError(f"'{target}' is a project already: leave out --project.")
-        return Project.open(Path(target))
+        return Workspace.open(Path(target))
     folder = root if root is not None else ASK_FOLDER
     if not (folder / CONFIG_NAME).is_file():
         listener.step("looking at the database")
-        return init(target, folder).project
+        return init(target, folder).workspace
     opened, _, secrets = kept_url(target, folder)
     remember(secrets)
-    project = Project.open(folder)
+    workspace = Workspace.open(folder)
     # A project's source has its secrets put in when it is opened: which database it is does not depend on them.
-    if with_variables(opened)[0] != with_variables(project.config.source)[0]:
+    if with_variables(opened)[0] != with_variables(workspace.config.source)[0]:
         raise ProjectError(f"The project in '{folder}' is about another database. Choose a folder with --project DIR.")
-    return project
+    return workspace
 
 
-def ask(project: Project, question: str, *, top: int = TOP, seed: int = 0, listener: Listener = SILENT) -> Reply:
+def ask(workspace: Workspace, question: str, *, top: int = TOP, seed: int = 0, listener: Listener = SILENT) -> Reply:
     """Answer a query (or the query of a task): make labels, train quickly, predict, and say what drives it."""
     started = time.perf_counter()
-    check_name(project, question)
-    current = current_graph(project, listener)
-    task, ids = _generalized(project, current, question)
+    check_name(workspace, question)
+    current = current_graph(workspace, listener)
+    task, ids = _generalized(workspace, current, question)
     asked = _rows_of(task, current, ids) if ids is not None else None
-    version = _fitting(project, task, current)
-    answers = stored_answers(project, task, version, current) if version is not None else None
+    version = _fitting(workspace, task, current)
+    answers = stored_answers(workspace, task, version, current) if version is not None else None
     if version is None:
-        version = _trained(project, task, current, seed, listener)
+        version = _trained(workspace, task, current, seed, listener)
     if answers is None or not answers.explains(asked, top):
         listener.step("predicting")
-        answers = store_answers(project, task, version, current, asked, top)
+        answers = store_answers(workspace, task, version, current, asked, top)
     found = _reply(question, task, version, current, answers, asked, top)
     return replace(found, seconds=round(time.perf_counter() - started, 2))
 
 
-def _generalized(project: Project, current: Snapshot, question: str) -> tuple[Task, Sequence[Any] | None]:
+def _generalized(workspace: Workspace, current: Snapshot, question: str) -> tuple[Task, Sequence[Any] | None]:
     """Return the task about all entities, and the ids of those that were asked for."""
     from forekey.query import parse, to_pql
 
-    task = find_task(project, current.schema, question)
+    task = find_task(workspace, current.schema, question)
     ids = task.bound.query.ids if task.bound is not None else None
     if ids is None:
         return task, None
     task.check_ids(current)
     if is_query(question):
-        return find_task(project, current.schema, to_pql(replace(parse(question), ids=None))), ids
+        return find_task(workspace, current.schema, to_pql(replace(parse(question), ids=None))), ids
     return task, ids
 
 
@@ -145,9 +146,9 @@ def _rows_of(task: Task, current: Snapshot, ids: Sequence[Any]) -> list[int]:
     return [int(row) for row in dict.fromkeys(current.lookup(task.entity.name, list(ids)).tolist())]
 
 
-def _fitting(project: Project, task: Task, current: Snapshot) -> ModelVersion | None:
+def _fitting(workspace: Workspace, task: Task, current: Snapshot) -> ModelVersion | None:
     """Return a version that was trained on this snapshot for the same labels: the champion, or else the newest."""
-    models = registry(project)
+    models = workspace.registry
     champion = models.champion_or_none(task.name)
     wanted = _labels_of(task.config.model_dump(mode="json"))
     for version in [*([champion] if champion is not None else []), *reversed(models.versions(task.name))]:
@@ -166,16 +167,16 @@ def _labels_of(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "query": to_pql(replace(parse(config["query"]), ids=None))}
 
 
-def _trained(project: Project, task: Task, current: Snapshot, seed: int, listener: Listener) -> ModelVersion:
+def _trained(workspace: Workspace, task: Task, current: Snapshot, seed: int, listener: Listener) -> ModelVersion:
     """Train quickly: trees over window features."""
     from forekey.pipeline.models import train_config
     from forekey.training import train_task
 
-    config, models = train_config("instant", seed, task.task_type), registry(project)
-    with source_of(project) as source:
+    config, models = train_config("instant", seed, task.task_type), workspace.registry
+    with workspace.source() as source, workspace.training(task.name):
         version, _ = train_task(task, current, source, models, config, listener=listener)
     champion = models.champion_or_none(task.name)
-    if champion is None or task.name not in project.config.tasks:
+    if champion is None or task.name not in workspace.config.tasks:
         models.promote(task.name, version.version, "answered a question")
     return version
 

@@ -16,8 +16,9 @@ from forekey.errors import (
     TaskError,
 )
 from forekey.pipeline.graphs import build
-from forekey.pipeline.parts import find_task, snapshots, source_of
-from forekey.project import Project, TableConfig, idle_settings
+from forekey.pipeline.parts import find_task
+from forekey.project import TableConfig, idle_settings
+from forekey.workspace import Workspace
 
 if TYPE_CHECKING:
     from forekey.graph import Finding, Integrity, Snapshot
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from forekey.task import Task
 
 
-def check(project: Project) -> Integrity:
+def check(workspace: Workspace) -> Integrity:
     """Judge keys, foreign keys, times and leak risks of the database as it is now, by what forekey.yaml says.
 
     The files of the newest snapshot are held against their hashes; then every row is read again, and the snapshot that
@@ -41,21 +42,21 @@ def check(project: Project) -> Integrity:
     )
     from forekey.source import unnamed_columns
 
-    newest = snapshots(project).current_or_none()
+    newest = workspace.snapshots.current_or_none()
     if newest is not None:
         newest.verify()
-    project, broken = _without_broken_tables(project)
-    project, current, more_broken = _built(project)
+    workspace, broken = _without_broken_tables(workspace)
+    workspace, current, more_broken = _built(workspace)
     broken += more_broken
     found = check_integrity(current)
     errors, more = [*broken, *found.errors], list(found.warnings)
-    more += [Finding(s.where, f"the setting does nothing: {s.why}", s.how) for s in idle_settings(project.config)]
-    with source_of(project) as source:
-        more += check_times(source, current.schema)
-        more += check_readings(source, project.config, current.schema)
-        more += _unnamed(unnamed_columns(source, project.config))
-        for name in project.config.tasks:
-            wrong, doubtful = _check_task(project, source, current, name, {f.where for f in broken})
+    more += [Finding(s.where, f"the setting does nothing: {s.why}", s.how) for s in idle_settings(workspace.config)]
+    with workspace.source() as source:
+        more += check_times(source, current.schema, workspace.clock())
+        more += check_readings(source, workspace.config, current.schema)
+        more += _unnamed(unnamed_columns(source, workspace.config))
+        for name in workspace.config.tasks:
+            wrong, doubtful = _check_task(workspace, source, current, name, {f.where for f in broken})
             errors += wrong
             more += doubtful
     note = untimed_note(current.schema)
@@ -63,14 +64,14 @@ def check(project: Project) -> Integrity:
 
 
 def _check_task(
-    project: Project, source: Source, current: Snapshot, name: str, broken: set[str]
+    workspace: Workspace, source: Source, current: Snapshot, name: str, broken: set[str]
 ) -> tuple[list[Finding], list[Finding]]:
     """Return what keeps a task from having labels, and what is doubtful about it; nothing keeps the others from it."""
     from forekey.graph import Finding
     from forekey.task import restating_columns
 
     try:
-        task = find_task(project, current.schema, name)
+        task = find_task(workspace, current.schema, name)
     except (PQLError, TaskError, SchemaError) as error:
         return [_of_task(name, error, broken)], []
     idle = _idle_in_static_tasks(task)
@@ -86,20 +87,20 @@ def _check_task(
     return [], [*idle, *restating_columns(task, current, examples)]
 
 
-def _built(project: Project) -> tuple[Project, Snapshot, list[Finding]]:
+def _built(workspace: Workspace) -> tuple[Workspace, Snapshot, list[Finding]]:
     """Build the graph, without the tables whose queries fail on their rows; name these."""
     from forekey.graph import Finding
 
     found: list[Finding] = []
     while True:
         try:
-            return project, build(project, full=True, publish=False), found
+            return workspace, build(workspace, full=True, publish=False), found
         except DefinedTableError as error:
             found.append(Finding(error.table, str(error).splitlines()[0], "Mend its query."))
-            kept = _referring_to(project.config.tables, set(project.config.tables) - {error.table})
+            kept = _referring_to(workspace.config.tables, set(workspace.config.tables) - {error.table})
             if not kept:
                 raise
-            project = replace(project, config=project.config.model_copy(update={"tables": kept}))
+            workspace = replace(workspace, config=workspace.config.model_copy(update={"tables": kept}))
 
 
 def _of_task(name: str, error: ForekeyError, broken: set[str]) -> Finding:
@@ -135,7 +136,7 @@ def _idle_in_static_tasks(task: Task) -> list[Finding]:
     return [Finding(f"tasks.{task.name}.{setting}", why, "Remove it.") for setting in given]
 
 
-def _without_broken_tables(project: Project) -> tuple[Project, list[Finding]]:
+def _without_broken_tables(workspace: Workspace) -> tuple[Workspace, list[Finding]]:
     """Return the project without the tables that cannot be read as forekey.yaml says, and what is wrong with these.
 
     Each table is tried by itself, and only where they cannot all be read together. Where none can be blamed, the error
@@ -145,26 +146,26 @@ def _without_broken_tables(project: Project) -> tuple[Project, list[Finding]]:
     from forekey.source import configured_schema
 
     def readable(tables: dict[str, TableConfig]) -> ForekeyError | None:
-        part = replace(project, config=project.config.model_copy(update={"tables": tables}))
+        part = replace(workspace, config=workspace.config.model_copy(update={"tables": tables}))
         try:
-            with source_of(part) as source:
-                configured_schema(source, part.config, snapshots(project).known_columns())
+            with part.source() as source:
+                configured_schema(source, part.config, workspace.snapshots.known_columns())
         except SourceUnavailable:
             raise
         except (SchemaError, SourceError) as error:
             return error
         return None
 
-    tables = project.config.tables
+    tables = workspace.config.tables
     if (whole := readable(tables)) is None or len(tables) < 2:
-        return project, []
+        return workspace, []
     alone = {n: t.model_copy(update={"foreign_keys": {}, "time_from": None}) for n, t in tables.items()}
     wrong = {name: error for name, entry in alone.items() if (error := readable({name: entry})) is not None}
     kept = _referring_to(tables, set(tables) - set(wrong))
     if not wrong or readable(kept) is not None:
         raise whole
     found = [Finding(n, str(error).splitlines()[0], "Mend the table, or its entry.") for n, error in wrong.items()]
-    return replace(project, config=project.config.model_copy(update={"tables": kept})), found
+    return replace(workspace, config=workspace.config.model_copy(update={"tables": kept})), found
 
 
 def _referring_to(tables: dict[str, TableConfig], there: set[str]) -> dict[str, TableConfig]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from forekey.pipeline.parts import SILENT, Listener, schema_of, snapshots, source_of
-from forekey.project import CONFIG_NAME, Project, graph_settings
+from forekey.pipeline.parts import SILENT, Listener, schema_of
+from forekey.project import CONFIG_NAME, graph_settings
+from forekey.workspace import Workspace
 
 if TYPE_CHECKING:
     from forekey.graph import Difference, Snapshot
@@ -17,20 +18,20 @@ KEPT_SNAPSHOTS = 5
 
 
 def snapshot(
-    project: Project, *, full: bool = False, as_of: datetime | None = None, listener: Listener = SILENT
+    workspace: Workspace, *, full: bool = False, as_of: datetime | None = None, listener: Listener = SILENT
 ) -> Snapshot:
     """Build or update the graph, and publish it."""
     from forekey.features import TextCache
 
-    built = build(project, full=full, as_of=as_of, listener=listener)
-    store = snapshots(project)
+    built = build(workspace, full=full, as_of=as_of, listener=listener)
+    store = workspace.snapshots
     store.prune(KEPT_SNAPSHOTS)
-    TextCache(project.place("encoded")).sweep(store.pool.folder)
+    TextCache(workspace.place("encoded")).sweep(store.pool.folder)
     return built
 
 
 def build(
-    project: Project,
+    workspace: Workspace,
     *,
     full: bool = False,
     as_of: datetime | None = None,
@@ -40,15 +41,15 @@ def build(
     """Build or update the graph; without ``publish``, for the caller alone."""
     from forekey.graph import ReadSettings, build_snapshot
 
-    store = snapshots(project)
-    with store.building(), source_of(project) as source:
+    store = workspace.snapshots
+    with store.building(), workspace.source() as source:
         known = store.known_columns()
-        schema = schema_of(project, source, known)
+        schema = schema_of(workspace, source, known)
         gone = sorted(known - {(t.name, c.name) for t in schema.tables for c in t.columns})
-        moment = as_of or project.config.as_of
+        moment = as_of or workspace.config.as_of
         settings = {
             name: ReadSettings(table.lookback_days, table.updated_at, table.deleted_at, table.watermark)
-            for name, table in project.config.tables.items()
+            for name, table in workspace.config.tables.items()
         }
         return build_snapshot(
             source,
@@ -57,36 +58,36 @@ def build(
             as_of=moment,
             full=full,
             settings=settings,
-            configured=graph_settings(project.config),
+            configured=graph_settings(workspace.config),
             gone=gone,
             progress=listener.step,
             publish=publish,
         )
 
 
-def current_graph(project: Project, listener: Listener = SILENT) -> Snapshot:
+def current_graph(workspace: Workspace, listener: Listener = SILENT) -> Snapshot:
     """Return the newest snapshot; built if there is none, updated if forekey.yaml has changed since, saying so."""
-    newest = snapshots(project).current_or_none()
+    newest = workspace.snapshots.current_or_none()
     if newest is None:
         listener.step("building the graph: there is no snapshot yet")
-        return snapshot(project, listener=listener)
-    changed = _changed_settings(project, newest)
+        return snapshot(workspace, listener=listener)
+    changed = _changed_settings(workspace, newest)
     if not changed:
         return newest
     listener.step(f"updating the graph: {changed} since snapshot {newest.id}")
     # A moment that was asked for is kept: rows after it stay unseen.
-    asked = newest.as_of if newest.manifest["asked"] and project.config.as_of is None else None
+    asked = newest.as_of if newest.manifest["asked"] and workspace.config.as_of is None else None
     kept = asked if newest.manifest.get("configured", {}).get("", "None") == "None" else None
-    return snapshot(project, as_of=kept, listener=listener)
+    return snapshot(workspace, as_of=kept, listener=listener)
 
 
-def _changed_settings(project: Project, built: Snapshot) -> str:
+def _changed_settings(workspace: Workspace, built: Snapshot) -> str:
     """Say what forekey.yaml says otherwise than when a snapshot was built; nothing if that is not so."""
     from forekey.source import shown_url
 
-    if built.manifest["source"] != shown_url(project.config.source):
+    if built.manifest["source"] != shown_url(workspace.config.source):
         return f"source: has changed in {CONFIG_NAME}"
-    before, now = built.manifest.get("configured"), graph_settings(project.config)
+    before, now = built.manifest.get("configured"), graph_settings(workspace.config)
     if before is None:
         return "an earlier version built it"
     names = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
@@ -97,9 +98,9 @@ def _changed_settings(project: Project, built: Snapshot) -> str:
     return f"as_of: has changed in {CONFIG_NAME}" if names else ""
 
 
-def compare_snapshots(project: Project, before: str, after: str) -> Difference:
+def compare_snapshots(workspace: Workspace, before: str, after: str) -> Difference:
     """Say what is different between two snapshots of a project; ids may be cut short."""
     from forekey.graph import compare
 
-    store = snapshots(project)
+    store = workspace.snapshots
     return compare(store.find(before), store.find(after))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from forekey.pipeline.graphs import current_graph
-from forekey.pipeline.parts import SILENT, Listener, check_name, find_task, source_of
-from forekey.project import Project
+from forekey.pipeline.parts import SILENT, Listener, check_name, find_task
+from forekey.workspace import Workspace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,16 +36,16 @@ class Labelled:
     """What a reader should know: which tables have no time."""
 
 
-def labels(project: Project, name_or_pql: str, *, listener: Listener = SILENT) -> Labelled:
+def labels(workspace: Workspace, name_or_pql: str, *, listener: Listener = SILENT) -> Labelled:
     """Make the label table of a task, or of a query given on the spot."""
     from forekey.graph import untimed_note
     from forekey.query import shortened
     from forekey.task import task_doubts
 
-    check_name(project, name_or_pql)
-    current = current_graph(project, listener)
-    with source_of(project) as source:
-        task = find_task(project, current.schema, name_or_pql)
+    check_name(workspace, name_or_pql)
+    current = current_graph(workspace, listener)
+    with workspace.source() as source:
+        task = find_task(workspace, current.schema, name_or_pql)
         made = task.labels(source, current)
         statement, plan = task.label_statement(current), task.plan(current)
         sql = source.sql(statement) if statement is not None else None

@@ -11,19 +11,11 @@ import numpy as np
 
 from forekey.errors import ModelError, ProjectError, TaskError, TrackingError, UnknownEntity
 from forekey.pipeline.graphs import current_graph
-from forekey.pipeline.parts import (
-    SILENT,
-    Listener,
-    check_name,
-    find_task,
-    prediction_log,
-    predictor_of,
-    registry,
-    source_of,
-)
-from forekey.project import Project, record_export, recorded_exports
+from forekey.pipeline.parts import SILENT, Listener, check_name, find_task, predictor_of
+from forekey.project import record_export, recorded_exports
 from forekey.schema import Schema
 from forekey.task import TaskType
+from forekey.workspace import Workspace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    project: Project,
+    workspace: Workspace,
     name: str,
     *,
     preset: str = "normal",
@@ -54,10 +46,10 @@ def train(
     """
     from forekey.training import log_version, train_task
 
-    check_name(project, name)
-    current = current_graph(project, listener)
-    with source_of(project) as source:
-        task = find_task(project, current.schema, name)
+    check_name(workspace, name)
+    current = current_graph(workspace, listener)
+    with workspace.source() as source:
+        task = find_task(workspace, current.schema, name)
         config = train_config(preset, seed, task.task_type)
         if search_minutes is not None:
             config = replace(config, search_seconds=60 * search_minutes)
@@ -65,25 +57,30 @@ def train(
             config = replace(config, search_seconds=min(config.search_seconds, 20 * minutes))
         if not importance:
             config = replace(config, importance=False)
-        version, report = train_task(
-            task, current, source, registry(project), config, minutes=minutes, listener=listener
-        )
-    note = _champion_if_none_fits(project, task.name, version, current)
+        with workspace.training(task.name, lambda: listener.note(_waiting(task.name))):
+            version, report = train_task(
+                task, current, source, workspace.registry, config, minutes=minutes, listener=listener
+            )
+    note = _champion_if_none_fits(workspace, task.name, version, current)
     report = replace(report, notes=(*report.notes, *note))
-    if project.config.mlflow is not None:
+    if workspace.config.mlflow is not None:
         listener.step("telling MLflow")
         try:
-            log_version(project.config.mlflow, version, project.place("mlflow"))
+            log_version(workspace.config.mlflow, version, workspace.place("mlflow"))
         except TrackingError as error:
             report = replace(report, notes=(*report.notes, str(error)))
     return report
 
 
-def _champion_if_none_fits(project: Project, task: str, version: ModelVersion, current: Snapshot) -> list[str]:
+def _waiting(task: str) -> str:
+    return f"Another process is training '{task}': this one waits for it."
+
+
+def _champion_if_none_fits(workspace: Workspace, task: str, version: ModelVersion, current: Snapshot) -> list[str]:
     """Make a version the champion if there is none that the graph has all columns for; say so."""
     from forekey.inference import check_signature
 
-    models = registry(project)
+    models = workspace.registry
     champion = models.champion_or_none(task)
     if champion is None:
         models.promote(task, version.version, "the first model of the task")
@@ -98,7 +95,7 @@ def _champion_if_none_fits(project: Project, task: str, version: ModelVersion, c
 
 
 def evaluate(
-    project: Project,
+    workspace: Workspace,
     name: str,
     *,
     split: str = "test",
@@ -109,17 +106,17 @@ def evaluate(
     """Score a version (default: the champion) on a split, or on all labels at one anchor time."""
     from forekey.training import evaluate_examples, resolve_examples
 
-    check_name(project, name)
-    current = current_graph(project, listener)
-    with source_of(project) as source:
-        task = find_task(project, current.schema, name)
-        models = registry(project)
+    check_name(workspace, name)
+    current = current_graph(workspace, listener)
+    with workspace.source() as source:
+        task = find_task(workspace, current.schema, name)
+        models = workspace.registry
         chosen = models.get(task.name, version) if version else models.champion(task.name)
         examples = task.complete_labels_at(source, current, at) if at else task.labels(source, current).split(split)
     resolved = resolve_examples(current, task, examples)
     if len(resolved) == 0:
         raise TaskError(f"Task '{task.name}' has no labels {f'at {at}' if at else f'in the {split} split'}.")
-    predictor = predictor_of(project, chosen, task, current, resolved.times)
+    predictor = predictor_of(workspace, chosen, task, current, resolved.times)
     return chosen, evaluate_examples(predictor, task, resolved, chosen.manifest["train_std"]), len(resolved)
 
 
@@ -138,19 +135,19 @@ class Embedded:
     """What the vectors are of: a network, or trees where there is none."""
 
 
-def embed(project: Project, name: str, *, listener: Listener = SILENT) -> Embedded:
+def embed(workspace: Workspace, name: str, *, listener: Listener = SILENT) -> Embedded:
     """Embed and predict every entity as of the newest snapshot; write them to the store and to the log."""
-    from forekey.store import EmbeddingStore, LoggedBatch, open_store
+    from forekey.store import EmbeddingStore, LoggedBatch
 
     started = time.perf_counter()
     listener.step(f"embedding every entity of {name}")
-    batch = _computed(project, name, None, listener)
-    version = batch.embedding_version()
-    with open_store(project) as store:
+    batch = _computed(workspace, name, None, listener)
+    version = batch.embedding_version(workspace.clock())
+    with workspace.store() as store:
         EmbeddingStore(store).publish(version, batch.keys, batch.stored(), batch.embeddings, batch.eligible)
     rows = batch.table().drop_columns(["as_of", "model_version"])
     logged = LoggedBatch(version.as_of, version.model_version, rows)
-    prediction_log(project).append(version.task, logged)
+    workspace.predictions.append(version.task, logged)
     return Embedded(
         version.task,
         version.version,
@@ -164,46 +161,46 @@ def embed(project: Project, name: str, *, listener: Listener = SILENT) -> Embedd
 
 
 def predict(
-    project: Project, name: str, *, as_of: datetime | None = None, listener: Listener = SILENT
+    workspace: Workspace, name: str, *, as_of: datetime | None = None, listener: Listener = SILENT
 ) -> BatchPredictions:
     """Predict every entity visible at a time (default: the snapshot's): what is stored already, else computed."""
     from forekey.pipeline.stored import stored_batch
 
-    check_name(project, name)
-    current = current_graph(project, listener)
-    task = find_task(project, current.schema, name)
-    model = registry(project).champion(task.name)
-    return stored_batch(project, task, model, current, as_of) or _computed(project, name, as_of, listener)
+    check_name(workspace, name)
+    current = current_graph(workspace, listener)
+    task = find_task(workspace, current.schema, name)
+    model = workspace.registry.champion(task.name)
+    return stored_batch(workspace, task, model, current, as_of) or _computed(workspace, name, as_of, listener)
 
 
-def _computed(project: Project, name: str, as_of: datetime | None, listener: Listener) -> BatchPredictions:
+def _computed(workspace: Workspace, name: str, as_of: datetime | None, listener: Listener) -> BatchPredictions:
     """Predict every entity layer by layer over the whole graph."""
     from forekey.graph import in_utc, to_micros
     from forekey.inference import predict_everyone
 
-    check_name(project, name)
-    current = current_graph(project, listener)
-    task = find_task(project, current.schema, name)
-    model = registry(project).champion(task.name)
+    check_name(workspace, name)
+    current = current_graph(workspace, listener)
+    task = find_task(workspace, current.schema, name)
+    model = workspace.registry.champion(task.name)
     moment = in_utc(as_of) if as_of is not None else current.as_of
-    with source_of(project) as source:
+    with workspace.source() as source:
         task.check_ids(current)
         population = task.population(source, current, moment)
-    predictor = predictor_of(project, model, task, current, np.array([to_micros(moment)]))
-    return predict_everyone(predictor, model, task, population, moment, project.place("scratch"))
+    predictor = predictor_of(workspace, model, task, current, np.array([to_micros(moment)]))
+    return predict_everyone(predictor, model, task, population, moment, workspace.place("scratch"))
 
 
 def explain(
-    project: Project, name: str, entity_id: Any, *, as_of: datetime | None = None, listener: Listener = SILENT
+    workspace: Workspace, name: str, entity_id: Any, *, as_of: datetime | None = None, listener: Listener = SILENT
 ) -> dict[str, Any]:
     """Say what drives the champion's prediction for one entity (default: as of the newest snapshot)."""
     from forekey.graph import in_utc, to_micros
     from forekey.inference import explain_entity
 
-    check_name(project, name)
-    current = current_graph(project, listener)
-    task = find_task(project, current.schema, name)
-    model = registry(project).champion(task.name)
+    check_name(workspace, name)
+    current = current_graph(workspace, listener)
+    task = find_task(workspace, current.schema, name)
+    model = workspace.registry.champion(task.name)
     now = to_micros(in_utc(as_of) if as_of is not None else current.as_of)
     entity = task.entity.name
     row = int(current.lookup(entity, [entity_id])[0])
@@ -212,7 +209,7 @@ def explain(
             f"There is no entity '{entity_id}' for task '{task.name}' at that time. "
             f"Ids are primary keys of '{entity}', {_such_as(current, entity)}."
         )
-    told = explain_entity(predictor_of(project, model, task, current, np.array([now])), row, now)
+    told = explain_entity(predictor_of(workspace, model, task, current, np.array([now])), row, now)
     return {"task": task.name, "entity_id": entity_id, **told, "model_version": model.version}
 
 
@@ -222,24 +219,24 @@ def _such_as(current: Snapshot, table: str) -> str:
     return f"of type {kind}, such as {' and '.join(map(repr, keys))}" if keys else "which has no rows"
 
 
-def write_back(project: Project, table: str, rows: pa.Table) -> None:
+def write_back(workspace: Workspace, table: str, rows: pa.Table) -> None:
     """Write a table into the source database, replacing one of an earlier export and no other."""
     from forekey.source import open_source
 
-    if table in project.config.tables:
+    if table in workspace.config.tables:
         raise ProjectError(f"'{table}' is a table that the graph is made of. Choose another name for the export.")
-    with open_source(project.config.source, project.root, writable=True) as source:
-        if table not in recorded_exports(project.root) and table in {t.name for t in source.tables()}:
+    with open_source(workspace.config.source, workspace.root, writable=True) as source:
+        if table not in recorded_exports(workspace.root) and table in {t.name for t in source.tables()}:
             raise ProjectError(
                 f"'{table}' is in the database already, and no export of this project made it. "
                 "Choose another name, or drop it yourself."
             )
-        record_export(project.root, table)
+        record_export(workspace.root, table)
         source.write_table(table, rows)
 
 
 def retrain(
-    project: Project, name: str, *, preset: str | None = None, seed: int = 0, listener: Listener = SILENT
+    workspace: Workspace, name: str, *, preset: str | None = None, seed: int = 0, listener: Listener = SILENT
 ) -> Challenge:
     """Train a challenger, hold it against the champion on the newest window, promote or keep, refresh embeddings.
 
@@ -249,25 +246,25 @@ def retrain(
     from forekey.retraining import Challenge, judge
     from forekey.training import evaluate_examples, interval_of_difference, resolve_examples, train_task
 
-    check_name(project, name)
-    current, models = current_graph(project, listener), registry(project)
-    task = find_task(project, current.schema, name)
+    check_name(workspace, name)
+    current, models = current_graph(workspace, listener), workspace.registry
+    task = find_task(workspace, current.schema, name)
     champion = models.champion(task.name)
     check_signature(Schema.from_dict(champion.manifest["signature"]), current.schema, champion.name)
     config = _as_before(champion, seed) if preset is None else train_config(preset, seed, task.task_type)
-    with source_of(project) as source:
+    with workspace.source() as source:
         challenger, report = train_task(task, current, source, models, config, listener=listener)
         examples = task.labels(source, current).split("test")
     newest = resolve_examples(current, task, examples)
-    predictor = predictor_of(project, champion, task, current, newest.times)
+    predictor = predictor_of(workspace, champion, task, current, newest.times)
     scores = evaluate_examples(predictor, task, newest, challenger.manifest["train_std"])
     listener.step("comparing with the champion")
-    new = predictor_of(project, challenger, task, current, newest.times)
+    new = predictor_of(workspace, challenger, task, current, newest.times)
     between = interval_of_difference(newest, new, predictor)
-    verdict = judge(task.task_type, scores, report.metrics["test"], project.config.retrain.min_gain, between)
+    verdict = judge(task.task_type, scores, report.metrics["test"], workspace.config.retrain.min_gain, between)
     if verdict.promote:
         models.promote(task.name, challenger.version, verdict.reason)
-    embedded = embed(project, name, listener=listener)
+    embedded = embed(workspace, name, listener=listener)
     return Challenge(
         name,
         champion.version,

@@ -11,85 +11,56 @@ import numpy as np
 
 from forekey.errors import PQLError, ProjectError
 from forekey.progress import SILENT, Listener
-from forekey.project import CONFIG_NAME, PQLTask, Project
+from forekey.project import CONFIG_NAME, PQLTask
 from forekey.schema import Schema
+from forekey.workspace import Workspace
 
 __all__ = ["SILENT", "Listener"]
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from forekey.graph import Snapshot, SnapshotStore
+    from forekey.graph import Snapshot
     from forekey.inference import AnyPredictor
-    from forekey.registry import ModelVersion, Registry
-    from forekey.source import ConfiguredSource, Source
-    from forekey.store import PredictionLog
+    from forekey.registry import ModelVersion
+    from forekey.source import Source
     from forekey.task import Task
 
 
-def snapshots(project: Project) -> SnapshotStore:
-    """Return the project's snapshots."""
-    from forekey.graph import SnapshotStore
-
-    return SnapshotStore(project.place("snapshots"))
-
-
-def registry(project: Project) -> Registry:
-    """Return the project's model versions."""
-    from forekey.registry import Registry
-
-    return Registry(project.place("models"))
-
-
-def prediction_log(project: Project) -> PredictionLog:
-    """Return the log of the project's predictions."""
-    from forekey.store import PredictionLog
-
-    return PredictionLog(project.place("predictions"))
-
-
-def source_of(project: Project) -> ConfiguredSource:
-    """Return the project's source as forekey.yaml means it; it connects when it is first asked something."""
-    from forekey.source import ConfiguredSource, source_on_demand
-
-    config = project.config
-    source = source_on_demand(config.source, project.root, timeout_seconds=config.statement_timeout_seconds)
-    return ConfiguredSource(source, config)
-
-
-def schema_of(project: Project, source: Source, known: set[tuple[str, str]]) -> Schema:
+def schema_of(workspace: Workspace, source: Source, known: set[tuple[str, str]]) -> Schema:
     """Return the schema of the configured tables; ``known`` columns may be gone from the source."""
     from forekey.source import configured_schema
 
-    if not project.config.tables:
+    if not workspace.config.tables:
         raise ProjectError(f"{CONFIG_NAME} lists no tables. Name those to use under tables:, or run `forekey init`.")
-    return configured_schema(source, project.config, known)
+    return configured_schema(source, workspace.config, known)
 
 
-def find_task(project: Project, schema: Schema, name_or_pql: str) -> Task:
+def find_task(workspace: Workspace, schema: Schema, name_or_pql: str) -> Task:
     """Return a task of forekey.yaml by name, or the task that a query states."""
     from forekey.query import parse, to_pql
     from forekey.task import define_task
 
-    if name_or_pql not in project.config.tasks and is_query(name_or_pql):
+    if name_or_pql not in workspace.config.tasks and is_query(name_or_pql):
         # A query given on the spot keeps its models under a name that follows from what it asks, whoever of.
         general = to_pql(replace(parse(name_or_pql), ids=None))
         own = hashlib.blake2b(general.encode(), digest_size=4).hexdigest()
-        return define_task(f"query-{own}", project, schema, PQLTask(query=name_or_pql))
-    return define_task(name_or_pql, project, schema)
+        return define_task(f"query-{own}", workspace, schema, PQLTask(query=name_or_pql))
+    return define_task(name_or_pql, workspace, schema)
 
 
-def check_name(project: Project, name_or_pql: str) -> None:
+def check_name(workspace: Workspace, name_or_pql: str) -> None:
     """Refuse a name that is no task's before anything is read."""
     if is_query(name_or_pql):
         return
-    if name_or_pql not in project.config.tasks and len(name_or_pql.split()) > 1:
-        known = f", or name a task of forekey.yaml ({', '.join(project.config.tasks)})" if project.config.tasks else ""
+    if name_or_pql not in workspace.config.tasks and len(name_or_pql.split()) > 1:
+        names = ", ".join(workspace.config.tasks)
+        known = f", or name a task of forekey.yaml ({names})" if names else ""
         raise PQLError(
             "A question begins with PREDICT, such as PREDICT COUNT(orders.*, 0, 30, days) FOR EACH "
             f"customers.customer_id: write yours so{known}."
         )
-    project.task(name_or_pql)
+    workspace.task(name_or_pql)
 
 
 def is_query(name_or_pql: str) -> bool:
@@ -98,11 +69,11 @@ def is_query(name_or_pql: str) -> bool:
 
 
 def predictor_of(
-    project: Project, version: ModelVersion, task: Task, current: Snapshot, moments: NDArray[np.int64]
+    workspace: Workspace, version: ModelVersion, task: Task, current: Snapshot, moments: NDArray[np.int64]
 ) -> AnyPredictor:
     """Bind a version to a snapshot, with the labels that were known at the moments it will be asked about."""
     from forekey.inference import load_predictor, past_for
 
     asked = np.unique(moments).tolist()
-    past = past_for(version, task, lambda: source_of(project), current, asked, project.place("past"))
-    return load_predictor(version, current, past, project.place("encoded"))
+    past = past_for(version, task, lambda: workspace.source(), current, asked, workspace.place("past"))
+    return load_predictor(version, current, past, workspace.place("encoded"))

@@ -12,8 +12,9 @@ from forekey.errors import ProjectError, SourceError
 from forekey.files import write_whole
 from forekey.pipeline.drawing import mermaid
 from forekey.pipeline.schema_svg import schema_svg
-from forekey.project import CONFIG_NAME, Config, Project, TaskConfig, render_config, substitute
+from forekey.project import CONFIG_NAME, Config, TaskConfig, render_config, substitute
 from forekey.secrets import with_variables, without_password
+from forekey.workspace import Workspace
 
 if TYPE_CHECKING:
     from forekey.source import Guess, Inference
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Initialized:
     """A new project and what was inferred for it."""
 
-    project: Project
+    workspace: Workspace
     url: str
     inference: Inference
     tasks: tuple[str, ...]
@@ -63,7 +64,7 @@ def init(
     write_whole(path, render_config(config, inference.comments(), header))
     write_whole(root / "schema.md", mermaid(inference.schema))
     write_whole(root / "schema.svg", schema_svg(inference.schema))
-    return Initialized(Project.open(root), kept, inference, tuple(config.tasks))
+    return Initialized(Workspace.open(root), kept, inference, tuple(config.tasks))
 
 
 def kept_url(url: str, root: Path) -> tuple[str, str, dict[str, str]]:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forekey.pipeline.parts import registry
-from forekey.project import Project
+from forekey.workspace import Workspace
 
 if TYPE_CHECKING:
     from forekey.graph import Snapshot
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def stored_batch(
-    project: Project, task: Task, model: ModelVersion, current: Snapshot, as_of: datetime | None
+    workspace: Workspace, task: Task, model: ModelVersion, current: Snapshot, as_of: datetime | None
 ) -> BatchPredictions | None:
     """Return the predictions that are stored of this model, as of this time, on this snapshot; None if there are none.
 
@@ -27,13 +26,13 @@ def stored_batch(
     """
     from forekey.graph import in_utc
     from forekey.inference import BatchPredictions, OutputTransform
-    from forekey.store import EmbeddingStore, open_store
+    from forekey.store import EmbeddingStore
 
     moment = in_utc(as_of) if as_of is not None else current.as_of
     asks_of_some = task.bound is not None and task.bound.query.ids is not None
     if moment != current.as_of or task.items is not None or asks_of_some:
         return None
-    with open_store(project) as opened:
+    with workspace.store() as opened:
         store = EmbeddingStore(opened)
         version = store.current(task.name)
         if version is None or not _fits(version, model, current):
@@ -57,12 +56,12 @@ def _fits(version: EmbeddingVersion, model: ModelVersion, current: Snapshot) -> 
     return same and version.created_at >= current.manifest["created_at"]
 
 
-def change_champion(project: Project, task: str, promote: str | None) -> EmbeddingVersion | None:
+def change_champion(workspace: Workspace, task: str, promote: str | None) -> EmbeddingVersion | None:
     """Promote a version, or roll back to the champion before; serve at once what is stored of it, if anything is."""
-    from forekey.store import EmbeddingStore, open_store
+    from forekey.store import EmbeddingStore
 
-    models = registry(project)
-    with open_store(project) as opened:  # first: where the store does not answer, nothing changes
+    models = workspace.registry
+    with workspace.store() as opened:  # first: where the store does not answer, nothing changes
         if promote is not None:
             models.promote(task, promote, "promoted by hand")
         else:

@@ -18,7 +18,6 @@ from starlette.routing import Match, Route
 
 from forekey import __version__
 from forekey.errors import ForekeyError, UnknownEntity
-from forekey.project import Project
 from forekey.serving import schemas
 from forekey.serving.auth import OPEN, BearerAuth
 from forekey.serving.page import render_page
@@ -26,6 +25,7 @@ from forekey.serving.state import Answer, ServingState
 from forekey.serving.telemetry import Telemetry
 from forekey.store import EmbeddingVersion, KeyValueStore
 from forekey.task import TaskType
+from forekey.workspace import Workspace
 
 _WRITE_LATENCY_SECONDS = 5.0
 _MEANINGS = {
@@ -55,17 +55,17 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(project: Project, store: KeyValueStore, api_keys: tuple[str, ...] = ()) -> FastAPI:
+def create_app(workspace: Workspace, store: KeyValueStore, api_keys: tuple[str, ...] = ()) -> FastAPI:
     """Return the application for a project; with ``api_keys``, requests must carry one as a bearer token."""
-    state = ServingState(project, store)
+    state = ServingState(workspace, store)
     telemetry = Telemetry()
     app = FastAPI(
         title="Forekey",
         description="Predictions, embeddings and explanations for the entities of a relational database.",
         version=__version__,
-        lifespan=_lifespan(telemetry, project.place("serving") / "latency.json"),
+        lifespan=_lifespan(telemetry, workspace.place("serving") / "latency.json"),
     )
-    shown = {"task": next(iter(project.config.tasks), "churn"), "entity_id": "1"}
+    shown = {"task": next(iter(workspace.config.tasks), "churn"), "entity_id": "1"}
     app.openapi = lambda: _described(app, shown, with_keys=bool(api_keys))  # type: ignore[method-assign]
     app.state.serving = state
     _add_prediction_routes(app, state)
@@ -143,7 +143,7 @@ def _add_status_routes(app: FastAPI, state: ServingState, telemetry: Telemetry) 
     @app.get("/tasks", response_model=schemas.Tasks, responses=_OF_STATUS)
     def tasks() -> JSONResponse:
         """List the project's tasks with what is trained and stored of each."""
-        return JSONResponse({"tasks": [_task_status(state, name) for name in state.project.config.tasks]})
+        return JSONResponse({"tasks": [_task_status(state, name) for name in state.workspace.config.tasks]})
 
     @app.get("/models", response_model=schemas.Models, responses=_OF_STATUS)
     def models() -> JSONResponse:
@@ -160,7 +160,7 @@ def _add_status_routes(app: FastAPI, state: ServingState, telemetry: Telemetry) 
     @app.get("/readyz", response_model=schemas.Ready, responses=_NOT_READY)
     def readyz() -> JSONResponse:
         """Say whether there is a snapshot and something stored to serve."""
-        stored = [t for t in state.project.config.tasks if state.embeddings.current(t) is not None]
+        stored = [t for t in state.workspace.config.tasks if state.embeddings.current(t) is not None]
         snapshot = state.snapshots.current_or_none()
         ready = bool(stored) and snapshot is not None
         return JSONResponse({"ready": ready, "tasks": stored}, status_code=200 if ready else 503)
@@ -274,7 +274,7 @@ def _to_json(answer: Answer) -> dict[str, Any]:
 
 
 def _task_status(state: ServingState, name: str) -> dict[str, Any]:
-    config = state.project.config.tasks[name]
+    config = state.workspace.config.tasks[name]
     champion, stored = state.registry.champion_or_none(name), state.embeddings.current(name)
     return {
         "task": name,

@@ -22,7 +22,7 @@ def render_page(state: ServingState) -> str:
     monitored = _monitored(state)
     facts = f"Snapshot {snapshot.id} as of {snapshot.as_of}" if snapshot else "No snapshot yet"
     return template.substitute(
-        source=escape(without_password(state.project.config.source)),
+        source=escape(without_password(state.workspace.config.source)),
         snapshot=escape(facts),
         tasks=_tasks(state),
         graph=_graph(snapshot.manifest) if snapshot else "",
@@ -34,7 +34,7 @@ def render_page(state: ServingState) -> str:
 
 def _tasks(state: ServingState) -> str:
     rows = []
-    for name, config in state.project.config.tasks.items():
+    for name, config in state.workspace.config.tasks.items():
         champion, stored = state.registry.champion_or_none(name), state.embeddings.current(name)
         metrics = champion.manifest["metrics"]["test"] if champion else {}
         shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if v is not None)
@@ -101,7 +101,7 @@ def _number(value: float | None) -> str:
 
 
 def _monitored(state: ServingState) -> dict[str, Any]:
-    path = state.project.place("reports") / "monitor.json"
+    path = state.workspace.place("reports") / "monitor.json"
     try:
         report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):

@@ -9,9 +9,8 @@ import socket
 from collections.abc import Callable
 
 from forekey.errors import ServeError
-from forekey.project import Project
 from forekey.secrets import without_secrets
-from forekey.store import open_store
+from forekey.workspace import Workspace
 
 KEYS_VARIABLE = "FOREKEY_API_KEYS"
 
@@ -22,7 +21,7 @@ def api_keys() -> tuple[str, ...]:
 
 
 def serve(
-    project: Project,
+    workspace: Workspace,
     host: str = "127.0.0.1",
     port: int = 8000,
     *,
@@ -44,8 +43,8 @@ def serve(
         )
     listener = listen(host, port)
     try:
-        with open_store(project) as store:
-            config = uvicorn.Config(create_app(project, store, keys), log_level="warning", access_log=False)
+        with workspace.store() as store:
+            config = uvicorn.Config(create_app(workspace, store, keys), log_level="warning", access_log=False)
             for handler in logging.getLogger("uvicorn").handlers:
                 handler.setFormatter(_Masked())
             on_listening()

@@ -12,14 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.errors import ModelError, SourceUnavailable, UnknownEntity, UnknownTask
-from forekey.graph import Seeds, Snapshot, SnapshotStore, to_micros
+from forekey.graph import Seeds, Snapshot, to_micros
 from forekey.inference import AnyPredictor, chosen_classes, explain_entity, load_predictor, past_for
-from forekey.project import Project
-from forekey.registry import ModelVersion, Registry
+from forekey.registry import ModelVersion
 from forekey.schema import DType, TableSchema, did_you_mean
-from forekey.source import ConfiguredSource, Source, source_on_demand
 from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, Record
 from forekey.task import Task, TaskType, define_task
+from forekey.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +42,9 @@ class Answer:
 class ServingState:
     """Answers requests. Safe to use from several threads."""
 
-    def __init__(self, project: Project, store: KeyValueStore) -> None:
-        self.project = project
-        self.registry = Registry(project.place("models"))
-        self.snapshots = SnapshotStore(project.place("snapshots"))
+    def __init__(self, workspace: Workspace, store: KeyValueStore) -> None:
+        self.workspace = workspace
+        self.registry, self.snapshots = workspace.registry, workspace.snapshots
         self.embeddings = EmbeddingStore(store)
         self._lock = threading.Lock()  # guards what is held; never kept while computing
         self._computing = threading.Lock()  # models share feature tables that load when first used
@@ -69,12 +67,12 @@ class ServingState:
 
     def task(self, name: str) -> Task:
         """Return a task of the project; :class:`UnknownTask` if there is none."""
-        if name not in self.project.config.tasks:
-            raise UnknownTask(f"There is no task '{name}'{did_you_mean(name, self.project.config.tasks)}.")
+        if name not in self.workspace.config.tasks:
+            raise UnknownTask(f"There is no task '{name}'{did_you_mean(name, self.workspace.config.tasks)}.")
         snapshot = self.snapshot()
         key = (snapshot.id, name)
         if key not in self._tasks:
-            self._tasks[key] = define_task(name, self.project, snapshot.schema)
+            self._tasks[key] = define_task(name, self.workspace, snapshot.schema)
         return self._tasks[key]
 
     def version(self, task: str) -> EmbeddingVersion:
@@ -213,7 +211,7 @@ class ServingState:
             own = self.task(task)
             size = snapshot.num_nodes(own.entity.name)
             try:
-                with self._source() as source:
+                with self.workspace.source() as source:
                     population = own.population(source, snapshot, snapshot.as_of)
             except SourceUnavailable:
                 return None
@@ -234,14 +232,9 @@ class ServingState:
 
     def _bound(self, champion: ModelVersion, task: str, snapshot: Snapshot) -> AnyPredictor:
         """Bind a model to a snapshot; the database is asked only for past labels that embedding did not leave here."""
-        place, now = self.project.place("past"), [to_micros(snapshot.as_of)]
-        past = past_for(champion, self.task(task), self._source, snapshot, now, place)
-        return load_predictor(champion, snapshot, past, self.project.place("encoded"))
-
-    def _source(self) -> Source:
-        config = self.project.config
-        source = source_on_demand(config.source, self.project.root, timeout_seconds=config.statement_timeout_seconds)
-        return ConfiguredSource(source, config)
+        place, now = self.workspace.place("past"), [to_micros(snapshot.as_of)]
+        past = past_for(champion, self.task(task), self.workspace.source, snapshot, now, place)
+        return load_predictor(champion, snapshot, past, self.workspace.place("encoded"))
 
     def _matrix(self, version: EmbeddingVersion) -> tuple[list[str], NDArray[np.float32]]:
         """Return all keys and unit vectors of a version, read once."""

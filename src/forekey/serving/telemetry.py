@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from forekey.files import write_whole
-from forekey.graph import to_micros, utc_now
+from forekey.graph import to_micros
 
 if TYPE_CHECKING:
     from forekey.serving.state import ServingState
@@ -65,11 +65,11 @@ class Telemetry:
 
     def render(self, state: ServingState) -> Response:
         """Return all figures in the Prometheus text format."""
-        now = to_micros(utc_now())
+        now = to_micros(state.workspace.clock())
         snapshot = state.snapshots.current_or_none()
         if snapshot is not None:
             self._freshness.set((now - to_micros(snapshot.as_of)) / 1e6)
-        for task in state.project.config.tasks:
+        for task in state.workspace.config.tasks:
             version = state.embeddings.current(task)
             if version is not None:
                 from datetime import datetime
