@@ -1,15 +1,20 @@
 """Model versions as plain folders with their lineage; one of them per task is the champion.
 
-models/<task>/v3/manifest.json     what it is, from what, how good: snapshot, query, config, code version, metrics
-models/<task>/v3/weights.pt        the parameters
-models/<task>/v3/features.json     the column statistics it was trained with
+models/<task>/v3/manifest.json         what it is, from what, how good: snapshot, query, config, code version, metrics,
+                                       and the hash of every other file
+models/<task>/v3/network.safetensors   the parameters of its networks, if it has any
+models/<task>/v3/trees/0-0.txt         its boosted trees, in LightGBM's own text
+models/<task>/v3/features.json         the column statistics it was trained with
+models/<task>/v3/report.html           what people read
 models/<task>/champion.json        the version in use, and the promotions that led there
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +25,9 @@ from typing import Any
 from forekey.errors import ModelError
 from forekey.files import draft_of, publish_folder, sweep_drafts, write_whole
 from forekey.graph import utc_now
+
+FORMAT = 2
+"""Of the folder of a version; it changes when what lies there is read differently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +46,22 @@ class ModelVersion:
 
     @property
     def weights(self) -> Path:
-        """Where the parameters lie."""
-        return self.folder / "weights.pt"
+        """Where the parameters of networks lie."""
+        return self.folder / "network.safetensors"
+
+    def check(self) -> None:
+        """Compare every file with its hash; :class:`ModelError` names one that is missing or was changed."""
+        if self.manifest.get("format") != FORMAT:
+            raise ModelError(
+                f"{self.name} was written by another version of Forekey, in a format that this one does not read. "
+                "Train the task again."
+            )
+        for name, digest in self.manifest["files"].items():
+            path = self.folder / name
+            if not path.is_file():
+                raise ModelError(f"{self.name} is damaged: '{path}' is missing. Train the task again.")
+            if _digest(path) != digest:
+                raise ModelError(f"{self.name} is damaged: '{path}' is not what was written. Train the task again.")
 
     def features(self) -> dict[str, Any]:
         """Read the column statistics."""
@@ -55,32 +77,38 @@ class Registry:
         self._clock = clock
 
     def register(
-        self, task: str, manifest: dict[str, Any], features: dict[str, Any], save_weights: Callable[[Path], None]
+        self, task: str, manifest: dict[str, Any], features: dict[str, Any], write: Callable[[ModelVersion], None]
     ) -> ModelVersion:
-        """Write a new version; it appears whole, under the next free number, or not at all."""
+        """Write a new version; it appears whole, under the next free number, or not at all.
+
+        ``write`` puts the files of the version into its folder, which is a draft until all are there.
+        """
         home = self._folder / task
         home.mkdir(parents=True, exist_ok=True)
         sweep_drafts(home)
-        draft = draft_of(home / "version")
-        draft.mkdir()
-        save_weights(draft / "weights.pt")
-        (draft / "features.json").write_text(json.dumps(features), encoding="utf-8")
         number = max((int(v.version[1:]) for v in self.versions(task)), default=0)
         while True:
             number += 1
-            full = {**manifest, "task": task, "version": f"v{number}", "created_at": self._clock().isoformat()}
+            full = {"format": FORMAT, **manifest, "task": task, "version": f"v{number}"}
+            full["created_at"] = self._clock().isoformat()
+            draft = draft_of(home / "version")
+            draft.mkdir()
+            (draft / "features.json").write_text(json.dumps(features), encoding="utf-8")
+            write(ModelVersion(task, f"v{number}", draft, full))
+            full["files"] = {str(p.relative_to(draft)): _digest(p) for p in sorted(draft.rglob("*")) if p.is_file()}
             (draft / "manifest.json").write_text(json.dumps(full, indent=1), encoding="utf-8")
             try:
                 publish_folder(draft, home / f"v{number}")
             except OSError:
-                if (home / f"v{number}").exists():
+                if (home / f"v{number}").exists():  # another process took the number
+                    shutil.rmtree(draft)
                     continue
                 raise
             return self.get(task, f"v{number}")
 
     def unfinished(self, task: str, run: str) -> Path:
         """Return where a run keeps what it needs to go on after it was cut off."""
-        return self._folder / task / f".unfinished-{run}.pt"
+        return self._folder / task / f".unfinished-{run}.safetensors"
 
     def versions(self, task: str) -> list[ModelVersion]:
         """Return all versions of a task, oldest first."""
@@ -160,6 +188,11 @@ class Registry:
 
 
 _BACK = "rolled back from "
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _named(task: str) -> str:

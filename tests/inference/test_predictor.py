@@ -77,7 +77,7 @@ def test_a_snapshot_without_what_the_model_needs_is_refused_by_name(trained_proj
 def test_damaged_weights_are_named(own_project: Workspace) -> None:
     version = own_project.registry.champion("churn")
     version.weights.write_bytes(b"nonsense")
-    with pytest.raises(ModelError, match="weights of churn/v1 cannot be read"):
+    with pytest.raises(ModelError, match=r"churn/v1 is damaged: .*network\.safetensors.* is not what was written"):
         load_predictor(version, own_project.snapshots.current())
 
 

@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 
 from forekey.errors import ModelError
-from forekey.registry import Registry
+from forekey.registry import ModelVersion, Registry
 
 
 def register(registry: Registry, task: str = "churn") -> str:
-    return registry.register(task, {"metrics": {}}, {"tables": []}, lambda p: p.write_bytes(b"w") and None).version  # type: ignore[func-returns-value]
+    return registry.register(task, {"metrics": {}}, {"tables": []}, _write).version
+
+
+def _write(draft: ModelVersion) -> None:
+    draft.weights.write_bytes(b"w")
 
 
 def test_versions_count_up_and_keep_what_they_were_given(tmp_path: Path) -> None:
@@ -28,7 +32,7 @@ def test_versions_count_up_and_keep_what_they_were_given(tmp_path: Path) -> None
 def test_a_failed_registration_leaves_no_version(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
 
-    def fail(_: Path) -> None:
+    def fail(_: ModelVersion) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
@@ -88,3 +92,41 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
     (tmp_path / "churn" / "v1" / "manifest.json").write_text("{")
     with pytest.raises(ModelError, match="is damaged"):
         registry.get("churn", "v1")
+
+
+def test_a_file_that_was_changed_or_lost_is_named(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    version = registry.get("churn", register(registry))
+    version.check()
+    assert set(version.manifest["files"]) == {"network.safetensors", "features.json"}
+    version.weights.write_bytes(b"v")
+    with pytest.raises(ModelError, match=r"churn/v1 is damaged: '.*network\.safetensors' is not what was written"):
+        version.check()
+    version.weights.unlink()
+    with pytest.raises(ModelError, match=r"network\.safetensors' is missing"):
+        version.check()
+
+
+def test_a_version_of_another_format_must_be_trained_again(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    folder = registry.get("churn", register(registry)).folder
+    facts = json.loads((folder / "manifest.json").read_text())
+    del facts["format"]
+    (folder / "manifest.json").write_text(json.dumps(facts))
+    with pytest.raises(ModelError, match=r"another version of Forekey.*Train the task again"):
+        registry.get("churn", "v1").check()
+
+
+def test_a_number_that_another_process_took_is_passed_over(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+
+    def slow(draft: ModelVersion) -> None:
+        if draft.version == "v1":
+            (tmp_path / "churn" / "v1").mkdir()
+            (tmp_path / "churn" / "v1" / "manifest.json").write_text("{}")
+        (draft.folder / "says").write_text(draft.version)
+
+    version = registry.register("churn", {}, {}, slow)
+    assert version.version == "v2"
+    assert (version.folder / "says").read_text() == "v2"
+    assert not list((tmp_path / "churn").glob(".draft*"))

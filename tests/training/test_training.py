@@ -222,7 +222,7 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(
 ) -> None:
     from forekey.registry import Registry
 
-    place = own_project.root / "broken.pt"
+    place = own_project.root / "broken.safetensors"
     place.write_bytes(b"cut short")
     monkeypatch.setattr(Registry, "unfinished", lambda *_: place)
     assert pipeline.train(own_project, "spend", preset="fast").metrics["test"]["mae"] is not None

@@ -9,7 +9,7 @@ from forekey.inference.explain_entity import explain_entity
 from forekey.inference.explain_ranking import RankEffects, RankExplainer, explain_ranking
 from forekey.inference.final import Calibration, FinalStage, Raw, Trees, comparable
 from forekey.inference.layerwise import embed_all
-from forekey.inference.load import AnyPredictor, check_signature, load_predictor, past_for
+from forekey.inference.load import AnyPredictor, check_signature, load_predictor, past_for, save_weights
 from forekey.inference.output import OutputTransform, Predictions, chosen_classes, predictions_from
 from forekey.inference.predictor import Predictor
 from forekey.inference.ranking import Pairs, Ranker, RankStage, tower_output
@@ -47,5 +47,6 @@ __all__ = [
     "past_for",
     "predict_everyone",
     "predictions_from",
+    "save_weights",
     "tower_output",
 ]

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from forekey.errors import ModelError
 from forekey.task import TaskType
 
+_TREES = "trees"
+
 Raw = NDArray[np.float64]
 """Raw outputs ``[n, outputs]``: a logit, one per class, a standardised number, or one per timeframe."""
 
@@ -126,17 +128,18 @@ class Trees:
         return gained / max(float(gained.sum()), 1e-12)
 
     def save(self, folder: Path) -> None:
-        """Write one file a booster."""
+        """Write one file a booster into a folder ``trees``."""
+        (folder / _TREES).mkdir()
         for g, group in enumerate(self.texts):
             for i, text in enumerate(group):
-                (folder / f"trees-{g}-{i}.txt").write_text(text, encoding="utf-8")
+                (folder / _TREES / f"{g}-{i}.txt").write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, shape: Sequence[int]) -> Trees:
         """Read what :meth:`save` wrote; ``shape`` tells how many boosters each group has."""
         try:
             texts = tuple(
-                tuple((folder / f"trees-{g}-{i}.txt").read_text(encoding="utf-8") for i in range(size))
+                tuple((folder / _TREES / f"{g}-{i}.txt").read_text(encoding="utf-8") for i in range(size))
                 for g, size in enumerate(shape)
             )
         except OSError as error:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from pickle import UnpicklingError
-
-import torch
 
 from forekey.errors import ModelError
 from forekey.features import FeatureSpec, FeatureStore, PairFeatures, PairSpec
@@ -16,7 +13,7 @@ from forekey.inference.final import FinalStage
 from forekey.inference.output import OutputTransform
 from forekey.inference.predictor import Predictor
 from forekey.inference.ranking import Ranker, RankStage, tower_output
-from forekey.nn import GraphModel, ModelConfig
+from forekey.nn import GraphModel, ModelConfig, NotReadable, load_tensors, save_tensors
 from forekey.registry import ModelVersion
 from forekey.sampling import NeighborPlan
 from forekey.schema import Schema, Stype, TableSchema
@@ -35,6 +32,7 @@ def load_predictor(
     is a folder in which the codes of texts are kept.
     """
     manifest = version.manifest
+    version.check()
     check_signature(Schema.from_dict(manifest["signature"]), snapshot.schema, version.name)
     if TaskType(manifest["task_type"]) is TaskType.LINK_PREDICTION:
         return _load_ranker(version, snapshot, cache)
@@ -69,11 +67,18 @@ def _load_ranker(version: ModelVersion, snapshot: Snapshot, cache: Path | None) 
 def load_weights(models: dict[str, GraphModel], version: ModelVersion) -> None:
     """Load the parameters of a version's networks, by name; a version of one network has no name for it."""
     try:
-        states = torch.load(version.weights, weights_only=True)
+        tensors = load_tensors(version.weights)
         for name, model in models.items():
-            model.load_state_dict(states[name] if name else states)
-    except (OSError, RuntimeError, KeyError, EOFError, UnpicklingError) as error:
+            begin = f"{name}." if name else ""
+            model.load_state_dict({n.removeprefix(begin): t for n, t in tensors.items() if n.startswith(begin)})
+    except (NotReadable, RuntimeError) as error:
         raise ModelError(f"The weights of {version.name} cannot be read. Train the task again.") from error
+
+
+def save_weights(models: dict[str, GraphModel], path: Path) -> None:
+    """Write what :func:`load_weights` reads."""
+    named = {f"{name}.{n}" if name else n: t for name, model in models.items() for n, t in model.state_dict().items()}
+    save_tensors(path, named)
 
 
 def past_for(

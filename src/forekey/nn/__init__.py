@@ -4,6 +4,7 @@ from forekey.nn.batch import GraphBatch, NodeBatch, RelationBatch
 from forekey.nn.conv import Aggregation
 from forekey.nn.encoder import clock
 from forekey.nn.model import PARAMETERS, GraphModel, ModelConfig, RelationSpec, TableSpec
+from forekey.nn.tensors import NotReadable, load_state, load_tensors, save_state, save_tensors
 from forekey.nn.transformer import NeighborhoodTransformer
 
 __all__ = [
@@ -14,8 +15,13 @@ __all__ = [
     "ModelConfig",
     "NeighborhoodTransformer",
     "NodeBatch",
+    "NotReadable",
     "RelationBatch",
     "RelationSpec",
     "TableSpec",
     "clock",
+    "load_state",
+    "load_tensors",
+    "save_state",
+    "save_tensors",
 ]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
-
 from forekey.files import whole
+from forekey.nn import NotReadable, load_state, save_state
 
 
 @dataclass(frozen=True)
@@ -23,8 +21,8 @@ class Checkpoint:
         if self.path is None or not self.path.is_file():
             return None
         try:
-            state: dict[str, Any] = torch.load(self.path, weights_only=True)
-        except (OSError, RuntimeError, EOFError, UnpicklingError):
+            state: dict[str, Any] = load_state(self.path)
+        except NotReadable:
             return None
         return state
 
@@ -33,7 +31,7 @@ class Checkpoint:
         if self.path is None:
             return
         with whole(self.path) as draft:
-            torch.save(state, draft)
+            save_state(draft, state)
 
     def clear(self) -> None:
         """Forget: the run came to its end."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,8 @@ from numpy.typing import NDArray
 
 from forekey.errors import TaskError
 from forekey.features import FeatureStore, PairFeatures, PairSpec, fit_features, fit_history, interactions_between
-from forekey.files import write_whole
 from forekey.graph import Snapshot, from_micros, to_micros
-from forekey.inference import Pairs, Predictor, Ranker, RankExplainer, RankStage, Trees, tower_output
+from forekey.inference import Pairs, Predictor, Ranker, RankExplainer, RankStage, Trees, save_weights, tower_output
 from forekey.nn import GraphModel
 from forekey.progress import NEVER, Deadline, Listener
 from forekey.registry import ModelVersion, Registry
@@ -145,9 +143,8 @@ def train_ranking(
         "items": ranker.items.features.spec.to_dict(),
         "pairs": ranker.pairs.spec.to_dict(),
     }
-    version = registry.register(task.name, manifest, features, lambda path: _save(ranker, judged, path))
+    version = registry.register(task.name, manifest, features, lambda draft: _write(ranker, judged, draft))
     checkpoint.clear()
-    write_whole(version.folder / "report.html", render_report(version))
     return version, TrainReport.from_version(version)
 
 
@@ -506,13 +503,14 @@ def _described(ranker: Ranker, grown: _Grown) -> dict[str, Any]:
     }
 
 
-def _save(ranker: Ranker, judged: Judged, path: Path) -> None:
+def _write(ranker: Ranker, judged: Judged, draft: ModelVersion) -> None:
+    """Write the files of a version into its folder."""
     if ranker.has_towers:
-        ends = (("entities", ranker.entities), ("items", ranker.items))
-        torch.save({name: end.graph_model.state_dict() for name, end in ends}, path)
+        save_weights({"entities": ranker.entities.graph_model, "items": ranker.items.graph_model}, draft.weights)
     if ranker.stage.trees is not None:
-        ranker.stage.trees.save(path.parent)
-    (path.parent / "plots.json").write_text(json.dumps(judged.plots()), encoding="utf-8")
+        ranker.stage.trees.save(draft.folder)
+    (draft.folder / "plots.json").write_text(json.dumps(judged.plots()), encoding="utf-8")
+    (draft.folder / "report.html").write_text(render_report(draft), encoding="utf-8")
 
 
 def _importance(ranker: Ranker, trees: Trees) -> dict[str, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from forekey.errors import TaskError
-from forekey.files import write_whole
 from forekey.graph import Snapshot, to_micros
-from forekey.inference import ErrorBand, Explainer, FinalStage, Predictor, Raw, Trees, predictions_from
+from forekey.inference import ErrorBand, Explainer, FinalStage, Predictor, Raw, Trees, predictions_from, save_weights
 from forekey.nn import GraphModel
 from forekey.progress import SILENT, Deadline, Listener, in_words
 from forekey.registry import ModelVersion, Registry
@@ -101,12 +99,11 @@ def train_task(
     manifest["seconds"] = round(time.perf_counter() - started, 2)
     plots = judged.plots()
 
-    def save(path: Path) -> None:
-        _save(finished.model, finished.final, plots, path)
+    def write(draft: ModelVersion) -> None:
+        _write(finished.model, finished.final, plots, draft)
 
-    version = registry.register(task.name, manifest, data.features.spec.to_dict(), save)
+    version = registry.register(task.name, manifest, data.features.spec.to_dict(), write)
     checkpoint.clear()
-    write_whole(version.folder / "report.html", render_report(version))
     return version, TrainReport.from_version(version)
 
 
@@ -345,9 +342,11 @@ def _manifest(task: Task, snapshot: Snapshot, data: Data, finished: _Finished, c
     }
 
 
-def _save(model: GraphModel | None, final: FinalStage, plots: dict[str, Any], path: Path) -> None:
+def _write(model: GraphModel | None, final: FinalStage, plots: dict[str, Any], draft: ModelVersion) -> None:
+    """Write the files of a version into its folder."""
     if model is not None:
-        torch.save(model.state_dict(), path)
+        save_weights({"": model}, draft.weights)
     if final.trees is not None:
-        final.trees.save(path.parent)
-    (path.parent / "plots.json").write_text(json.dumps(plots), encoding="utf-8")
+        final.trees.save(draft.folder)
+    (draft.folder / "plots.json").write_text(json.dumps(plots), encoding="utf-8")
+    (draft.folder / "report.html").write_text(render_report(draft), encoding="utf-8")
