@@ -149,13 +149,13 @@ def _slug(theme: str) -> str:
 
 def routes() -> str:
     """Return every route as the service describes it in OpenAPI: what it takes and answers, with its problems."""
-    from forekey.project import Project
+    from forekey.workspace import Workspace
     from forekey.serving import create_app
     from forekey.testing import MemoryStore
 
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "forekey.yaml").write_text("source: duckdb:///shop.duckdb\ntables: {}\n", encoding="utf-8")
-        described = create_app(Project.open(Path(folder)), MemoryStore()).openapi()
+        described = create_app(Workspace.open(Path(folder)), MemoryStore()).openapi()
     rows = []
     for path, methods in described["paths"].items():
         for method, route in methods.items():
