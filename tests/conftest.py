@@ -7,7 +7,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.loops import compiled_loops
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores
+os.environ.setdefault("NUMBA_CACHE_DIR", str(compiled_loops()))
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -214,7 +214,7 @@ def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
 
 def test_a_query_is_explained_without_loading_torch(root: Path) -> None:
     script = (
-        "import sys\nfrom forekey import pipeline\nfrom forekey.project import Project\n"
+        "import sys\nfrom forekey import pipeline\nfrom forekey.workspace import Workspace\n"
         f"pipeline.labels(Workspace.open({str(root)!r}), 'spend')\nprint('torch' in sys.modules)"
     )
     run("snapshot", "--project", str(root))

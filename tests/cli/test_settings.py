@@ -82,7 +82,7 @@ def test_the_commands_that_act_on_settings_name_those_that_do_nothing(own_projec
 def test_anchor_settings_of_a_target_without_a_window_are_named_by_check(own_project: Project) -> None:
     task = PQLTask(query="PREDICT customers.age FOR EACH customers.customer_id", max_anchors=5, step_days=7)
     config = own_project.config.model_copy(update={"tasks": {"age": task}})
-    found = {f.where for f in pipeline.check(Project(own_project.root, config)).warnings}
+    found = {f.where for f in pipeline.check(Workspace(own_project.root, config)).warnings}
     assert {"tasks.age.max_anchors", "tasks.age.step_days"} <= found
 
 

@@ -19,7 +19,6 @@ from forekey.cli import reply
 from forekey.cli.commands import cli
 from forekey.errors import ForekeyError, PQLError, ProjectError
 from forekey.pipeline import Reply
-from forekey.pipeline.parts import registry
 from forekey.training import TrainReport
 from forekey.workspace import Workspace
 from tests.support.servers import Postgres, run_all
@@ -175,7 +174,7 @@ def test_a_folder_about_another_database_is_left_alone(asked: Path, shop_databas
 
 def test_trees_alone_rank(shop_project: Workspace, tmp_path: Path) -> None:
     report = pipeline.train(shop_project, QUESTIONS["ranking"], preset="instant")
-    version = registry(shop_project).get(report.task, report.model_version)
+    version = shop_project.registry.get(report.task, report.model_version)
     assert version.manifest["model"] is None
     assert version.manifest["embedding"] == "window features"
     assert report.metrics["test"]["map"] > report.baselines["popular"]["test"]["map"]

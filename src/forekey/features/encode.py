@@ -20,7 +20,7 @@ from forekey.features.history import HistoryFeatures
 from forekey.features.spec import FeatureSpec, HistoryScale
 from forekey.features.statistics import RESERVED_CODES, TEXT_BUCKETS, ColumnFeature, TableFeatures, days_of
 from forekey.features.texts import TextCache
-from forekey.graph import Seeds, Snapshot
+from forekey.graph import GraphView, Seeds
 from forekey.schema import Stype
 from forekey.task import PastLabels
 
@@ -54,17 +54,17 @@ class FeatureStore:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        view: GraphView,
         spec: FeatureSpec,
         past: PastLabels | None = None,
         beside: FeatureStore | None = None,
         cache: Path | None = None,
     ) -> None:
-        self.snapshot = snapshot
+        self.view = view
         self.spec = spec
         self._texts = TextCache(cache) if cache is not None else None
         self._tables: dict[str, Encoded] = beside._tables if beside is not None else {}
-        self._history = HistoryFeatures(snapshot, spec.history, past) if spec.history is not None else None
+        self._history = HistoryFeatures(view, spec.history, past) if spec.history is not None else None
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -84,20 +84,20 @@ class FeatureStore:
     def table(self, name: str) -> Encoded:
         """Return all rows of a table, encoded, and after them their former contents.
 
-        :meth:`forekey.graph.Snapshot.contents_at` tells which of them a row had at a moment.
+        :meth:`forekey.graph.GraphView.contents_at` tells which of them a row had at a moment.
         """
         if name not in self._tables:
-            time_column, cache = self.snapshot.schema.table(name).time_column, self._texts
-            texts = partial(_remembered, cache, self.snapshot, name) if cache is not None else None
-            contents = self.snapshot.all_contents(name)
+            time_column, cache = self.view.schema.table(name).time_column, self._texts
+            texts = partial(_remembered, cache, self.view, name) if cache is not None else None
+            contents = self.view.all_contents(name)
             self._tables[name] = encode_rows(contents, self.spec.table(name), time_column, texts)
         return self._tables[name]
 
 
-def _remembered(cache: TextCache, snapshot: Snapshot, table: str, column: ColumnFeature) -> NDArray[Any]:
+def _remembered(cache: TextCache, view: GraphView, table: str, column: ColumnFeature) -> NDArray[Any]:
     if column.width:
-        return cache.vectors(snapshot, table, column.name)
-    return cache.codes(snapshot, table, column.name, column.slots)
+        return cache.vectors(view, table, column.name)
+    return cache.codes(view, table, column.name, column.slots)
 
 
 def encode_rows(

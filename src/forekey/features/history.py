@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from forekey.features.feature import Feature
 from forekey.features.kinds import FeatureKind
-from forekey.features.lists import MAX_LISTED, RowLists, paths_of, row_lists
+from forekey.features.lists import MAX_LISTED, paths_of, row_lists
 from forekey.features.measures import Measure, choose_measures, measure_rows
 from forekey.features.statistics import ColumnFeature, days_of, fit_column
 from forekey.features.window_spec import EXTREMES, Focus, HistorySpec, ListFeatures, Piece
-from forekey.graph import MICROS_PER_DAY, Micros, Seeds, Snapshot
+from forekey.graph import MICROS_PER_DAY, Adjacency, GraphView, Micros, Seeds, Snapshot
 from forekey.schema import EdgeType, Stype
 from forekey.task import PastLabels
 
@@ -125,15 +125,15 @@ def _columns(snapshot: Snapshot, table: str, cutoff: int, hidden: set[tuple[str,
 
 
 class HistoryFeatures:
-    """Computes the numbers of a :class:`HistorySpec` on one snapshot; ``past`` must be given where the spec asks."""
+    """Computes the numbers of a :class:`HistorySpec` on one graph; ``past`` must be given where the spec asks."""
 
-    def __init__(self, snapshot: Snapshot, spec: HistorySpec, past: PastLabels | None = None) -> None:
-        self.snapshot = snapshot
+    def __init__(self, view: GraphView, spec: HistorySpec, past: PastLabels | None = None) -> None:
+        self.view = view
         self.spec = spec
         self._past = past if spec.past_labels else None
         if spec.past_labels and past is None:
             raise ValueError("the spec asks for past labels, and none were given")
-        self._lists: dict[tuple[EdgeType, ...], RowLists] = {}
+        self._lists: dict[tuple[EdgeType, ...], Adjacency] = {}
         self._matrices: dict[tuple[str, tuple[Measure, ...]], NDArray[np.float32]] = {}
 
     @property
@@ -195,13 +195,12 @@ class HistoryFeatures:
         rows = seeds.rows
         if focus.down is not None:
             lists = self._listed((focus.down,))
-            count = lists.counts(rows, seeds.cutoffs)
-            last = np.maximum(lists.indptr[rows] + count - 1, 0)
-            rows = np.where(count > 0, lists.order[last] if len(lists.order) else -1, -1).astype(np.int32)
-        parents = self.snapshot.parents(focus.up)
+            degrees = lists.degrees(rows, seeds.cutoffs)
+            rows = lists.at(rows, degrees, degrees.sum(axis=1) - 1)
+        parents = self.view.parents(focus.up)
         found = np.where(rows >= 0, parents[np.maximum(rows, 0)] if len(parents) else -1, -1).astype(np.int32)
-        known = np.where(found < self.snapshot.visible(focus.table, seeds.cutoffs), found, np.int32(-1))
-        return seeds.moved(focus.table, known)
+        there = self.view.presence(focus.table).of(found, seeds.cutoffs)
+        return seeds.moved(focus.table, np.where(there, found, np.int32(-1)))
 
     def _read_off(self, focus: Focus, seeds: Seeds) -> NDArray[Any]:
         out = np.full((len(seeds), len(focus.columns)), np.nan, np.float32)
@@ -209,9 +208,9 @@ class HistoryFeatures:
         if len(there):
             known = seeds.take(there)
             contents, place = np.unique(
-                self.snapshot.contents_at(focus.table, known.rows, known.cutoffs), return_inverse=True
+                self.view.contents_at(focus.table, known.rows, known.cutoffs), return_inverse=True
             )
-            table = self.snapshot.all_contents(focus.table).take(contents)
+            table = self.view.all_contents(focus.table).take(contents)
             for at, column in enumerate(focus.columns):
                 values = _plain(table.column(column.name), column)
                 if column.stype is Stype.TIMESTAMP:
@@ -224,20 +223,20 @@ class HistoryFeatures:
 
     def _season(self, table: str, seeds: Seeds) -> NDArray[Any]:
         """Count all rows of a table in the last window, and in the window to come one and two years before."""
-        known, width = self.snapshot.times(table), self.spec.window_days
-        assert known is not None
+        presence, width = self.view.presence(table), self.spec.window_days
         spans = [(-width, 0.0), (-_YEAR, width - _YEAR), (-2 * _YEAR, width - 2 * _YEAR)]
         columns = []
         for start, end in spans:
             low, high = seeds.times + _micros(start), seeds.times + _micros(end)
-            count = np.searchsorted(known, high, "right") - np.searchsorted(known, low, "right")
+            count = presence.counts(high) - presence.counts(low)
             columns.append(np.where(high <= seeds.cutoffs, count, np.nan))
         return np.stack(columns, axis=1)
 
     def _aggregated(self, listed: ListFeatures, seeds: Seeds) -> Iterable[NDArray[Any]]:
         rows, times, cut = seeds.rows, seeds.times, seeds.cutoffs
         lists = self._listed(listed.path)
-        count = lists.counts(rows, cut)
+        degrees = lists.degrees(rows, cut)
+        count = degrees.sum(axis=1)
         # Windows end where what is seen ends: of data that came late, the newest there are tell most.
         before = [np.minimum(lists.counts(rows, cut - _micros(w)), count) for w in listed.windows]
         within = [count - b for b in before]
@@ -245,33 +244,31 @@ class HistoryFeatures:
         counts = np.stack([*within, count], axis=1).astype(np.float64)
         counts[nobody] = np.nan
         yield counts
-        if lists.seen is not None:
-            yield self._recency(lists, rows, cut, count)
+        if lists.times is not None:
+            yield self._recency(lists, seeds, degrees)
             span = (times - _micros(_YEAR), times + _micros(self.spec.window_days - _YEAR))
             year = [lists.counts(rows, np.minimum(cut, moment)) for moment in span]
             yield np.where(span[1] <= cut, year[1] - year[0], np.nan)[:, None]
         if listed.measures:
             takes = np.minimum(np.stack([*within, count], axis=1), MAX_LISTED)
-            yield from self._measured(listed, lists, rows, cut, count, takes)
+            yield from self._measured(listed, lists, seeds, degrees, takes)
 
     def _measured(
         self,
         listed: ListFeatures,
-        lists: RowLists,
-        rows: NDArray[np.int32],
-        cut: Micros,
-        count: NDArray[np.int64],
+        lists: Adjacency,
+        seeds: Seeds,
+        degrees: NDArray[np.int64],
         takes: NDArray[np.int64],
     ) -> Iterable[NDArray[Any]]:
-        from forekey.features.kernels import newest_rows, recent_form, sums_of_newest
+        from forekey.features.kernels import recent_form, sums_of_newest
 
-        lengths = np.minimum(count, MAX_LISTED)
-        starts = lists.indptr[np.maximum(rows, 0)] + count - 1
+        rows, lengths = seeds.rows, np.minimum(degrees.sum(axis=1), MAX_LISTED)
         decays = np.exp2(-1.0 / np.array(listed.half_lives, np.float64))
         sums, known, form = [], [], []
         for part in _parts(np.cumsum(lengths), _MAX_POSITIONS):
-            newest, owner = newest_rows(starts[part], lengths[part], lists.order)
-            contents = self.snapshot.contents_at(lists.table, newest, cut[part][owner])
+            newest, owner = lists.newest(rows[part], degrees[part], lengths[part])
+            contents = self.view.contents_at(lists.table, newest, seeds.cutoffs[part][owner])
             values, index = self._values(lists.table, listed.measures, contents)
             one, two = sums_of_newest(values, index, lengths[part], takes[part])
             sums.append(one)
@@ -289,33 +286,32 @@ class HistoryFeatures:
             if d:
                 yield _flat(recent[:, numbers, d:])
 
-    def _recency(self, lists: RowLists, rows: NDArray[np.int32], cut: Micros, count: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the days from the newest, the fifth newest and the oldest row seen to the last moment seen."""
-        assert lists.seen is not None
-        first = lists.indptr[np.maximum(rows, 0)]
-        out = np.full((len(rows), 3), np.nan)
-        for at, (place, there) in enumerate(
-            [(first + count - 1, count > 0), (first + count - 5, count > 4), (first, count > 0)]
-        ):
-            then = lists.seen[lists.order[place[there]]]
-            out[there, at] = (cut[there] - then) / MICROS_PER_DAY
+    def _recency(self, lists: Adjacency, seeds: Seeds, degrees: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the days from the newest, the fifth newest and the oldest row known to the cutoff."""
+        assert lists.times is not None
+        count = degrees.sum(axis=1)
+        out = np.full((len(seeds), 3), np.nan)
+        for at, place in enumerate((count - 1, count - 5, np.zeros_like(count))):
+            found = lists.at(seeds.rows, degrees, place)
+            there = found >= 0
+            out[there, at] = (seeds.cutoffs[there] - lists.times[found[there]]) / MICROS_PER_DAY
         return out
 
     def _values(
         self, table: str, measures: tuple[Measure, ...], contents: NDArray[np.int32]
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Return measured rows and, for each of ``contents``, its place among them: all rows, or those needed."""
-        whole = self.snapshot.num_nodes(table)
+        whole = self.view.num_nodes(table)
         if (table, measures) in self._matrices or 4 * len(contents) >= whole:
             if (table, measures) not in self._matrices:
-                self._matrices[table, measures] = measure_rows(self.snapshot, table, measures, None)
+                self._matrices[table, measures] = measure_rows(self.view, table, measures, None)
             return self._matrices[table, measures], contents
         distinct, place = np.unique(contents, return_inverse=True)
-        return measure_rows(self.snapshot, table, measures, distinct), place.astype(np.int32)
+        return measure_rows(self.view, table, measures, distinct), place.astype(np.int32)
 
-    def _listed(self, path: tuple[EdgeType, ...]) -> RowLists:
+    def _listed(self, path: tuple[EdgeType, ...]) -> Adjacency:
         if path not in self._lists:
-            self._lists[path] = row_lists(self.snapshot, path)
+            self._lists[path] = row_lists(self.view, path)
         return self._lists[path]
 
 

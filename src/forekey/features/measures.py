@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from forekey.features.statistics import days_of
-from forekey.graph import Snapshot
+from forekey.graph import GraphView, Snapshot
 from forekey.schema import Stype
 
 MAX_INDICATORS = 6
@@ -69,16 +69,16 @@ def _frequent(values: pa.ChunkedArray) -> list[str]:
 
 
 def measure_rows(
-    snapshot: Snapshot, table: str, measures: tuple[Measure, ...], contents: NDArray[np.int32] | None
+    view: GraphView, table: str, measures: tuple[Measure, ...], contents: NDArray[np.int32] | None
 ) -> NDArray[np.float32]:
     """Return ``[len(contents), measures] float32``, NaN where missing or infinite; ``contents`` None is every row.
 
-    Contents are numbered as :meth:`forekey.graph.Snapshot.contents_at` does.
+    Contents are numbered as :meth:`forekey.graph.GraphView.contents_at` does.
     """
-    rows = snapshot.all_contents(table)
+    rows = view.all_contents(table)
     if contents is not None:
         rows = rows.take(pa.array(contents))
-    time_column = snapshot.schema.table(table).time_column
+    time_column = view.schema.table(table).time_column
     out = np.empty((len(rows), len(measures)), np.float32)
     for at, measure in enumerate(measures):
         out[:, at] = _measured(rows, measure, time_column)

@@ -6,27 +6,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from forekey.graph.adjacency_kernels import Parts, child_at, degrees_of
+
 MAX_READ = 4096
 """Of an entity's list, only the newest this many rows are read."""
 
 
 @njit(cache=True, nogil=True)
-def _end_at(indptr: NDArray[np.int64], order: NDArray[np.int32], seen: NDArray[np.int64], row: int, moment: int) -> int:
-    """Return where the rows of a list that were seen by a moment end."""
-    low, high = indptr[row], indptr[row + 1]
-    while low < high:
-        middle = (low + high) // 2
-        if seen[order[middle]] <= moment:
-            low = middle + 1
-        else:
-            high = middle
-    return int(low)
-
-
-@njit(cache=True, nogil=True)
 def describe_pairs(
-    indptr: NDArray[np.int64],
-    order: NDArray[np.int32],
+    parts: Parts,
     item: NDArray[np.int32],
     seen: NDArray[np.int64],
     rows: NDArray[np.int32],
@@ -39,8 +27,8 @@ def describe_pairs(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Count, for each candidate ``items[ptr[q] : ptr[q + 1]]`` of query ``q``, what passed between it and the entity.
 
-    ``indptr, order`` list each entity's rows (ascending by ``seen``), ``item`` is the item of a row; ``cut [n]`` is
-    up to when rows count, ``season [n, 2]`` a span to count in, ``windows`` lengths before ``cut``. Returns
+    ``parts`` lists each entity's rows, ``item`` and ``seen`` are the item of a row and from when it counts; ``cut [n]``
+    is up to when rows count, ``season [n, 2]`` a span to count in, ``windows`` lengths before ``cut``. Returns
     ``[pairs, windows + 4]``: counts in each window, in all, and in the season, microseconds since the last (NaN if
     there is none), and its rank among the entity's items, the newest first; and ``[n]``, how many different items
     each entity had.
@@ -55,10 +43,10 @@ def describe_pairs(
     for q in range(rows.shape[0]):
         found = 0
         if rows[q] >= 0:
-            end = _end_at(indptr, order, seen, rows[q], cut[q])
-            start = max(indptr[rows[q]], end - MAX_READ)
-            for p in range(end - 1, start - 1, -1):
-                i, s = item[order[p]], seen[order[p]]
+            base, live = degrees_of(parts, rows[q], cut[q] + 1, cut[q] + 1)
+            for p in range(base + live - 1, max(base + live - MAX_READ, 0) - 1, -1):
+                row = child_at(parts, rows[q], base, live, p)
+                i, s = item[row], seen[row]
                 if rank[i] == 0:
                     touched[found] = i
                     found += 1
@@ -85,11 +73,10 @@ def describe_pairs(
 
 @njit(cache=True, nogil=True)
 def _walk(
-    own: tuple[NDArray[np.int64], NDArray[np.int32]],
-    others: tuple[NDArray[np.int64], NDArray[np.int32]],
+    own: Parts,
+    others: Parts,
     entity: NDArray[np.int32],
     item: NDArray[np.int32],
-    seen: NDArray[np.int64],
     row: int,
     moment: int,
     steps: NDArray[np.int64],
@@ -98,22 +85,23 @@ def _walk(
     touched: NDArray[np.int32],
 ) -> int:
     """Add up where short walks lead: entity, its items, others who had them, their items; return how many were met."""
-    found = 0
-    end = _end_at(own[0], own[1], seen, row, moment)
-    start = max(own[0][row], end - steps[0])
-    for p in range(start, end):
-        j = item[own[1][p]]
-        end_j = _end_at(others[0], others[1], seen, j, moment)
-        start_j = max(others[0][j], end_j - steps[1])
-        for o in range(start_j, end_j):
-            u = entity[others[1][o]]
+    found, limit = 0, moment + 1
+    base, live = degrees_of(own, row, limit, limit)
+    first = max(base + live - steps[0], 0)
+    for p in range(first, base + live):
+        j = item[child_at(own, row, base, live, p)]
+        base_j, live_j = degrees_of(others, j, limit, limit)
+        first_j = max(base_j + live_j - steps[1], 0)
+        for o in range(first_j, base_j + live_j):
+            u = entity[child_at(others, j, base_j, live_j, o)]
             if u == row:
                 continue
-            end_u = _end_at(own[0], own[1], seen, u, moment)
-            start_u = max(own[0][u], end_u - steps[2])
-            weight = 1.0 / ((end - start) * (end_j - start_j) * (end_u - start_u))
-            for t in range(start_u, end_u):
-                i = item[own[1][t]]
+            base_u, live_u = degrees_of(own, u, limit, limit)
+            first_u = max(base_u + live_u - steps[2], 0)
+            walks = (base + live - first) * (base_j + live_j - first_j) * (base_u + live_u - first_u)
+            weight = 1.0 / walks
+            for t in range(first_u, base_u + live_u):
+                i = item[child_at(own, u, base_u, live_u, t)]
                 if not marked[i]:
                     marked[i] = True
                     touched[found] = i
@@ -124,11 +112,10 @@ def _walk(
 
 @njit(cache=True, nogil=True)
 def walk_scores(
-    own: tuple[NDArray[np.int64], NDArray[np.int32]],
-    others: tuple[NDArray[np.int64], NDArray[np.int32]],
+    own: Parts,
+    others: Parts,
     entity: NDArray[np.int32],
     item: NDArray[np.int32],
-    seen: NDArray[np.int64],
     rows: NDArray[np.int32],
     cut: NDArray[np.int64],
     steps: NDArray[np.int64],
@@ -151,7 +138,7 @@ def walk_scores(
     for q in range(rows.shape[0]):
         found = 0
         if rows[q] >= 0:
-            found = _walk(own, others, entity, item, seen, rows[q], cut[q], steps, score, marked, touched)
+            found = _walk(own, others, entity, item, rows[q], cut[q], steps, score, marked, touched)
         for p in range(ptr[q], ptr[q + 1]):
             shares[p] = score[items[p]]
         if most and found:
@@ -167,10 +154,8 @@ def walk_scores(
 
 @njit(cache=True, nogil=True)
 def newest_items(
-    indptr: NDArray[np.int64],
-    order: NDArray[np.int32],
+    parts: Parts,
     item: NDArray[np.int32],
-    seen: NDArray[np.int64],
     rows: NDArray[np.int32],
     cut: NDArray[np.int64],
     most: int,
@@ -182,11 +167,10 @@ def newest_items(
     for q in range(rows.shape[0]):
         if rows[q] < 0:
             continue
-        end = _end_at(indptr, order, seen, rows[q], cut[q])
-        start = max(indptr[rows[q]], end - MAX_READ)
+        base, live = degrees_of(parts, rows[q], cut[q] + 1, cut[q] + 1)
         found = 0
-        for p in range(end - 1, start - 1, -1):
-            i = item[order[p]]
+        for p in range(base + live - 1, max(base + live - MAX_READ, 0) - 1, -1):
+            i = item[child_at(parts, rows[q], base, live, p)]
             if stamp[i] != q:
                 stamp[i] = q
                 out[q, found] = i

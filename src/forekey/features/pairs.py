@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 from forekey.features.feature import Origin
 from forekey.features.history import HistoryFeatures
-from forekey.features.lists import RowLists
 from forekey.features.pair_feature import BETWEEN, PairFeature, PairStat
 from forekey.features.spec import history_from_dict
 from forekey.features.window_spec import HistorySpec
-from forekey.graph import MICROS_PER_DAY, Micros, Seeds, Snapshot
+from forekey.graph import MICROS_PER_DAY, Adjacency, GraphView, Micros, Seeds
 from forekey.schema import EdgeType, Schema
 
 Way = tuple[EdgeType, ...]
@@ -117,47 +116,44 @@ class _Rows:
     entity: NDArray[np.int32]
     item: NDArray[np.int32]
     seen: Micros
-    by_entity: RowLists
-    by_item: RowLists
+    by_entity: Adjacency
+    by_item: Adjacency
 
     @classmethod
-    def of(cls, snapshot: Snapshot, interaction: Interaction) -> _Rows:
-        """Gather them from a snapshot."""
-        from forekey.features.kernels import listed_by_owner
-
-        count = snapshot.num_nodes(interaction.table)
-        seen = np.array(snapshot.times(interaction.table))
+    def of(cls, view: GraphView, interaction: Interaction) -> _Rows:
+        """Gather them from a graph."""
+        count = view.num_nodes(interaction.table)
+        seen = np.array(view.times(interaction.table))
         ends = []
         for path in (interaction.to_entity, interaction.to_item):
             at = np.arange(count, dtype=np.int32)
             for edge in path:
-                parents = snapshot.parents(edge)
+                parents = view.parents(edge)
                 at = np.where(at >= 0, parents[np.maximum(at, 0)] if len(parents) else -1, -1).astype(np.int32)
-                times = snapshot.times(edge.parent)
+                times = view.times(edge.parent)
                 if times is not None and len(times):
                     seen = np.where(at >= 0, np.maximum(seen, times[np.maximum(at, 0)]), seen)
             ends.append(at)
         there = np.flatnonzero((ends[0] >= 0) & (ends[1] >= 0))
         there = there[np.argsort(seen[there], kind="stable")]
         entity, item, seen = ends[0][there], ends[1][there], seen[there]
-        ranked = np.arange(len(there), dtype=np.int32)
-        sizes = [snapshot.num_nodes(path[-1].parent) for path in (interaction.to_entity, interaction.to_item)]
+        sizes = [view.num_nodes(path[-1].parent) for path in (interaction.to_entity, interaction.to_item)]
         lists = [
-            RowLists(interaction.table, *listed_by_owner(owner, ranked, size), seen)
+            Adjacency.gathered(interaction.table, owner, size, seen)
             for owner, size in zip((entity, item), sizes, strict=True)
         ]
         return cls(entity, item, seen, lists[0], lists[1])
 
 
 class PairFeatures:
-    """Finds candidates and computes the numbers of a :class:`PairSpec` on one snapshot."""
+    """Finds candidates and computes the numbers of a :class:`PairSpec` on one graph."""
 
-    def __init__(self, snapshot: Snapshot, spec: PairSpec) -> None:
-        self.snapshot = snapshot
+    def __init__(self, view: GraphView, spec: PairSpec) -> None:
+        self.view = view
         self.spec = spec
-        self.num_items = snapshot.num_nodes(spec.items)
-        self._rows = [_Rows.of(snapshot, i) for i in spec.interactions]
-        self._history = HistoryFeatures(snapshot, spec.history)
+        self.num_items = view.num_nodes(spec.items)
+        self._rows = [_Rows.of(view, i) for i in spec.interactions]
+        self._history = HistoryFeatures(view, spec.history)
 
     def candidates(
         self, seeds: Seeds, extra: NDArray[np.int32] | None = None
@@ -169,7 +165,7 @@ class PairFeatures:
         """
         from forekey.features.pair_kernels import merged
 
-        bounds = self.snapshot.visible(self.spec.items, seeds.cutoffs)
+        bounds = self.view.presence(self.spec.items).bounds(seeds.cutoffs)
         few = np.flatnonzero(bounds <= _ALL_ITEMS)
         every = np.arange(_ALL_ITEMS, dtype=np.int32)
         if len(few) == len(seeds):
@@ -192,8 +188,7 @@ class PairFeatures:
         if not self._rows:
             return np.full((len(seeds), most), -1, np.int32)
         known = self._rows[0]
-        lists, asked = known.by_entity, (seeds.rows, seeds.cutoffs, most, self.num_items)
-        return newest_items(lists.indptr, lists.order, known.item, known.seen, *asked)
+        return newest_items(known.by_entity.parts, known.item, seeds.rows, seeds.cutoffs, most, self.num_items)
 
     def alike(self, seeds: Seeds, most: int) -> NDArray[np.int32]:
         """Return the items at which most short walks from each entity end, ``[n, most] int32``, -1 for none."""
@@ -267,7 +262,7 @@ class PairFeatures:
         season = np.stack([times - year, times - year + self._window], axis=1)
         lists = known.by_entity
         pair, different = describe_pairs(
-            lists.indptr, lists.order, known.item, known.seen, rows, cut, season, windows, ptr, items, self.num_items
+            lists.parts, known.item, known.seen, rows, cut, season, windows, ptr, items, self.num_items
         )
         own_all, own_one = self._counts(lists, rows, cut, (0, self._window))
         item_cut = cut[query]
@@ -306,19 +301,19 @@ class PairFeatures:
         return np.where(end <= cut, count, np.nan)
 
     def _counts(
-        self, lists: RowLists, rows: NDArray[np.int32], cut: Micros, windows: Sequence[int]
+        self, lists: Adjacency, rows: NDArray[np.int32], cut: Micros, windows: Sequence[int]
     ) -> list[NDArray[np.int64]]:
         """Count the rows of lists by ``cut``: all for a window of 0, else those within it."""
         every = lists.counts(rows, cut)
         return [every - lists.counts(rows, cut - w) if w else every for w in windows]
 
-    def _age(self, known: _Rows, lists: RowLists, rows: NDArray[np.int32], cut: Micros) -> NDArray[np.float64]:
+    def _age(self, known: _Rows, lists: Adjacency, rows: NDArray[np.int32], cut: Micros) -> NDArray[np.float64]:
         """Return the days since the newest row of each list."""
-        count = lists.counts(rows, cut)
+        degrees = lists.degrees(rows, cut)
+        newest = lists.at(rows, degrees, degrees.sum(axis=1) - 1)
         out = np.full(len(rows), np.nan)
-        some = count > 0
-        newest = lists.order[(lists.indptr[np.maximum(rows, 0)] + count - 1)[some]]
-        out[some] = (cut[some] - known.seen[newest]) / MICROS_PER_DAY
+        some = newest >= 0
+        out[some] = (cut[some] - known.seen[newest[some]]) / MICROS_PER_DAY
         return out
 
     def _walks(
@@ -329,12 +324,12 @@ class PairFeatures:
         from forekey.features.pair_kernels import walk_scores
 
         known = self._rows[0]
-        own, others = ((lists.indptr, lists.order) for lists in (known.by_entity, known.by_item))
+        own, others = known.by_entity.parts, known.by_item.parts
 
         def walked(part: slice) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
             a, b = part.start, part.stop
             asked = seeds.rows[a:b], seeds.cutoffs[a:b], _STEPS, ptr[a : b + 1] - ptr[a], items[ptr[a] : ptr[b]]
-            return walk_scores(own, others, known.entity, known.item, known.seen, *asked, self.num_items, most)
+            return walk_scores(own, others, known.entity, known.item, *asked, self.num_items, most)
 
         workers = numba.get_num_threads() if len(seeds) >= _WORTH_THREADS else 1
         edges = np.linspace(0, len(seeds), workers + 1).astype(int)

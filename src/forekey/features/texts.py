@@ -20,7 +20,7 @@ from forekey import __version__
 from forekey.features.embedder import WIDTH, embed_texts
 from forekey.features.statistics import TEXT_BUCKETS
 from forekey.files import is_draft, sweep_drafts, whole
-from forekey.graph import Snapshot
+from forekey.graph import GraphView
 
 
 class TextCache:
@@ -29,26 +29,26 @@ class TextCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def codes(self, snapshot: Snapshot, table: str, column: str, slots: int) -> NDArray[np.int32]:
+    def codes(self, view: GraphView, table: str, column: str, slots: int) -> NDArray[np.int32]:
         """Return the codes of a column of all contents of a table, ``[rows, slots]``, its first code being 1."""
         from forekey.features.encode import text_codes
 
         told = f"codes/{TEXT_BUCKETS}/{slots}/{column}"
-        found: NDArray[np.int32] = self._kept(snapshot, table, column, told, lambda v: text_codes(v, slots, 1))
+        found: NDArray[np.int32] = self._kept(view, table, column, told, lambda v: text_codes(v, slots, 1))
         return found if len(found) else np.zeros((0, slots), np.int32)
 
-    def vectors(self, snapshot: Snapshot, table: str, column: str) -> NDArray[np.float32]:
+    def vectors(self, view: GraphView, table: str, column: str) -> NDArray[np.float32]:
         """Return the vectors of a column of all contents of a table, ``[rows, width] float32``."""
-        found: NDArray[np.float32] = self._kept(snapshot, table, column, f"vectors/{WIDTH}/{column}", embed_texts)
+        found: NDArray[np.float32] = self._kept(view, table, column, f"vectors/{WIDTH}/{column}", embed_texts)
         return found if len(found) else np.zeros((0, WIDTH), np.float32)
 
     def _kept(
-        self, snapshot: Snapshot, table: str, column: str, told: str, make: Callable[[pa.ChunkedArray], NDArray[Any]]
+        self, view: GraphView, table: str, column: str, told: str, make: Callable[[pa.ChunkedArray], NDArray[Any]]
     ) -> NDArray[Any]:
         """Read what was made of each block before, or make and keep it."""
-        values, at, found = snapshot.all_contents(table).column(column), 0, []
+        values, at, found = view.all_contents(table).column(column), 0, []
         name = hashlib.blake2b(f"{__version__}/{told}".encode(), digest_size=8).hexdigest()
-        for digest, length in snapshot.parts(table):
+        for digest, length in view.parts(table):
             path = self.folder / f"{digest}-{name}.npy"
             made = _read(path, length)
             if made is None:

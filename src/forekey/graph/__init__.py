@@ -1,5 +1,6 @@
 """Snapshots: tables become node types, foreign keys edge types, rows nodes."""
 
+from forekey.graph.adjacency import Adjacency, Presence
 from forekey.graph.build import build_snapshot
 from forekey.graph.clock import MICROS_PER_DAY, Micros, from_micros, in_utc, to_micros, utc_now
 from forekey.graph.compare import Difference, compare
@@ -14,14 +15,18 @@ from forekey.graph.rows import key_values
 from forekey.graph.seeds import Seeds
 from forekey.graph.snapshot import Snapshot, SnapshotStore
 from forekey.graph.statistics import with_moments
+from forekey.graph.view import GraphView
 
 __all__ = [
     "MICROS_PER_DAY",
+    "Adjacency",
     "Dense",
     "Difference",
     "Finding",
+    "GraphView",
     "Integrity",
     "Micros",
+    "Presence",
     "ReadSettings",
     "Seeds",
     "Snapshot",

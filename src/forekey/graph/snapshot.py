@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from forekey.errors import SnapshotError
 from forekey.files import write_whole
+from forekey.graph.adjacency import Adjacency, Presence
 from forekey.graph.clock import Micros, from_micros, utc_now
 from forekey.graph.draft import ROW_BLOCK, RowBlock
 from forekey.graph.keys import KeyIndex, key_form, key_numbers, lookup_numbers, spelling_of
@@ -150,16 +151,29 @@ class Snapshot:
         """Return CSR ``indptr [num_parents + 1] int64`` and ``indices [num_edges] int32``, each row's by time."""
         return self._arrays[str(edge), "indptr"], self._arrays[str(edge), "indices"]
 
+    def adjacency(self, edge: EdgeType) -> Adjacency:
+        """Return the children of each parent row, in the order of time."""
+        if edge not in self._adjacency:
+            times, rows = self.times(edge.child), self.num_nodes(edge.child)
+            self._adjacency[edge] = Adjacency(edge.child, self.children(edge), times, rows, numbered=True)
+        return self._adjacency[edge]
+
+    @cached_property
+    def _adjacency(self) -> dict[EdgeType, Adjacency]:
+        return {}
+
+    def presence(self, table: str) -> Presence:
+        """Return which rows of a table are there at which moment."""
+        rows = self.num_nodes(table)
+        return Presence(self.times(table), rows, rows)
+
     def orphans(self, edge: EdgeType) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Return the child rows whose key no parent has, ascending, and the numbers of these keys."""
         return self._arrays[str(edge), "orphan_rows"], self._arrays[str(edge), "orphan_numbers"]
 
     def visible(self, table: str, moments: Micros) -> NDArray[np.int64]:
         """Return, for each moment, how many leading rows are at or before it: row ``r`` is visible if ``r < bound``."""
-        times = self.times(table)
-        if times is None:
-            return np.full(len(moments), self.num_nodes(table), np.int64)
-        return np.searchsorted(times, moments, side="right").astype(np.int64)
+        return self.presence(table).bounds(moments)
 
     def lookup(self, table: str, keys: Sequence[Any]) -> NDArray[np.int32]:
         """Return the row of each primary key, ``[len(keys)] int32``; -1 where no row has it."""

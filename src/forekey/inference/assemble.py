@@ -51,7 +51,7 @@ class Assembler:
         from forekey.sampling.kernels import distinct
 
         nodes = subgraph.nodes[table]
-        snapshot, seen = self._features.snapshot, subgraph.seeds.cutoffs[nodes.seeds]
+        snapshot, seen = self._features.view, subgraph.seeds.cutoffs[nodes.seeds]
         every = self._features.table(table)
         if table not in self._scratch:
             self._scratch[table] = np.full(len(every), -1, np.int32)

@@ -125,7 +125,7 @@ def predict_everyone(
     workspace: Path,
 ) -> BatchPredictions:
     """Predict every visible entity layer by layer; ``population`` holds the keys that the task speaks of, None all."""
-    snapshot = predictor.features.snapshot
+    snapshot = predictor.features.view
     predictions, embeddings = predictor.predict_all(to_micros(as_of), workspace)
     eligible = np.ones(len(embeddings), bool)
     if population is not None:

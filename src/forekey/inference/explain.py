@@ -104,7 +104,7 @@ class Explainer:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self._features = predictor.features
-        self._sampler = NeighborSampler(self._features.snapshot, predictor.plan)
+        self._sampler = NeighborSampler(self._features.view, predictor.plan)
         self._assemble = Assembler(self._features)
         self._origins = tuple(feature.origin for feature in self._features.features)
         self._nothing: dict[str, Encoded] = {}
@@ -166,7 +166,7 @@ class Explainer:
         one = Seeds.at(model.entity, np.array([row]), time)
         history = self._features.history(one)
         # One more than the network hears, so that the next may take the place of one that is gone.
-        more = NeighborSampler(self._features.snapshot, _one_more(self._predictor.plan))
+        more = NeighborSampler(self._features.view, _one_more(self._predictor.plan))
         subgraph = more.sample(one)
         batch = self._assemble(subgraph, model.types_at(0), history)
         places = [
@@ -185,8 +185,8 @@ class Explainer:
         for i in np.argsort(-np.abs(told.weights[0]), kind="stable"):
             name, at = places[i]
             own = subgraph.nodes[tables[name]].rows[int(batch.relations[name].child[at])]
-            keyed = self._features.snapshot.schema.table(tables[name]).primary_key is not None
-            key = self._features.snapshot.keys(tables[name])[int(own)].as_py() if keyed else None
+            keyed = self._features.view.schema.table(tables[name]).primary_key is not None
+            key = self._features.view.keys(tables[name])[int(own)].as_py() if keyed else None
             found.append({"table": tables[name], "key": key, "relation": name, "effect": float(told.effects[0, i])})
         return found
 
@@ -230,7 +230,7 @@ class Explainer:
         return Effects(parts, now, now[:, None] - flat, weights)
 
     def _all_parts(self) -> Iterable[Part]:
-        network, schema = self._predictor.model, self._features.snapshot.schema
+        network, schema = self._predictor.model, self._features.view.schema
         read = network.config.types_at(0) if network is not None else ()
         used = [t for t in self._features.spec.tables if t.table in read]
         tables = dict.fromkeys([*(t.table for t in used), *(o.table for o in self._origins)])
@@ -255,9 +255,9 @@ class Explainer:
     def missing(self, table: str) -> Encoded:
         """Return how a row is encoded that has nothing but missing values."""
         if table not in self._nothing:
-            kinds = self._features.snapshot.rows(table).schema
+            kinds = self._features.view.all_contents(table).schema
             empty = pa.table({f.name: pa.nulls(1, f.type) for f in kinds})
-            time = self._features.snapshot.schema.table(table).time_column
+            time = self._features.view.schema.table(table).time_column
             self._nothing[table] = encode_rows(empty, self._features.spec.table(table), time)
         return self._nothing[table]
 

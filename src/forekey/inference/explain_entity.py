@@ -25,7 +25,7 @@ def explain_entity(predictor: AnyPredictor, row: int, now: int) -> dict[str, Any
     """
     one = Seeds.at(predictor.entity, np.array([row]), now)
     if isinstance(predictor, Ranker):
-        keys = predictor.features.snapshot.keys(predictor.pairs.spec.items)
+        keys = predictor.features.view.keys(predictor.pairs.spec.items)
         items = explain_ranking(predictor, one)[0]
         lifted = RankExplainer(predictor).effects(one)
         return {

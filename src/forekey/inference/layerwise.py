@@ -12,17 +12,22 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from forekey.features import FeatureStore
-from forekey.graph import Snapshot
+from forekey.graph import GraphView
 from forekey.inference.assemble import age_in_days
 from forekey.nn import GraphModel, NeighborhoodTransformer, clock
 from forekey.sampling import Relation, relations_of
+
+if TYPE_CHECKING:
+    from forekey.graph.adjacency_kernels import Parts
 
 _CHUNK_ROWS = 8_192
 _CHUNK_TOKENS = 512  # entities whose neighbours attend to one another at a time
@@ -52,12 +57,12 @@ def embed_all(model: GraphModel, features: FeatureStore, as_of: int, workspace: 
             states = {t: work.update(layer, t, rows, states, needed[layer]) for t, rows in needed[layer + 1].items()}
         if model.transformer is not None:
             return work.attend(model.transformer, states)
-        return np.array(states[model.config.entity])
+        return np.array(states[model.config.entity][work.everyone])
 
 
 @dataclass(frozen=True)
 class _Pass:
-    """One pass over the graph. State arrays have a row for every visible row; those not needed are never written."""
+    """One pass over the graph. State arrays have a row for every row; those not needed are never written."""
 
     model: GraphModel
     features: FeatureStore
@@ -68,10 +73,10 @@ class _Pass:
     def needed(self) -> list[Rows]:
         """Return, per layer (0 is the encoding), the rows of each table whose state is read."""
         config = self.model.config
-        levels: list[Rows] = [{config.entity: np.arange(self.visible(config.entity), dtype=np.int32)}]
+        levels: list[Rows] = [{config.entity: self.everyone}]
         for layer in range(config.layers - 1, -1, -1):
             above = levels[0]
-            marks = {t: np.zeros(self.visible(t), bool) for t in config.types_at(layer)}
+            marks = {t: np.zeros(self.view.num_nodes(t), bool) for t in config.types_at(layer)}
             for table, rows in above.items():
                 marks[table][rows] = True  # a node's own state is read too
                 for relation, budget in self.heard(layer, table):
@@ -85,7 +90,7 @@ class _Pass:
         encoded = self.features.table(table)
         for part in _chunks(rows):
             moments = np.full(len(part), self.as_of)
-            piece = encoded.take(self.features.snapshot.contents_at(table, part, moments))
+            piece = encoded.take(self.view.contents_at(table, part, moments))
             state = self.model.encode(table, torch.from_numpy(piece.numbers), torch.from_numpy(piece.codes))
             out[part] = state.numpy()
         return out
@@ -114,9 +119,10 @@ class _Pass:
     def attend(self, transformer: NeighborhoodTransformer, states: States) -> NDArray[np.float32]:
         """Return embeddings of all entities where the last layer is a transformer, from the states below it."""
         entity = self.model.config.entity
-        out = np.empty((self.visible(entity), self.model.config.channels), np.float32)
+        out = np.empty((len(self.everyone), self.model.config.channels), np.float32)
         for first in range(0, len(out), _CHUNK_TOKENS):
-            rows = np.arange(first, min(first + _CHUNK_TOKENS, len(out)), dtype=np.int32)
+            chunk = slice(first, first + _CHUNK_TOKENS)
+            rows = self.everyone[chunk]
             neighbors, degrees = {}, {}
             for relation, budget in self.heard(self.model.config.layers - 1, entity):
                 slots, degree = self._neighbors(relation, budget, rows)
@@ -125,7 +131,7 @@ class _Pass:
                 slots[slots >= 0] = place
                 tokens = self._tokens(relation.neighbor, states, distinct)
                 neighbors[str(relation)] = tokens, torch.from_numpy(slots)
-            out[rows] = transformer(self._tokens(entity, states, rows), neighbors, degrees).numpy()
+            out[chunk] = transformer(self._tokens(entity, states, rows), neighbors, degrees).numpy()
         return out
 
     def _tokens(self, table: str, states: States, rows: NDArray[np.int32]) -> torch.Tensor:
@@ -138,35 +144,46 @@ class _Pass:
         """Return the rows that each of some rows hears along a relation, newest first, and how many there are."""
         from forekey.inference.kernels import recent
 
-        bound = self.visible(relation.neighbor)
         if not relation.up:
-            return recent(rows, bound, budget, *self.snapshot.children(relation.edge))
-        parents = self.snapshot.parents(relation.edge)[rows]
-        there = (parents >= 0) & (parents < (bound if budget else 0))
-        return np.where(there, parents, np.int32(-1))[:, None], there.astype(np.float32)
+            return recent(rows, *self._children(relation), budget)
+        parents = self._parents(relation, budget, rows)
+        return parents[:, None], (parents >= 0).astype(np.float32)
 
     def heard(self, layer: int, table: str) -> list[tuple[Relation, int]]:
         """Return the relations that a table hears along at a layer, with their budgets."""
         hop = self.model.config.layers - 1 - layer
         budgets = {r.name: r.budgets[hop] for r in self.model.config.relations_into(table)}
-        found = [r for r in relations_of(self.snapshot.schema) if r.source == table and str(r) in budgets]
+        found = [r for r in relations_of(self.view.schema) if r.source == table and str(r) in budgets]
         return [(r, budgets[str(r)]) for r in found]
 
     @property
-    def snapshot(self) -> Snapshot:
-        return self.features.snapshot
+    def view(self) -> GraphView:
+        return self.features.view
 
-    def visible(self, table: str) -> int:
-        """Return how many leading rows of a table are at or before the time of this pass."""
-        return int(self.snapshot.visible(table, np.array([self.as_of]))[0])
+    @cached_property
+    def everyone(self) -> NDArray[np.int32]:
+        """The rows of the entity table that are there."""
+        return self.view.presence(self.model.config.entity).at(self.as_of)
+
+    def _children(self, relation: Relation) -> tuple[Parts, int, int]:
+        """Return the lists of children along a relation, and up to where they are there."""
+        adjacency, moment = self.view.adjacency(relation.edge), np.array([self.as_of], np.int64)
+        return adjacency.parts, int(adjacency.limits(moment)[0]), self.as_of + 1
+
+    def _parents(self, relation: Relation, budget: int, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the parent of each row along a relation; -1 where none is there or none is read."""
+        parents = self.view.parents(relation.edge)[rows]
+        there = self.view.presence(relation.neighbor).of(parents, np.full(len(rows), self.as_of, np.int64))
+        return np.where(there & (budget > 0), parents, np.int32(-1))
 
     def _mark(self, relation: Relation, budget: int, rows: NDArray[np.int32], marks: NDArray[np.bool_]) -> None:
-        from forekey.inference.kernels import mark_parents, mark_recent
+        from forekey.inference.kernels import mark_recent
 
         if relation.up:
-            mark_parents(rows, len(marks) if budget else 0, self.snapshot.parents(relation.edge), marks)
+            parents = self._parents(relation, budget, rows)
+            marks[parents[parents >= 0]] = True
         else:
-            mark_recent(rows, len(marks), budget, *self.snapshot.children(relation.edge), marks)
+            mark_recent(rows, *self._children(relation), budget, marks)
 
     def _messages(
         self, layer: int, table: str, relation: Relation, states: NDArray[np.float32], rows: NDArray[np.int32]
@@ -188,7 +205,7 @@ class _Pass:
 
     def _told(self, layer: int, table: str, rows: NDArray[np.int32]) -> torch.Tensor | None:
         """Return how old rows are, where their states do not tell it yet."""
-        times = self.features.snapshot.times(table)
+        times = self.view.times(table)
         if layer or times is None:
             return None
         return clock(torch.from_numpy(age_in_days(np.full(len(rows), self.as_of), times[rows])))
@@ -199,19 +216,18 @@ class _Pass:
         """Average the neighbours of some rows along a relation, in parallel slices."""
         from forekey.inference.kernels import mean_of_recent, state_of_parents
 
-        bound = len(values)
         if relation.up:
-            return state_of_parents(rows, bound if budget else 0, self.snapshot.parents(relation.edge), values)
-        indptr, indices = self.snapshot.children(relation.edge)
+            return state_of_parents(self._parents(relation, budget, rows), values)
+        lists = self._children(relation)
         slices = np.array_split(rows, torch.get_num_threads())
-        parts = self.pool.map(lambda part: mean_of_recent(part, bound, budget, indptr, indices, values), slices)
+        parts = self.pool.map(lambda part: mean_of_recent(part, *lists, budget, values), slices)
         means, degrees = zip(*parts, strict=True)
         return np.concatenate(means), np.concatenate(degrees)
 
     def _scratch(self, table: str, layer: int) -> NDArray[np.float32]:
         """Return an array that, if it is large, lives in a (sparse) file, so that states may exceed memory."""
-        shape = (self.visible(table), self.model.config.channels)
-        return self._array(shape, f"{layer}-{self.snapshot.schema.names.index(table)}")
+        shape = (self.view.num_nodes(table), self.model.config.channels)
+        return self._array(shape, f"{layer}-{self.view.schema.names.index(table)}")
 
     def _array(self, shape: tuple[int, int], name: str) -> NDArray[np.float32]:
         if 4 * shape[0] * shape[1] <= _BYTES_IN_MEMORY:

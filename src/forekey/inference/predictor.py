@@ -43,7 +43,7 @@ class Predictor:
         self.transform = transform
         self.final = final or FinalStage()
         self.plan = NeighborPlan(plan.num_neighbors, "most_recent", plan.overrides)
-        self._sampler = NeighborSampler(features.snapshot, self.plan)
+        self._sampler = NeighborSampler(features.view, self.plan)
         self._assemble = Assembler(features)
 
     def predict(
@@ -112,16 +112,17 @@ class Predictor:
 
     def _trees_all(self, as_of: int, *, embed: bool = True) -> tuple[Predictions, NDArray[np.float32]]:
         """Return predictions and embeddings of every visible row by trees alone, part by part."""
-        history = self.features.spec.history
-        assert history is not None
-        visible = int(self.features.snapshot.visible(history.entity, np.array([as_of]))[0])
         parts = []
-        for _, seeds in Seeds.at(history.entity, np.arange(visible), as_of).batches(_CHUNK):
+        for _, seeds in self._everyone(as_of).batches(_CHUNK):
             described = self.features.history(seeds)
             embedded = self._tree_embeddings(described, len(seeds), embed=embed)
             parts.append((self.conclude(None, described), embedded))
         predictions, embeddings = zip(*parts, strict=True)
         return np.concatenate(predictions), np.concatenate(embeddings)
+
+    def _everyone(self, as_of: int) -> Seeds:
+        """Return all entities that are there at a moment."""
+        return Seeds.at(self.entity, self.features.view.presence(self.entity).at(as_of), as_of)
 
     def _tree_embeddings(self, history: NDArray[np.float32] | None, rows: int, *, embed: bool) -> NDArray[np.float32]:
         if not embed:
@@ -132,7 +133,6 @@ class Predictor:
 
     def _heads(self, embeddings: NDArray[np.float32], as_of: int) -> Iterator[tuple[Raw, NDArray[np.float32] | None]]:
         """Read raw outputs off embeddings, part by part, with the window features of each part."""
-        everyone = Seeds.at(self.graph_model.config.entity, np.arange(len(embeddings)), as_of)
-        for place, seeds in everyone.batches(_CHUNK):
+        for place, seeds in self._everyone(as_of).batches(_CHUNK):
             part, history = torch.from_numpy(embeddings[place]), self.features.history(seeds)
             yield self.graph_model.head(part, self._assemble.scaled(history)).numpy().astype(np.float64), history

@@ -178,8 +178,8 @@ class Ranker:
     def item_vectors(self, time: int, cut: int) -> Vectors:
         """Return the vector of each item that was there, ``[items, channels]``; those of the last moment are kept."""
         if self._held is None or self._held[0] != (time, cut):
-            count = int(self.features.snapshot.visible(self.pairs.spec.items, np.array([cut]))[0])
-            every = Seeds.at(self.pairs.spec.items, np.arange(count), time, cut)
+            items = self.pairs.spec.items
+            every = Seeds.at(items, self.features.view.presence(items).at(cut), time, cut)
             past = self.items.features.history(every)
             self._held = ((time, cut), self.items.network(every, past)[0].astype(np.float32))
         return self._held[1]
@@ -190,13 +190,12 @@ class Ranker:
 
     def predict_all(self, as_of: int, workspace: Path) -> tuple[Predictions, Vectors]:
         """Return rankings and vectors of every visible row of the entity table; towers layer by layer."""
+        everyone = Seeds.at(self.entity, self.features.view.presence(self.entity).at(as_of), as_of)
         if not self.has_towers:
-            count = int(self.features.snapshot.visible(self.pairs.spec.entity, np.array([as_of]))[0])
-            return self.predict(Seeds.at(self.entity, np.arange(count), as_of))
+            return self.predict(everyone)
         own = self.entities.network_all(as_of, workspace)[0].astype(np.float32)
         known = self.items.network_all(as_of, workspace)[0].astype(np.float32)
         found = [np.zeros((0, 2 * self.top))]
-        everyone = Seeds.at(self.entity, np.arange(len(own)), as_of)
         for part, seeds in everyone.batches(_QUERIES) if len(own) else ():
             found.append(self.conclude(self.pairs_of(seeds, own[part], known)))
         return np.concatenate(found), own

@@ -206,7 +206,7 @@ def _of_first_item(items: list[dict[str, Any]], ranker: Ranker) -> list[dict[str
     """Return what speaks most for the first of the ranked items, in words."""
     if not items:
         return []
-    key = ranker.features.snapshot.keys(ranker.pairs.spec.items)[items[0]["item"]].as_py()
+    key = ranker.features.view.keys(ranker.pairs.spec.items)[items[0]["item"]].as_py()
     return [
         {"what": f"{key}: {reason['what']}", "value": reason["value"], "effect": reason["effect"]}
         for reason in items[0]["reasons"][:_DRIVERS]

@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from forekey.graph.adjacency_kernels import Parts, child_at, degrees_of, is_there
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_B = np.uint64(0x94D049BB133111EB)
@@ -34,51 +36,33 @@ def root_streams(number: np.uint64, rows: NDArray[np.int32], times: NDArray[np.i
 
 
 @njit(cache=True, nogil=True)
-def visible_degrees(
-    nodes: NDArray[np.int32],
-    seeds: NDArray[np.int32],
-    bounds: NDArray[np.int64],
-    indptr: NDArray[np.int64],
-    indices: NDArray[np.int32],
-) -> NDArray[np.int32]:
-    """Return how many children of each node are visible to its seed (have a row number below the seed's bound)."""
-    out = np.empty(nodes.shape[0], np.int32)
-    for i in range(nodes.shape[0]):
-        start, high = indptr[nodes[i]], indptr[nodes[i] + 1]
-        bound = bounds[seeds[i]]
-        if high > start and indices[high - 1] < bound:
-            out[i] = high - start
-            continue
-        low = start
-        while low < high:
-            middle = (low + high) // 2
-            if indices[middle] < bound:
-                low = middle + 1
-            else:
-                high = middle
-        out[i] = low - start
-    return out
-
-
-@njit(cache=True, nogil=True)
 def sample_children(
     nodes: NDArray[np.int32],
     seeds: NDArray[np.int32],
     streams: NDArray[np.uint64],
-    degrees: NDArray[np.int32],
-    indptr: NDArray[np.int64],
-    indices: NDArray[np.int32],
+    parts: Parts,
+    limits: NDArray[np.int64],
+    cutoffs: NDArray[np.int64],
     budget: int,
     uniform: bool,
     relation: np.uint64,
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint64]]:
-    """Take up to ``budget`` visible children of each node, without replacement.
+) -> tuple[
+    NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint64], NDArray[np.int32]
+]:
+    """Take up to ``budget`` children of each node, of those that its seed sees, without replacement.
 
-    Most recent first, or (``uniform``) in random order by Floyd's algorithm (Bentley & Floyd 1987). Returns, per
-    child: its parent's position in ``nodes``, its row, its seed, its rank among its siblings, and its stream.
+    ``parts`` is :attr:`forekey.graph.Adjacency.parts`, ``limits [seeds]`` and ``cutoffs [seeds]`` say what each seed
+    sees. Most recent first, or (``uniform``) in random order by Floyd's algorithm (Bentley & Floyd 1987). Returns, per
+    child: its parent's position in ``nodes``, its row, its seed, its rank among its siblings, and its stream; and how
+    many children each node has.
     """
+    degrees = np.empty(nodes.shape[0], np.int32)
+    live = np.empty(nodes.shape[0], np.int32)
     total = 0
     for i in range(nodes.shape[0]):
+        base, later = degrees_of(parts, nodes[i], limits[seeds[i]], cutoffs[seeds[i]] + 1)
+        degrees[i] = base + later
+        live[i] = later
         total += min(budget, degrees[i])
     parent = np.empty(total, np.int32)
     child = np.empty(total, np.int32)
@@ -87,20 +71,20 @@ def sample_children(
     stream = np.empty(total, np.uint64)
     at = 0
     for i in range(nodes.shape[0]):
-        start, degree = indptr[nodes[i]], degrees[i]
+        degree = degrees[i]
         taken = min(budget, degree)
         state = mix(streams[i] ^ relation)
         if uniform:
             _floyd(child[at : at + taken], degree, state)
         for j in range(taken):
             place = child[at + j] if uniform else degree - 1 - j
-            child[at + j] = indices[start + place]
+            child[at + j] = child_at(parts, nodes[i], degree - live[i], live[i], place)
             parent[at + j] = i
             seed[at + j] = seeds[i]
             rank[at + j] = j
             stream[at + j] = mix(state ^ np.uint64(j + 1))
         at += taken
-    return parent, child, seed, rank, stream
+    return parent, child, seed, rank, stream, degrees
 
 
 @njit(cache=True, nogil=True)
@@ -128,17 +112,23 @@ def sample_parent(
     seeds: NDArray[np.int32],
     streams: NDArray[np.uint64],
     bounds: NDArray[np.int64],
+    cutoffs: NDArray[np.int64],
+    presence: tuple[int, NDArray[np.int64]],
     parents: NDArray[np.int32],
     relation: np.uint64,
 ) -> tuple[
     NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint64], NDArray[np.int32]
 ]:
-    """Take the parent of each node where it has one that its seed can see; as :func:`sample_children`, and degrees."""
+    """Take the parent of each node where it has one that its seed sees; returns what :func:`sample_children` does.
+
+    Rows of the base part, the first of ``presence``, are there below ``bounds [seeds]``, later ones by their times.
+    """
+    base_rows, times = presence
     degrees = np.zeros(nodes.shape[0], np.int32)
     total = 0
     for i in range(nodes.shape[0]):
         p = parents[nodes[i]]
-        if p >= 0 and p < bounds[seeds[i]]:
+        if p >= 0 and is_there(p, bounds[seeds[i]], cutoffs[seeds[i]], base_rows, times):
             degrees[i] = 1
             total += 1
     parent = np.empty(total, np.int32)

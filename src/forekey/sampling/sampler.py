@@ -12,8 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.graph import Seeds, Snapshot
+from forekey.graph import GraphView, Seeds
 from forekey.sampling.plan import NeighborPlan, Relation, relations_of
+from forekey.schema import EdgeType
+
+_NOBODY = (2**31, np.empty(0, np.int64))
+"""Presence of no row below a bound of 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +67,13 @@ class _Frontier:
 
 
 class NeighborSampler:
-    """Samples neighbourhoods from one snapshot by one plan. Safe to share between threads."""
+    """Samples neighbourhoods from one graph by one plan. Safe to share between threads."""
 
-    def __init__(self, snapshot: Snapshot, plan: NeighborPlan) -> None:
-        self._snapshot = snapshot
+    def __init__(self, view: GraphView, plan: NeighborPlan) -> None:
+        self._view = view
         self._plan = plan
         self._relations: dict[str, list[tuple[int, Relation]]] = defaultdict(list)
-        for number, relation in enumerate(relations_of(snapshot.schema)):
+        for number, relation in enumerate(relations_of(view.schema)):
             self._relations[relation.source].append((number, relation))
 
     def sample(self, seeds: Seeds, number: int = 0) -> Subgraph:
@@ -77,7 +81,7 @@ class NeighborSampler:
 
         ``number`` picks the random stream of uniform sampling; equal numbers give equal samples.
         """
-        return _Growth(self._snapshot, self._plan, self._relations, seeds, number).grow()
+        return _Growth(self._view, self._plan, self._relations, seeds, number).grow()
 
 
 class _Growth:
@@ -85,7 +89,7 @@ class _Growth:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        view: GraphView,
         plan: NeighborPlan,
         relations: dict[str, list[tuple[int, Relation]]],
         seeds: Seeds,
@@ -94,7 +98,7 @@ class _Growth:
         from forekey.sampling import kernels
 
         self._kernels = kernels
-        self._snapshot, self._plan, self._relations = snapshot, plan, relations
+        self._view, self._plan, self._relations = view, plan, relations
         self._seeds = seeds
         # Cutting the future off never renumbers a row, so streams may follow from row numbers.
         streams = kernels.root_streams(np.uint64(number), seeds.rows, seeds.times)
@@ -106,6 +110,7 @@ class _Growth:
         self._edges: dict[Relation, list[tuple[NDArray[np.int32], ...]]] = defaultdict(list)
         self._edge_depths: dict[Relation, list[int]] = defaultdict(list)
         self._bounds: dict[str, NDArray[np.int64]] = {}
+        self._limits: dict[str, NDArray[np.int64]] = {}
 
     def grow(self) -> Subgraph:
         self._note_depth(0)
@@ -126,22 +131,22 @@ class _Growth:
     ) -> None:
         budget = self._plan.budget(relation, hop)
         stream = np.uint64((number + 1) * 0xD1342543DE82EF95 & 0xFFFFFFFFFFFFFFFF)
-        bounds = self._bounds_of(relation.neighbor)
-        kernels = self._kernels
+        kernels, cutoffs = self._kernels, self._seeds.cutoffs
         if relation.up:
-            parents = self._snapshot.parents(relation.edge)
+            parents = self._view.parents(relation.edge)
+            presence, bounds = self._present(relation.neighbor)
             if budget == 0:
-                bounds = np.zeros_like(bounds)
+                presence, bounds = _NOBODY, np.zeros(len(cutoffs), np.int64)
             parent, child, seed, rank, streams, degrees = kernels.sample_parent(
-                part.rows, part.seeds, part.streams, bounds, parents, stream
+                part.rows, part.seeds, part.streams, bounds, cutoffs, presence, parents, stream
             )
         else:
-            indptr, indices = self._snapshot.children(relation.edge)
-            degrees = kernels.visible_degrees(part.rows, part.seeds, bounds, indptr, indices)
+            adjacency = self._view.adjacency(relation.edge)
             uniform = self._plan.strategy == "uniform"
-            parent, child, seed, rank, streams = kernels.sample_children(
-                part.rows, part.seeds, part.streams, degrees, indptr, indices, budget, uniform, stream
-            )
+            parent, child, seed, rank, streams, degrees = kernels.sample_children(
+                part.rows, part.seeds, part.streams, adjacency.parts, self._limits_of(relation.edge), cutoffs,
+                budget, uniform, stream,
+            )  # fmt: skip
         offset = self._counts[relation.neighbor]
         positions = np.arange(offset, offset + len(child), dtype=np.int32)
         self._edges[relation].append((parent + np.int32(part.offset), positions, rank, degrees))
@@ -151,10 +156,20 @@ class _Growth:
             self._nodes[relation.neighbor].append(new)
             self._counts[relation.neighbor] = offset + len(child)
 
-    def _bounds_of(self, table: str) -> NDArray[np.int64]:
+    def _present(self, table: str) -> tuple[tuple[int, NDArray[np.int64]], NDArray[np.int64]]:
+        """Return what tells which rows of a table are there, and the bounds of each seed."""
+        presence = self._view.presence(table)
         if table not in self._bounds:
-            self._bounds[table] = self._snapshot.visible(table, self._seeds.cutoffs)
-        return self._bounds[table]
+            self._bounds[table] = presence.bounds(self._seeds.cutoffs)
+        return (presence.base_rows, presence.keys), self._bounds[table]
+
+    def _limits_of(self, edge: EdgeType) -> NDArray[np.int64]:
+        """Return up to where each seed sees children; those of one table that are numbered by time share them."""
+        adjacency = self._view.adjacency(edge)
+        name = edge.child if adjacency.numbered else str(edge)
+        if name not in self._limits:
+            self._limits[name] = adjacency.limits(self._seeds.cutoffs)
+        return self._limits[name]
 
     def _note_depth(self, depth: int) -> None:
         for table, count in self._counts.items():

@@ -116,11 +116,10 @@ class ServingState:
     def explain(self, task: str, entity_id: Any) -> dict[str, Any] | None:
         """Say what drives the prediction for an entity as computed now; None for one that does not exist."""
         entity = self.task(task).entity.name
-        predictor, model_version = self._predictor(task)
-        snapshot = predictor.features.snapshot
+        predictor, model_version, snapshot = self._predictor(task)
         now = to_micros(snapshot.as_of)
         row = int(snapshot.lookup(entity, [entity_id])[0])
-        if not 0 <= row < int(snapshot.visible(entity, np.array([now]))[0]):
+        if not snapshot.presence(entity).of(np.array([row], np.int32), np.array([now]))[0]:
             return None
         with self._computing:
             told = explain_entity(predictor, row, now)
@@ -174,13 +173,11 @@ class ServingState:
 
     def _online(self, task: str, entity_ids: Sequence[Any]) -> list[Answer | None]:
         entity = self.task(task).entity.name
-        predictor, model_version = self._predictor(task)
         # The predictor's own snapshot, whatever is published meanwhile: row numbers mean nothing in another.
-        snapshot = predictor.features.snapshot
+        predictor, model_version, snapshot = self._predictor(task)
         now = to_micros(snapshot.as_of)
         rows = snapshot.lookup(entity, entity_ids)
-        born = int(snapshot.visible(entity, np.array([now]))[0])
-        known = (rows >= 0) & (rows < born)
+        known = snapshot.presence(entity).of(rows, np.full(len(rows), now))
         with self._computing:
             predictions, _ = predictor.predict(Seeds.at(entity, rows[known], now), embed=False)
         eligible = self._eligible(task, snapshot)
@@ -221,14 +218,15 @@ class ServingState:
             self._populations = {k: v for k, v in self._populations.items() if k[0] != task} | {key: flags}
         return self._populations[key]
 
-    def _predictor(self, task: str) -> tuple[AnyPredictor, str]:
+    def _predictor(self, task: str) -> tuple[AnyPredictor, str, Snapshot]:
+        """Return the champion bound to the newest snapshot, its version, and that snapshot."""
         snapshot, champion = self.snapshot(), self.registry.champion(task)
         key = (task, champion.version, snapshot.id)
         with self._computing:
             predictor = self._predictors.get(key) or self._bound(champion, task, snapshot)
         with self._lock:
             self._predictors = {k: p for k, p in self._predictors.items() if k[0] != task} | {key: predictor}
-        return predictor, champion.version
+        return predictor, champion.version, snapshot
 
     def _bound(self, champion: ModelVersion, task: str, snapshot: Snapshot) -> AnyPredictor:
         """Bind a model to a snapshot; the database is asked only for past labels that embedding did not leave here."""

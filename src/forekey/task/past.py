@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from forekey import __version__
 from forekey.files import whole
-from forekey.graph import MICROS_PER_DAY, Micros, Seeds, Snapshot, from_micros, to_micros
+from forekey.graph import MICROS_PER_DAY, Adjacency, Micros, Seeds, Snapshot, from_micros, to_micros
 from forekey.query import TaskType, shift
 from forekey.task.labels import Examples, micros_of, multi_hot, target_array
 
@@ -39,7 +40,7 @@ _KEPT = 4
 _ARRAYS = ("indptr", "known_at", "values", "moments", "grids")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PastLabels:
     """Labels by row of the entity table, each with the moment from which it was known.
 
@@ -67,7 +68,7 @@ class PastLabels:
         """
         width, n = self.values.shape[1], len(seeds)
         lists = self._lists(seeds.rows, seeds.times)
-        count = self._known_by(lists, seeds.cutoffs)
+        count = self._adjacency.counts(lists, seeds.cutoffs)
         last = self.indptr[lists] + count - 1
         taken = np.stack([np.where(k < count, last - k, -1) for k in range(WINDOWS)], axis=1)
         there = taken >= 0
@@ -111,16 +112,11 @@ class PastLabels:
             raise ValueError("past labels were not gathered for all of these times")
         return self.grids[place] * self.rows + own
 
-    def _known_by(self, lists: NDArray[np.int64], moments: Micros) -> NDArray[np.int64]:
-        """Return how many labels of each list were known at a moment, by bisection of all at once."""
-        start = self.indptr[lists]
-        low, high = start.copy(), self.indptr[lists + 1]
-        while (open_ := low < high).any():
-            middle = np.where(open_, (low + high) // 2, 0)
-            known = self.known_at[middle] <= moments
-            low = np.where(open_ & known, middle + 1, low)
-            high = np.where(open_ & ~known, middle, high)
-        return low - start
+    @cached_property
+    def _adjacency(self) -> Adjacency:
+        """Return the labels as lists in the order of time."""
+        every = np.arange(len(self.known_at), dtype=np.int32)
+        return Adjacency("labels", (self.indptr, every), self.known_at, len(every))
 
 
 def past_labels(

@@ -19,7 +19,7 @@ from forekey.training.config import TrainConfig
 
 def network_of(entity: str, features: FeatureStore, config: TrainConfig, outputs: int) -> ModelConfig:
     """Return the shape of a network that answers about rows of a table."""
-    plan, schema, scale = config.neighbors, features.snapshot.schema, features.spec.scale
+    plan, schema, scale = config.neighbors, features.view.schema, features.spec.scale
     tables = tuple(
         TableSpec(t.table, t.numbers, t.num_codes, schema.table(t.table).time_column is not None)
         for t in features.spec.tables

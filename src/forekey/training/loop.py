@@ -234,7 +234,7 @@ def _batches(
     order = np.random.default_rng((config.seed, epoch)).permutation(len(train))
     size = min(config.batch_size, max(_MIN_BATCH, len(train) // config.min_batches))
     parts = [order[i : i + size] for i in range(0, len(order), size)][: config.max_batches]
-    sampler, assemble = NeighborSampler(features.snapshot, config.neighbors), Assembler(features)
+    sampler, assemble = NeighborSampler(features.view, config.neighbors), Assembler(features)
     tables = model.config.types_at(0)
 
     def make(part: NDArray[np.int64]) -> tuple[GraphBatch, Tensor]:

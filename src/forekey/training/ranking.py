@@ -279,7 +279,7 @@ def _learn_scales(entities: FeatureStore, items: FeatureStore, train: Resolved) 
     entities.learn_scale(found)
     place = rng.integers(0, len(some), min(_SCALE_SAMPLE, 20 * len(some)))
     drawn = seeds.take(place)
-    visible = items.snapshot.visible(table.entity, drawn.cutoffs)
+    visible = items.view.presence(table.entity).bounds(drawn.cutoffs)
     rows = (rng.random(len(place)) * visible).astype(np.int32)
     known = items.history(drawn.moved(table.entity, rows).take(visible > 0))
     assert known is not None

@@ -157,7 +157,8 @@ def _steps(ranker: Ranker, train: Resolved, config: TrainConfig, epoch: int) -> 
 
     def make(part: tuple[NDArray[np.int64], int]) -> _Step | None:
         queries, seed = part
-        visible = int(ranker.features.snapshot.visible(ranker.pairs.spec.items, train.seeds.cutoffs[queries[:1]])[0])
+        there = ranker.features.view.presence(ranker.pairs.spec.items)
+        visible = int(there.bounds(train.seeds.cutoffs[queries[:1]])[0])
         items, goal = _sampled_items(train.target[queries], visible, np.random.default_rng(seed))
         some = goal.any(axis=1)
         if not some.any():
@@ -197,7 +198,7 @@ class _Tower:
     @classmethod
     def of(cls, predictor: Predictor, config: TrainConfig) -> _Tower:
         features = predictor.features
-        return cls(predictor, NeighborSampler(features.snapshot, config.neighbors), Assembler(features))
+        return cls(predictor, NeighborSampler(features.view, config.neighbors), Assembler(features))
 
     def batch(self, seeds: Seeds, seed: int, history: NDArray[np.float32] | None = None) -> GraphBatch:
         subgraph = self.sampler.sample(seeds, seed)
