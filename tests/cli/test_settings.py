@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from forekey import pipeline
 from forekey.cli.commands import cli
 from forekey.project import (
+from forekey.workspace import Workspace
     CONFIG_NAME,
     Config,
     EntityRef,
