@@ -15,7 +15,6 @@ from pydantic import BaseModel
 from forekey import pipeline
 from forekey.cli.commands import cli
 from forekey.project import (
-from forekey.workspace import Workspace
     CONFIG_NAME,
     Config,
     EntityRef,
@@ -28,6 +27,7 @@ from forekey.workspace import Workspace
     idle_settings,
     parse_config,
 )
+from forekey.workspace import Workspace
 
 SOURCES = Path(pipeline.__file__).parents[1]
 LABELS = "entity: {column: c, key: customers.customer_id}, time: t, target: y, task_type: regression"
