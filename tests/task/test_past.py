@@ -89,8 +89,18 @@ def test_moments_on_one_grid_share_its_labels(shop_project: Workspace) -> None:
     shared, alone = gathered(shop_project, SPEND, moments), gathered(shop_project, SPEND, moments[:1])
     assert len(shared.values) == len(alone.values)
     assert set(shared.grids.tolist()) == {0}
-    with pytest.raises(ValueError, match="not gathered"):
-        described(shared, datetime(2024, 7, 2))
+
+
+def test_between_two_moments_the_newest_before_answers(shop_project: Workspace) -> None:
+    first, second = datetime(2024, 6, 20), datetime(2024, 7, 1)
+    past = gathered(shop_project, SPEND, [first, second])
+    for moment, asked in ((first, datetime(2024, 6, 30)), (second, datetime(2024, 7, 2)), (second, second)):
+        then, later = described(past, moment), described(past, asked)
+        np.testing.assert_array_equal(later["label 1 before"], then["label 1 before"])
+        days = (asked - moment).days
+        np.testing.assert_allclose(later["days since a label"], then["days since a label"] + days)
+    with pytest.raises(ValueError, match="later times only"):
+        described(past, datetime(2024, 6, 19))
 
 
 def test_before_the_first_window_there_is_nothing_to_tell(shop_project: Workspace) -> None:

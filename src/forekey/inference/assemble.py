@@ -53,7 +53,7 @@ class Assembler:
         nodes = subgraph.nodes[table]
         snapshot, seen = self._features.view, subgraph.seeds.cutoffs[nodes.seeds]
         every = self._features.table(table)
-        if table not in self._scratch:
+        if table not in self._scratch or len(self._scratch[table]) < len(every):  # a live graph grows
             self._scratch[table] = np.full(len(every), -1, np.int32)
         contents, place = distinct(snapshot.contents_at(table, nodes.rows, seen), self._scratch[table])
         encoded = every.take(contents)

@@ -44,9 +44,9 @@ _ARRAYS = ("indptr", "known_at", "values", "moments", "grids")
 class PastLabels:
     """Labels by row of the entity table, each with the moment from which it was known.
 
-    Moments a whole number of windows apart share a ``grid`` of earlier anchors, and hear of no other: ``moments``
-    (ascending) are those that may be asked about, ``grids`` says which grid each looks at; without moments there is one
-    grid for all. The labels of row ``r`` in grid ``g`` of a table of ``rows`` rows are those from ``indptr[i]`` to
+    Moments a whole number of windows apart share a ``grid`` of earlier anchors, and see no other: ``moments``
+    (ascending) are those that labels were gathered for, ``grids`` says which grid each looks at; a time between them
+    looks at that of the newest one before; without moments there is one grid for all. The labels of row ``r`` in grid ``g`` of a table of ``rows`` rows are those from ``indptr[i]`` to
     ``indptr[i + 1]``, ``i = g * rows + r``, ascending by ``known_at``; ``values [labels, width] float32`` is one
     number, or 0 and 1 per class of ``classes``.
     """
@@ -107,9 +107,9 @@ class PastLabels:
         own = np.maximum(rows, 0).astype(np.int64)
         if len(self.moments) == 0 or len(times) == 0:
             return own
-        place = np.minimum(np.searchsorted(self.moments, times), len(self.moments) - 1)
-        if (self.moments[place] != times).any():
-            raise ValueError("past labels were not gathered for all of these times")
+        place = np.searchsorted(self.moments, times, side="right") - 1
+        if (place < 0).any():
+            raise ValueError("past labels were gathered for later times only")
         return self.grids[place] * self.rows + own
 
     @cached_property
