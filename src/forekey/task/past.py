@@ -46,9 +46,9 @@ class PastLabels:
 
     Moments a whole number of windows apart share a ``grid`` of earlier anchors, and see no other: ``moments``
     (ascending) are those that labels were gathered for, ``grids`` says which grid each looks at; a time between them
-    looks at that of the newest one before; without moments there is one grid for all. The labels of row ``r`` in grid ``g`` of a table of ``rows`` rows are those from ``indptr[i]`` to
-    ``indptr[i + 1]``, ``i = g * rows + r``, ascending by ``known_at``; ``values [labels, width] float32`` is one
-    number, or 0 and 1 per class of ``classes``.
+    looks at that of the newest one before; without moments there is one grid for all. The labels of row ``r`` in grid
+    ``g`` of a table of ``rows`` rows are those from ``indptr[i]`` to ``indptr[i + 1]``, ``i = g * rows + r``, ascending
+    by ``known_at``; ``values [labels, width] float32`` is one number, or 0 and 1 per class of ``classes``.
     """
 
     rows: int
