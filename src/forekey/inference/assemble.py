@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 
 import numpy as np
@@ -20,7 +21,7 @@ class Assembler:
 
     def __init__(self, features: FeatureStore) -> None:
         self._features = features
-        self._scratch: dict[str, NDArray[np.int32]] = {}
+        self._own = threading.local()  # each thread counts distinct rows in arrays of its own
 
     def __call__(
         self, subgraph: Subgraph, tables: Collection[str], history: NDArray[np.float32] | None = None
@@ -47,15 +48,24 @@ class Assembler:
         scale = self._features.spec.scale
         return torch.from_numpy(scale.apply(history)) if scale is not None and history is not None else None
 
+    @property
+    def _scratch(self) -> dict[str, NDArray[np.int32]]:
+        """Return this thread's arrays, by table."""
+        if not hasattr(self._own, "arrays"):
+            self._own.arrays = {}
+        arrays: dict[str, NDArray[np.int32]] = self._own.arrays
+        return arrays
+
     def _nodes(self, subgraph: Subgraph, table: str) -> NodeBatch:
         from forekey.sampling.kernels import distinct
 
         nodes = subgraph.nodes[table]
         snapshot, seen = self._features.view, subgraph.seeds.cutoffs[nodes.seeds]
         every = self._features.table(table)
-        if table not in self._scratch or len(self._scratch[table]) < len(every):  # a live graph grows
-            self._scratch[table] = np.full(len(every), -1, np.int32)
-        contents, place = distinct(snapshot.contents_at(table, nodes.rows, seen), self._scratch[table])
+        scratch = self._scratch
+        if table not in scratch or len(scratch[table]) < len(every):  # a live graph grows
+            scratch[table] = np.full(len(every), -1, np.int32)
+        contents, place = distinct(snapshot.contents_at(table, nodes.rows, seen), scratch[table])
         encoded = every.take(contents)
         times = snapshot.times(table)
         age = None

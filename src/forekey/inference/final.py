@@ -8,7 +8,8 @@ see the past in numbers only, which is the same to the bit in every way of compu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +67,12 @@ class Trees:
     """
 
     texts: tuple[tuple[str, ...], ...]
-    _boosters: list[list[Any]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def raw(self, history: NDArray[np.float32]) -> Raw:
         """Return raw outputs for pasts ``[n, features] float32``."""
         if len(history) == 0:
             return np.zeros((0, 1))
-        return np.concatenate([_mean_of(group, history) for group in self._opened()], axis=1)
+        return np.concatenate([_mean_of(group, history) for group in self._opened], axis=1)
 
     def contributions(self, history: NDArray[np.float32]) -> tuple[NDArray[np.float64], Raw]:
         """Split raw outputs among the features exactly (TreeSHAP; Lundberg et al. 2020).
@@ -83,7 +83,7 @@ class Trees:
         if n == 0:
             return np.zeros((0, 1, width)), np.zeros((0, 1))
         told = np.concatenate(
-            [_mean_of(group, history, pred_contrib=True).reshape(n, -1, width + 1) for group in self._opened()], axis=1
+            [_mean_of(group, history, pred_contrib=True).reshape(n, -1, width + 1) for group in self._opened], axis=1
         )
         return told[:, :, :-1], told[:, :, -1]
 
@@ -92,7 +92,7 @@ class Trees:
 
         Rows that the same trees treat alike are near to each other: what an embedding is where there is no network.
         """
-        groups, n = self._opened(), len(history)
+        groups, n = self._opened, len(history)
         outputs = sum(group[0].num_model_per_iteration() for group in groups)
         sizes = [max(min(width // outputs, min(b.current_iteration() for b in group)), 1) for group in groups]
         if n == 0:
@@ -109,13 +109,12 @@ class Trees:
                 columns.append(np.mean(found, axis=0))
         return np.concatenate(columns, axis=1).astype(np.float32)
 
+    @cached_property
     def _opened(self) -> list[list[Any]]:
         """Return the boosters, opened when they are first needed."""
         import lightgbm as gbm
 
-        if not self._boosters:
-            self._boosters.extend([[gbm.Booster(model_str=text) for text in group] for group in self.texts])
-        return self._boosters
+        return [[gbm.Booster(model_str=text) for text in group] for group in self.texts]
 
     def importance(self) -> NDArray[np.float64]:
         """Return each feature's share of what splits gained, ``[features]``."""

@@ -177,12 +177,14 @@ class Ranker:
 
     def item_vectors(self, time: int, cut: int) -> Vectors:
         """Return the vector of each item that was there, ``[items, channels]``; those of the last moment are kept."""
-        if self._held is None or self._held[0] != (time, cut):
+        held = self._held  # read once: another thread may ask about another moment
+        if held is None or held[0] != (time, cut):
             items = self.pairs.spec.items
             every = Seeds.at(items, self.features.view.presence(items).at(cut), time, cut)
             past = self.items.features.history(every)
-            self._held = ((time, cut), self.items.network(every, past)[0].astype(np.float32))
-        return self._held[1]
+            held = ((time, cut), self.items.network(every, past)[0].astype(np.float32))
+            self._held = held
+        return held[1]
 
     def predictions_all(self, as_of: int, workspace: Path) -> Predictions:
         """Return the rankings of every visible row of the entity table."""

@@ -161,7 +161,7 @@ def _add_status_routes(app: FastAPI, state: ServingState, telemetry: Telemetry) 
     def readyz() -> JSONResponse:
         """Say whether there is a snapshot and something stored to serve."""
         stored = [t for t in state.workspace.config.tasks if state.embeddings.current(t) is not None]
-        snapshot = state.snapshots.current_or_none()
+        snapshot = state.snapshot_or_none()
         ready = bool(stored) and snapshot is not None
         return JSONResponse({"ready": ready, "tasks": stored}, status_code=200 if ready else 503)
 

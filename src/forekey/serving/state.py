@@ -47,7 +47,7 @@ class ServingState:
         self.registry, self.snapshots = workspace.registry, workspace.snapshots
         self.embeddings = EmbeddingStore(store)
         self._lock = threading.Lock()  # guards what is held; never kept while computing
-        self._computing = threading.Lock()  # models share feature tables that load when first used
+        self._binding = threading.Lock()  # one model is loaded at a time; those that are loaded answer meanwhile
         self._snapshot: Snapshot | None = None
         self._tasks: dict[tuple[str, str], Task] = {}
         self._predictors: dict[tuple[str, str, str], AnyPredictor] = {}
@@ -55,11 +55,16 @@ class ServingState:
         self._matrices: dict[str, tuple[str, list[str], NDArray[np.float32]]] = {}
 
     def snapshot(self) -> Snapshot:
-        """Return the newest snapshot, opened once."""
+        """Return the newest snapshot, opened once; :class:`SnapshotError` if there is none."""
+        found = self.snapshot_or_none()
+        return found if found is not None else self.snapshots.current()
+
+    def snapshot_or_none(self) -> Snapshot | None:
+        """Return the newest snapshot, opened once, or None if there never was one."""
         pointer = self.snapshots.folder / "current"
         newest = pointer.read_text().strip() if pointer.is_file() else ""
         with self._lock:
-            if self._snapshot is None or self._snapshot.id != newest:
+            if newest and (self._snapshot is None or self._snapshot.id != newest):
                 self._snapshot = self.snapshots.current()
                 self._predictors.clear()
                 self._tasks.clear()
@@ -121,8 +126,7 @@ class ServingState:
         row = int(snapshot.lookup(entity, [entity_id])[0])
         if not snapshot.presence(entity).of(np.array([row], np.int32), np.array([now]))[0]:
             return None
-        with self._computing:
-            told = explain_entity(predictor, row, now)
+        told = explain_entity(predictor, row, now)
         return {**told, "model_version": model_version, "as_of": snapshot.as_of.isoformat()}
 
     def typed(self, task: str, entity_id: Any) -> Any:
@@ -178,8 +182,7 @@ class ServingState:
         now = to_micros(snapshot.as_of)
         rows = snapshot.lookup(entity, entity_ids)
         known = snapshot.presence(entity).of(rows, np.full(len(rows), now))
-        with self._computing:
-            predictions, _ = predictor.predict(Seeds.at(entity, rows[known], now), embed=False)
+        predictions, _ = predictor.predict(Seeds.at(entity, rows[known], now), embed=False)
         eligible = self._eligible(task, snapshot)
         flags = [None if eligible is None else bool(eligible[r]) for r in rows[known]]
         answers: list[Answer | None] = [None] * len(entity_ids)
@@ -222,10 +225,12 @@ class ServingState:
         """Return the champion bound to the newest snapshot, its version, and that snapshot."""
         snapshot, champion = self.snapshot(), self.registry.champion(task)
         key = (task, champion.version, snapshot.id)
-        with self._computing:
-            predictor = self._predictors.get(key) or self._bound(champion, task, snapshot)
-        with self._lock:
-            self._predictors = {k: p for k, p in self._predictors.items() if k[0] != task} | {key: predictor}
+        predictor = self._predictors.get(key)
+        if predictor is None:
+            with self._binding:
+                predictor = self._predictors.get(key) or self._bound(champion, task, snapshot)
+            with self._lock:
+                self._predictors = {k: p for k, p in self._predictors.items() if k[0] != task} | {key: predictor}
         return predictor, champion.version, snapshot
 
     def _bound(self, champion: ModelVersion, task: str, snapshot: Snapshot) -> AnyPredictor:
@@ -236,15 +241,15 @@ class ServingState:
 
     def _matrix(self, version: EmbeddingVersion) -> tuple[list[str], NDArray[np.float32]]:
         """Return all keys and unit vectors of a version, read once."""
-        with self._lock:
-            held = self._matrices.get(version.task)
-            if held is None or held[0] != version.version:
-                pairs = list(self.embeddings.scan(version))
-                matrix = np.stack([r.embedding for _, r in pairs])
-                matrix = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
-                held = (version.version, [k for k, _ in pairs], matrix)
+        held = self._matrices.get(version.task)
+        if held is None or held[0] != version.version:
+            pairs = list(self.embeddings.scan(version))
+            matrix = np.stack([r.embedding for _, r in pairs])
+            matrix = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
+            held = (version.version, [k for k, _ in pairs], matrix)
+            with self._lock:
                 self._matrices[version.task] = held
-            return held[1], held[2]
+        return held[1], held[2]
 
 
 def _typed(table: TableSchema, key: Any) -> Any:

@@ -66,7 +66,7 @@ class Telemetry:
     def render(self, state: ServingState) -> Response:
         """Return all figures in the Prometheus text format."""
         now = to_micros(state.workspace.clock())
-        snapshot = state.snapshots.current_or_none()
+        snapshot = state.snapshot_or_none()
         if snapshot is not None:
             self._freshness.set((now - to_micros(snapshot.as_of)) / 1e6)
         for task in state.workspace.config.tasks:

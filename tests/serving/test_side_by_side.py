@@ -1,0 +1,63 @@
+"""Requests are answered side by side: nobody waits for another's computation, and nobody's answer is changed by it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from forekey.serving import state as serving
+from forekey.serving.state import ServingState
+from forekey.testing import SHOP_TASKS
+from forekey.workspace import Workspace
+
+
+@pytest.fixture
+def state(trained_project: Workspace) -> Iterator[ServingState]:
+    with trained_project.store() as store:
+        yield ServingState(trained_project, store)
+
+
+@pytest.mark.parametrize("task", sorted(SHOP_TASKS))
+def test_online_answers_do_not_depend_on_who_else_asks(state: ServingState, task: str) -> None:
+    random = np.random.default_rng(0)
+    asked = [random.integers(1, 200, random.integers(1, 30)).tolist() for _ in range(24)]
+    with ThreadPoolExecutor(8) as pool:  # the first ones also load the model, all at once
+        together = list(pool.map(lambda ids: state.predict(task, ids, "online"), asked))
+    assert together == [state.predict(task, ids, "online") for ids in asked]
+
+
+def test_reasons_do_not_depend_on_who_else_asks(state: ServingState) -> None:
+    asked = [(task, entity) for task in ("churn", "baskets") for entity in range(1, 9)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda one: state.explain(*one), asked))
+    assert together == [state.explain(*one) for one in asked]
+
+
+def test_an_explanation_holds_up_nobody(state: ServingState, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> dict[str, object]:
+        begun.set()
+        assert go_on.wait(30)
+        return {}
+
+    monkeypatch.setattr(serving, "explain_entity", slow)
+    with ThreadPoolExecutor(1) as pool:
+        explained = pool.submit(state.explain, "churn", 1)
+        assert begun.wait(30)
+        assert state.predict("churn", [1, 2], "online")[0] is not None
+        assert state.predict("spend", [1, 2], "online")[0] is not None
+        assert not explained.done()
+        go_on.set()
+        assert explained.result() is not None
+
+
+def test_the_snapshot_is_opened_once(state: ServingState, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = state.snapshot()
+    monkeypatch.setattr(type(state.snapshots), "open", lambda *_: pytest.fail("opened again"))
+    assert state.snapshot_or_none() is first
+    assert state.snapshot() is first
