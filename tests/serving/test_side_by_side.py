@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from forekey.sampling import kernels
 from forekey.serving import state as serving
 from forekey.serving.state import ServingState
 from forekey.testing import SHOP_TASKS
@@ -28,6 +30,25 @@ def test_online_answers_do_not_depend_on_who_else_asks(state: ServingState, task
     with ThreadPoolExecutor(8) as pool:  # the first ones also load the model, all at once
         together = list(pool.map(lambda ids: state.predict(task, ids, "online"), asked))
     assert together == [state.predict(task, ids, "online") for ids in asked]
+
+
+def test_batches_that_are_assembled_at_once_share_no_scratch(
+    state: ServingState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of two threads is halfway through counting distinct rows while the other is."""
+    alone = state.predict("churn", [3, 4, 5], "online")
+    compiled = kernels.distinct
+
+    def in_two_halves(rows: np.ndarray, scratch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scratch[rows[:1]] = 0  # as it is halfway
+        time.sleep(0.005)
+        scratch[rows[:1]] = -1
+        return compiled(rows, scratch) if len(rows) else (rows, rows)
+
+    monkeypatch.setattr(kernels, "distinct", in_two_halves)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda _: state.predict("churn", [3, 4, 5], "online"), range(24)))
+    assert all(answers == alone for answers in together)
 
 
 def test_reasons_do_not_depend_on_who_else_asks(state: ServingState) -> None:
