@@ -44,6 +44,11 @@ class ModelVersion:
         """Return ``task/version``."""
         return f"{self.task}/{self.version}"
 
+    def __repr__(self) -> str:
+        metric = self.manifest.get("default_metric")
+        score = self.manifest.get("metrics", {}).get("test", {}).get(metric)
+        return f"ModelVersion({self.name}{f', test {metric} {score:.4g}' if score is not None else ''})"
+
     @property
     def weights(self) -> Path:
         """Where the parameters of networks lie."""

@@ -29,6 +29,10 @@ class Workspace(Project):
 
     clock: Callable[[], datetime] = field(default=utc_now, compare=False, repr=False)
 
+    def __repr__(self) -> str:
+        tasks = f", tasks: {', '.join(self.config.tasks)}" if self.config.tasks else ""
+        return f"Workspace({str(self.root)!r}, {len(self.config.tables)} tables{tasks})"
+
     @cached_property
     def snapshots(self) -> SnapshotStore:
         """The project's snapshots."""

@@ -37,6 +37,9 @@ class Presence:
     base_rows: int
     rows: int
 
+    def __repr__(self) -> str:
+        return f"Presence({self.base_rows:,} rows and {self.rows - self.base_rows:,} that came since)"
+
     def bounds(self, cutoffs: Micros) -> NDArray[np.int64]:
         """Return, for each cutoff, below which number a row of the base part is there."""
         if self.times is None:
@@ -91,6 +94,9 @@ class Adjacency:
     base_rows: int
     numbered: bool = False
     live: tuple[NDArray[np.int64], NDArray[np.int32]] = _NO_LIVE
+
+    def __repr__(self) -> str:
+        return f"Adjacency({self.table}, {len(self.base[1]):,} edges and {len(self.live[1]):,} that came since)"
 
     @classmethod
     def gathered(cls, table: str, owner: NDArray[np.int32], owners: int, times: Micros | None) -> Adjacency:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.graph.clock import Micros
+from forekey.graph.clock import Micros, from_micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,14 @@ class Seeds:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return f"Seeds(none of {self.table})"
+        first, last = (from_micros(int(t)).isoformat(" ", "seconds") for t in (self.times.min(), self.times.max()))
+        when = first if first == last else f"{first} to {last}"
+        late = int((self.cutoffs < self.times).sum())
+        return f"Seeds({len(self):,} of {self.table}, {when}{f', {late:,} cut off before' if late else ''})"
 
     def take(self, index: NDArray[Any] | slice) -> Seeds:
         """Return some of them, by positions, flags or a slice."""

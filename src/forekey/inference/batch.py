@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from forekey.graph import to_micros
 from forekey.inference.load import AnyPredictor
 from forekey.inference.output import OutputTransform, Predictions, chosen_classes
+from forekey.notebooks import as_table
 from forekey.registry import ModelVersion
 from forekey.store import EmbeddingVersion, new_version_name
 from forekey.task import Task, TaskType
@@ -37,6 +38,15 @@ class BatchPredictions:
     transform: OutputTransform
     item_keys: pa.ChunkedArray | None = None
     """Of a ranking: the primary key of each row of the items' table."""
+
+    def __repr__(self) -> str:
+        of = f"{int(self.eligible.sum()):,} of {len(self.keys):,} {self.task.entity.name}"
+        return f"BatchPredictions({self.model.name}, {of}, as of {self.as_of.isoformat(' ', 'seconds')})"
+
+    def _repr_html_(self) -> str:
+        first = self.table().slice(0, 10)
+        names = first.column_names
+        return as_table(names, ([row[n] for n in names] for row in first.to_pylist()), repr(self))
 
     def table(self) -> pa.Table:
         """Return the eligible entities with columns ``entity``, ``as_of``, ``prediction`` and ``model_version``.

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from forekey.graph import Micros
+from forekey.notebooks import as_table
 from forekey.query import TaskType
 
 SPLITS = ("train", "val", "test")
@@ -45,6 +46,15 @@ class LabelTable:
     table: pa.Table
     task_type: TaskType
     dropped: dict[str, int]
+
+    def __repr__(self) -> str:
+        counts = pc.value_counts(self.table.column("split")).to_pylist()
+        parts = ", ".join(f"{c['counts']:,} {c['values']}" for c in counts)
+        return f"LabelTable({self.task_type}, {parts or 'no examples'}, {sum(self.dropped.values()):,} dropped)"
+
+    def _repr_html_(self) -> str:
+        names = self.table.column_names
+        return as_table(names, ([row[n] for n in names] for row in self.table.slice(0, 10).to_pylist()), repr(self))
 
     def split(self, name: str) -> Examples:
         """Return the examples of one split."""

@@ -69,6 +69,9 @@ class Task:
     items: TableSchema | None = None
     """For a ranking: the table whose rows are ranked."""
 
+    def __repr__(self) -> str:
+        return f"Task({self.name!r}, {self.task_type} of {self.entity.name})"
+
     @property
     def top(self) -> int:
         """How many items a ranking asks for."""

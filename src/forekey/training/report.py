@@ -54,6 +54,11 @@ class TrainReport:
             str(page) if (page := version.folder / "report.html").is_file() else None,
         )
 
+    def __repr__(self) -> str:
+        score = self.metrics.get("test", {}).get(self.default_metric)
+        shown = f"{score:.4g}" if score is not None else "not known"
+        return f"TrainReport({self.task} {self.model_version}, test {self.default_metric} {shown}: {self.verdict})"
+
     @property
     def best_baseline(self) -> str | None:
         """Return the baseline with the best test score, or None if there is none."""
