@@ -149,9 +149,9 @@ def _slug(theme: str) -> str:
 
 def routes() -> str:
     """Return every route as the service describes it in OpenAPI: what it takes and answers, with its problems."""
-    from forekey.workspace import Workspace
     from forekey.serving import create_app
     from forekey.testing import MemoryStore
+    from forekey.workspace import Workspace
 
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "forekey.yaml").write_text("source: duckdb:///shop.duckdb\ntables: {}\n", encoding="utf-8")
