@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -82,6 +83,37 @@ def test_drafts_of_processes_that_are_gone_are_swept(tmp_path: Path) -> None:
     assert mine.suffix == ".npy"
     assert sweep_drafts(tmp_path) == 2
     assert list(tmp_path.iterdir()) == [mine]
+
+
+def test_names_as_long_as_a_system_takes_them_are_written(tmp_path: Path) -> None:
+    path = tmp_path / f"{'n' * 240}.parquet"
+    with whole(path) as draft:
+        assert draft.suffix == ".parquet"
+        draft.write_text("x")
+    assert path.read_text() == "x"
+
+
+def test_what_a_killed_write_left_goes_with_the_next_one_and_nothing_else_does(tmp_path: Path) -> None:
+    left, other, foreign = (tmp_path / f".draft-{n}" for n in ("99999999-0a-x.csv", "99999999-0b-y.csv", "notes"))
+    for path in (left, other, foreign):
+        path.write_text("")
+    write_whole(tmp_path / "x.csv", "1")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [other.name, foreign.name, "x.csv"]
+    assert sweep_drafts(tmp_path) == 1
+    assert foreign.exists()
+
+
+def test_a_file_system_that_cannot_flush_folders_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flush = os.fsync
+
+    def fsync(handle: int) -> None:
+        if Path(os.readlink(f"/proc/self/fd/{handle}")).is_dir():
+            raise OSError(errno.EINVAL, "Invalid argument")
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_whole(tmp_path / "x", "1")
+    assert (tmp_path / "x").read_text() == "1"
 
 
 def test_nobody_writes_files_whole_in_another_way() -> None:

@@ -7,6 +7,7 @@ its contents not; without the second the name itself may be lost.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -31,8 +32,11 @@ def whole(path: Path, *, flush_name: bool = True) -> Iterator[Path]:
     """Yield the path of a draft to write to; it becomes ``path`` when the block ends, and goes away if it fails.
 
     The draft's name ends as that of ``path`` does, so that a library which looks at the ending writes the same format.
+    A draft of the same file that a killed process left goes away first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if flush_name:
+        sweep_drafts(path.parent, path.name)
     draft = draft_of(path)
     try:
         yield draft
@@ -56,7 +60,12 @@ def publish_folder(draft: Path, place: Path) -> None:
 
 def draft_of(path: Path) -> Path:
     """Return a path beside ``path`` that is this process's own and that :func:`sweep_drafts` knows for a draft."""
-    return path.with_name(f"{_PREFIX}{os.getpid()}-{os.urandom(4).hex()}-{path.name}")
+    return path.with_name(f"{_PREFIX}{os.getpid()}-{os.urandom(4).hex()}-{_ending(path.name)}")
+
+
+def _ending(name: str) -> str:
+    """Return as much of a name's end as leaves room for what a draft's name begins with: systems take 255 bytes."""
+    return name[-50:]
 
 
 def is_draft(path: Path) -> bool:
@@ -64,11 +73,12 @@ def is_draft(path: Path) -> bool:
     return path.name.startswith(_PREFIX)
 
 
-def sweep_drafts(folder: Path) -> int:
-    """Delete the drafts in a folder whose processes are gone; return how many."""
+def sweep_drafts(folder: Path, name: str = "") -> int:
+    """Delete the drafts in a folder whose processes are gone, those of one file or of all; return how many."""
     gone = 0
     for path in folder.glob(f"{_PREFIX}*"):
-        if process_alive(int(path.name.removeprefix(_PREFIX).split("-")[0])):
+        pid = path.name.removeprefix(_PREFIX).split("-")[0]
+        if not pid.isdigit() or not path.name.endswith(_ending(name)) or process_alive(int(pid)):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -79,10 +89,13 @@ def sweep_drafts(folder: Path) -> int:
 
 
 def flush_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk."""
+    """Flush the names in a folder to the disk, where its file system can do that."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
     finally:
         os.close(handle)
 

@@ -54,6 +54,15 @@ class ModelVersion:
         """Where the parameters of networks lie."""
         return self.folder / "network.safetensors"
 
+    @property
+    def is_intact(self) -> bool:
+        """Whether :meth:`check` finds nothing wrong."""
+        try:
+            self.check()
+        except ModelError:
+            return False
+        return True
+
     def check(self) -> None:
         """Compare every file with its hash; :class:`ModelError` names one that is missing or was changed."""
         if self.manifest.get("format") != FORMAT:

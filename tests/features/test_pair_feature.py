@@ -35,8 +35,8 @@ def test_every_value_has_words(stat: PairStat, value: float | None) -> None:
         (PairStat.PAIR_ONE, 0.0, "no plays of it in the last 7 days"),
         (PairStat.SINCE_PAIR, 9.0, "the last of its plays was 9 days ago"),
         (PairStat.SINCE_PAIR, None, "no plays of it yet"),
-        (PairStat.RANK, 1.0, "it is the newest of the items so far"),
-        (PairStat.RANK, 5.0, "it is the newest but 4 of the items so far"),
+        (PairStat.RANK, 1.0, "it ranks 1 among the items so far, the newest first"),
+        (PairStat.RANK, None, "not among the items so far"),
         (PairStat.SHARE_ALL, 0.02467, "2.47 % of the plays so far are of it"),
     ],
 )

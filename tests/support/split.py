@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.graph import Adjacency, Micros, Presence, Snapshot
-from forekey.graph.adjacency_kernels import listed_by_owner
+from forekey.graph.kernels import invert
 from forekey.schema import EdgeType
 
 
@@ -65,10 +65,10 @@ class SplitView:
             every = np.arange(len(parents), dtype=np.int32)
             settled = (every < base) & (parents < self._base_rows(edge.parent))
             times = self.times(edge.child)
-            by_time = every if times is None else np.argsort(times, kind="stable").astype(np.int32)
-            first = listed_by_owner(np.where(settled, parents, -1), every, self._base_rows(edge.parent))
-            later = listed_by_owner(np.where(settled, -1, parents), by_time, self.num_nodes(edge.parent))
-            self._adjacency[edge] = Adjacency(edge.child, first, times, base, numbered=True, live=later)
+            first = invert(np.where(settled, parents, np.int32(-1)), self._base_rows(edge.parent))
+            later = np.where(settled, np.int32(-1), parents)
+            live = Adjacency.gathered(edge.child, later, self.num_nodes(edge.parent), times).base
+            self._adjacency[edge] = Adjacency(edge.child, first, times, base, numbered=True, live=live)
         return self._adjacency[edge]
 
     @cached_property

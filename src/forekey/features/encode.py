@@ -84,7 +84,7 @@ class FeatureStore:
     def table(self, name: str) -> Encoded:
         """Return all rows of a table, encoded, and after them their former contents.
 
-        :meth:`forekey.graph.GraphView.contents_at` tells which of them a row had at a moment.
+        :meth:`forekey.graph.GraphView.contents_at` returns which of them a row had at a moment.
         """
         if name not in self._tables:
             time_column, cache = self.view.schema.table(name).time_column, self._texts

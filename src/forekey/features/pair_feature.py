@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from forekey.features.feature import Feature, Origin
-from forekey.features.words import in_days, number
+from forekey.features.words import number, span_of
 
 
 class PairStat(StrEnum):
@@ -47,7 +47,7 @@ _WORDS = {
     PairStat.PAIR_ALL: "{count} {rows} of it so far",
     PairStat.PAIR_LAST_YEAR: "{count} {rows} of it in the same season a year ago",
     PairStat.SINCE_PAIR: "the last of its {rows} was {span} ago",
-    PairStat.RANK: "it is the newest but {before} of the items so far",
+    PairStat.RANK: "it ranks {count} among the items so far, the newest first",
     PairStat.ITEM_ALL: "{count} {rows} of it by everyone so far",
     PairStat.ITEM_ONE: "{count} {rows} of it by everyone in the last {one}",
     PairStat.ITEM_THREE: "{count} {rows} of it by everyone in the last {three}",
@@ -104,12 +104,9 @@ class PairFeature:
             return self._filled(_MISSING.get(self.stat, "not known: " + self.stat.value))
         gaps = {
             "count": "no" if value == 0 else number(value),
-            "before": number(value - 1),
-            "span": in_days(value),
+            "span": span_of(value),
             "percent": f"{100 * value:.3g} %",
         }
-        if self.stat is PairStat.RANK and value == 1:
-            return "it is the newest of the items so far"
         return self._filled(_WORDS[self.stat], **gaps)
 
     def _filled(self, text: str, **gaps: str) -> str:

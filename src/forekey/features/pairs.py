@@ -331,7 +331,9 @@ class PairFeatures:
             asked = seeds.rows[a:b], seeds.cutoffs[a:b], _STEPS, ptr[a : b + 1] - ptr[a], items[ptr[a] : ptr[b]]
             return walk_scores(own, others, known.entity, known.item, *asked, self.num_items, most)
 
-        workers = numba.get_num_threads() if len(seeds) >= _WORTH_THREADS else 1
+        if len(seeds) < _WORTH_THREADS:
+            return walked(slice(0, len(seeds)))
+        workers = numba.get_num_threads()
         edges = np.linspace(0, len(seeds), workers + 1).astype(int)
         with ThreadPoolExecutor(workers) as pool:
             found = list(pool.map(walked, map(slice, edges[:-1].tolist(), edges[1:].tolist())))

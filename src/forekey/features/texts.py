@@ -33,8 +33,8 @@ class TextCache:
         """Return the codes of a column of all contents of a table, ``[rows, slots]``, its first code being 1."""
         from forekey.features.encode import text_codes
 
-        told = f"codes/{TEXT_BUCKETS}/{slots}/{column}"
-        found: NDArray[np.int32] = self._kept(view, table, column, told, lambda v: text_codes(v, slots, 1))
+        made_by = f"codes/{TEXT_BUCKETS}/{slots}/{column}"
+        found: NDArray[np.int32] = self._kept(view, table, column, made_by, lambda v: text_codes(v, slots, 1))
         return found if len(found) else np.zeros((0, slots), np.int32)
 
     def vectors(self, view: GraphView, table: str, column: str) -> NDArray[np.float32]:
@@ -43,11 +43,11 @@ class TextCache:
         return found if len(found) else np.zeros((0, WIDTH), np.float32)
 
     def _kept(
-        self, view: GraphView, table: str, column: str, told: str, make: Callable[[pa.ChunkedArray], NDArray[Any]]
+        self, view: GraphView, table: str, column: str, made_by: str, make: Callable[[pa.ChunkedArray], NDArray[Any]]
     ) -> NDArray[Any]:
         """Read what was made of each block before, or make and keep it."""
         values, at, found = view.all_contents(table).column(column), 0, []
-        name = hashlib.blake2b(f"{__version__}/{told}".encode(), digest_size=8).hexdigest()
+        name = hashlib.blake2b(f"{__version__}/{made_by}".encode(), digest_size=8).hexdigest()
         for digest, length in view.parts(table):
             path = self.folder / f"{digest}-{name}.npy"
             made = _read(path, length)

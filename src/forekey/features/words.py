@@ -63,7 +63,7 @@ def _column(feature: Feature, meaning: float | str | None, spec: HistorySpec) ->
     focus = next(f for f in spec.foci if (f.name, f.table) == (feature.focus, feature.origin.table))
     column = next(c for c in focus.columns if c.name == name)
     if column.stype is Stype.TIMESTAMP:
-        return f"{name} was {in_days(meaning)} ago" if meaning >= 0 else f"{name} is in {in_days(-meaning)}"
+        return f"{name} was {span_of(meaning)} ago" if meaning >= 0 else f"{name} is in {span_of(-meaning)}"
     return f"{name} is {_content(meaning)}"
 
 
@@ -72,11 +72,11 @@ def _clause(feature: Feature, meaning: float | str | None) -> str:
     rows = feature.path or feature.origin.table
     match feature.kind:
         case FeatureKind.CALENDAR:
-            return _CALENDAR.get(feature.stat) or f"the newest data are {in_days(value or 0.0)} old"
+            return _CALENDAR.get(feature.stat) or f"the newest data are {span_of(value or 0.0)} old"
         case FeatureKind.LAGGED_LABEL:
             return _label(feature, value)
         case FeatureKind.POPULATION:
-            return f"{_counted(value, rows)} of everyone in {_ALL[feature.stat].format(in_days(feature.window or 0.0))}"
+            return f"{_counted(value, rows)} of everyone in {_ALL[feature.stat].format(span_of(feature.window or 0.0))}"
     if feature.origin.column is not None:
         return _measured(feature, value, rows, feature.origin.column)
     match feature.stat:
@@ -85,12 +85,12 @@ def _clause(feature: Feature, meaning: float | str | None) -> str:
         case Stat.ROWS_LAST_YEAR:
             return f"{_counted(value, rows)} in the same season a year ago"
         case Stat.SINCE_FIFTH:
-            return f"fewer than 5 {rows}" if value is None else f"the fifth newest of {rows} is {in_days(value)} old"
+            return f"fewer than 5 {rows}" if value is None else f"the fifth newest of {rows} is {span_of(value)} old"
         case Stat.SINCE_OLDEST:
-            return f"no {rows} yet" if value is None else f"the first of {rows} is {in_days(value)} old"
+            return f"no {rows} yet" if value is None else f"the first of {rows} is {span_of(value)} old"
     if value is None:
         return f"no {rows} yet"
-    return f"no {rows} for {in_days(value)}" if value >= 1 else f"{rows} within the last day"
+    return f"no {rows} for {span_of(value)}" if value >= 1 else f"{rows} within the last day"
 
 
 def _measured(feature: Feature, value: float | None, rows: str, column: str) -> str:
@@ -127,13 +127,13 @@ def _label(feature: Feature, value: float | None) -> str:
         case Stat.LABELS_KNOWN:
             return f"{_counted(value, 'earlier outcomes')} known"
         case Stat.SINCE_LABEL:
-            return f"last outcome known for {in_days(value)}"
+            return f"last outcome known for {span_of(value)}"
         case _:
-            return f"last outcome other than 0 known for {in_days(value)}"
+            return f"last outcome other than 0 known for {span_of(value)}"
 
 
 def _within(feature: Feature) -> str:
-    return "so far" if feature.window is None else f"in the last {in_days(feature.window)}"
+    return "so far" if feature.window is None else f"in the last {span_of(feature.window)}"
 
 
 def _counted(value: float | None, rows: str) -> str:
@@ -144,7 +144,7 @@ def _counted(value: float | None, rows: str) -> str:
     return f"no {rows}" if value == 0 else f"1 {one}" if value == 1 else f"{number(value)} {rows}"
 
 
-def in_days(value: float) -> str:
+def span_of(value: float) -> str:
     """Write a span in the unit that a person would use."""
     for size, unit in ((730.0, 365.2425), (1.0, 1.0), (1 / 24, 1 / 24)):
         if value >= size:

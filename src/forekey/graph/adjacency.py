@@ -101,12 +101,13 @@ class Adjacency:
     @classmethod
     def gathered(cls, table: str, owner: NDArray[np.int32], owners: int, times: Micros | None) -> Adjacency:
         """List the rows of a table by their owners ``[rows]`` (-1 for none)."""
-        from forekey.graph.adjacency_kernels import listed_by_owner
+        from forekey.graph.kernels import invert
 
-        ranked = np.arange(len(owner), dtype=np.int32)
-        if times is not None and (times[1:] < times[:-1]).any():
-            ranked = np.argsort(times, kind="stable").astype(np.int32)
-        return cls(table, listed_by_owner(owner, ranked, owners), times, len(owner))
+        if times is None or (times[1:] >= times[:-1]).all():
+            return cls(table, invert(owner, owners), times, len(owner))
+        by_time = np.argsort(times, kind="stable").astype(np.int32)
+        indptr, places = invert(owner[by_time], owners)
+        return cls(table, (indptr, by_time[places]), times, len(owner))
 
     def degrees(self, rows: Rows, cutoffs: Micros) -> NDArray[np.int64]:
         """Return how many children each row has at its cutoff, ``[n, 2]``: of the base part and of the live part."""

@@ -123,24 +123,3 @@ def newest_children(
             lists[at] = i
             at += 1
     return children, lists
-
-
-@njit(cache=True, nogil=True)
-def listed_by_owner(
-    owner: NDArray[np.int32], ranked: NDArray[np.int32], owners: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """List rows by their owner (-1 has none), in the order of ``ranked``: CSR ``indptr`` and rows."""
-    indptr = np.zeros(owners + 1, np.int64)
-    for o in owner:
-        if o >= 0:
-            indptr[o + 1] += 1
-    for i in range(owners):
-        indptr[i + 1] += indptr[i]
-    place = indptr[:-1].copy()
-    order = np.empty(indptr[-1], np.int32)
-    for row in ranked:
-        o = owner[row]
-        if o >= 0:
-            order[place[o]] = row
-            place[o] += 1
-    return indptr, order

@@ -153,7 +153,8 @@ def _fitting(workspace: Workspace, task: Task, current: Snapshot) -> ModelVersio
     wanted = _labels_of(task.config.model_dump(mode="json"))
     for version in [*([champion] if champion is not None else []), *reversed(models.versions(task.name))]:
         facts = version.manifest
-        if facts["snapshot"] == current.id and _labels_of(facts["task_config"]) == wanted:
+        same = facts["snapshot"] == current.id and _labels_of(facts["task_config"]) == wanted
+        if same and version.is_intact:
             return version
     return None
 

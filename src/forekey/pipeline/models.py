@@ -77,7 +77,7 @@ def _waiting(task: str) -> str:
 
 
 def _champion_if_none_fits(workspace: Workspace, task: str, version: ModelVersion, current: Snapshot) -> list[str]:
-    """Make a version the champion if there is none that the graph has all columns for; say so."""
+    """Make a version the champion if there is none that can be loaded and that the graph has all columns for."""
     from forekey.inference import check_signature
 
     models = workspace.registry
@@ -85,10 +85,12 @@ def _champion_if_none_fits(workspace: Workspace, task: str, version: ModelVersio
     if champion is None:
         models.promote(task, version.version, "the first model of the task")
         return []
+    why = "" if champion.is_intact else f"{champion.version} cannot be loaded"
     try:
         check_signature(Schema.from_dict(champion.manifest["signature"]), current.schema, champion.name)
     except ModelError:
-        why = f"{champion.version} needs columns that the graph has no more"
+        why = why or f"{champion.version} needs columns that the graph has no more"
+    if why:
         models.promote(task, version.version, why)
         return [f"{version.version} is the champion now: {why}. `forekey embed {task}` stores its predictions."]
     return []
@@ -250,10 +252,13 @@ def retrain(
     current, models = current_graph(workspace, listener), workspace.registry
     task = find_task(workspace, current.schema, name)
     champion = models.champion(task.name)
+    champion.check()
     check_signature(Schema.from_dict(champion.manifest["signature"]), current.schema, champion.name)
     config = _as_before(champion, seed) if preset is None else train_config(preset, seed, task.task_type)
+    waiting = workspace.training(task.name, lambda: listener.note(_waiting(task.name)))
     with workspace.source() as source:
-        challenger, report = train_task(task, current, source, models, config, listener=listener)
+        with waiting:
+            challenger, report = train_task(task, current, source, models, config, listener=listener)
         examples = task.labels(source, current).split("test")
     newest = resolve_examples(current, task, examples)
     predictor = predictor_of(workspace, champion, task, current, newest.times)

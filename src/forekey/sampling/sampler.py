@@ -157,7 +157,7 @@ class _Growth:
             self._counts[relation.neighbor] = offset + len(child)
 
     def _present(self, table: str) -> tuple[tuple[int, NDArray[np.int64]], NDArray[np.int64]]:
-        """Return what tells which rows of a table are there, and the bounds of each seed."""
+        """Return the presence of a table's rows as compiled loops take it, and the bound of each seed."""
         presence = self._view.presence(table)
         if table not in self._bounds:
             self._bounds[table] = presence.bounds(self._seeds.cutoffs)

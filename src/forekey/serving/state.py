@@ -126,8 +126,8 @@ class ServingState:
         row = int(snapshot.lookup(entity, [entity_id])[0])
         if not snapshot.presence(entity).of(np.array([row], np.int32), np.array([now]))[0]:
             return None
-        told = explain_entity(predictor, row, now)
-        return {**told, "model_version": model_version, "as_of": snapshot.as_of.isoformat()}
+        found = explain_entity(predictor, row, now)
+        return {**found, "model_version": model_version, "as_of": snapshot.as_of.isoformat()}
 
     def typed(self, task: str, entity_id: Any) -> Any:
         """Return an id as its key's type: a number for integer keys, else text."""
@@ -229,8 +229,8 @@ class ServingState:
         if predictor is None:
             with self._binding:
                 predictor = self._predictors.get(key) or self._bound(champion, task, snapshot)
-            with self._lock:
-                self._predictors = {k: p for k, p in self._predictors.items() if k[0] != task} | {key: predictor}
+                with self._lock:
+                    self._predictors = {k: p for k, p in self._predictors.items() if k[0] != task} | {key: predictor}
         return predictor, champion.version, snapshot
 
     def _bound(self, champion: ModelVersion, task: str, snapshot: Snapshot) -> AnyPredictor:

@@ -114,8 +114,9 @@ def train_ranking(
     ranker.stage = _choose(ranker, data, grown.trees) if config.network else RankStage(0.0, grown.trees)
     judged = Judged.of(task, data.splits, (), None)
     _judge(judged, ranker, grown.trees, data, "val")
-    hurried = _left_out(grown, config, deadline)
-    if config.regrow and not deadline.passed:
+    again = config.regrow and not deadline.passed
+    left_out = _left_out(grown, config, again=again)
+    if again:
         progress("learning from validation too")
         best = max((e.number for e in history if e.best), default=0)
         grown = _again(ranker, data, grown, config, best)
@@ -126,7 +127,7 @@ def train_ranking(
         task, snapshot, config, data.labels, data.cutoff, {name: r.unknown for name, r in data.splits.items()}
     )
     asked = config.importance and not deadline.passed
-    hurried += ["importance was not measured"] if config.importance and not asked else []
+    left_out += ["importance was not measured"] if config.importance and not asked else []
     manifest |= _described(ranker, grown) | {
         **judged.to_dict(),
         "history": [e.to_dict() for e in history],
@@ -135,7 +136,7 @@ def train_ranking(
         "seconds": round(time.perf_counter() - started, 2),
     }
     manifest["notes"] += [*data.sampled, *searched(tried, config)]
-    manifest["notes"] += [f"To end in time, {'; '.join(hurried)}."] if hurried else []
+    manifest["notes"] += [f"To end in time, {'; '.join(left_out)}."] if left_out else []
     used = {t.table for f in (data.entities, data.items) for t in f.spec.tables}
     manifest["warnings"] += leaking_columns(snapshot, used)
     features = {
@@ -148,11 +149,11 @@ def train_ranking(
     return version, TrainReport.from_version(version)
 
 
-def _left_out(grown: _Grown, config: TrainConfig, deadline: Deadline) -> list[str]:
+def _left_out(grown: _Grown, config: TrainConfig, *, again: bool) -> list[str]:
     """Return what there was no time for, once the trees are grown."""
     planned = config.trees.boosters * len(config.trees.objectives)
     found = [f"{grown.grown} of {planned} boosters were grown"] if grown.grown < planned else []
-    return found + (["validation examples were not learnt from"] if config.regrow and deadline.passed else [])
+    return found + (["validation examples were not learnt from"] if config.regrow and not again else [])
 
 
 def _prepare(task: Task, snapshot: Snapshot, source: Source, config: TrainConfig, aging: Aging | None) -> _Data:
