@@ -34,7 +34,7 @@ def first_not_below(order: NDArray[np.int32], keys: NDArray[np.int64], low: int,
     return low
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def is_there(row: int, bound: int, cutoff: int, base_rows: int, times: NDArray[np.int64]) -> bool:
     """Return whether a row is there: one of the base part if it is below a bound, a later one by its time."""
     if row < base_rows:
@@ -42,7 +42,7 @@ def is_there(row: int, bound: int, cutoff: int, base_rows: int, times: NDArray[n
     return bool(times.shape[0] == 0 or times[row] <= cutoff)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def degrees_of(parts: Parts, row: int, limit: int, live_limit: int) -> tuple[int, int]:
     """Return how many children of a row count by its limits, in the base part and in the live part; none of row -1."""
     if row < 0:
@@ -68,7 +68,7 @@ def degrees(
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def child_at(parts: Parts, row: int, base: int, live: int, place: int) -> int:
     """Return the child at a place, the oldest being 0, among the first ``base`` and ``live`` children of a row.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from forekey.graph.adjacency_kernels import Parts, child_at, degrees_of, is_there
+from forekey.graph.adjacency_kernels import Parts, child_at, degrees_of, first_not_below, is_there
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
@@ -56,13 +56,19 @@ def sample_children(
     child: its parent's position in ``nodes``, its row, its seed, its rank among its siblings, and its stream; and how
     many children each node has.
     """
+    indptr, order, keys, live_indptr, _, _ = parts
+    settled = live_indptr.shape[0] == 0  # no live part: most often so, and worth loops of its own
     degrees = np.empty(nodes.shape[0], np.int32)
-    live = np.empty(nodes.shape[0], np.int32)
+    live = np.zeros(nodes.shape[0], np.int32)
     total = 0
     for i in range(nodes.shape[0]):
-        base, later = degrees_of(parts, nodes[i], limits[seeds[i]], cutoffs[seeds[i]] + 1)
-        degrees[i] = base + later
-        live[i] = later
+        if settled:
+            start = indptr[nodes[i]]
+            degrees[i] = first_not_below(order, keys, start, indptr[nodes[i] + 1], limits[seeds[i]]) - start
+        else:
+            base, later = degrees_of(parts, nodes[i], limits[seeds[i]], cutoffs[seeds[i]] + 1)
+            degrees[i] = base + later
+            live[i] = later
         total += min(budget, degrees[i])
     parent = np.empty(total, np.int32)
     child = np.empty(total, np.int32)
@@ -78,7 +84,10 @@ def sample_children(
             _floyd(child[at : at + taken], degree, state)
         for j in range(taken):
             place = child[at + j] if uniform else degree - 1 - j
-            child[at + j] = child_at(parts, nodes[i], degree - live[i], live[i], place)
+            if settled:
+                child[at + j] = order[indptr[nodes[i]] + place]
+            else:
+                child[at + j] = child_at(parts, nodes[i], degree - live[i], live[i], place)
             parent[at + j] = i
             seed[at + j] = seeds[i]
             rank[at + j] = j
