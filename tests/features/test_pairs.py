@@ -17,6 +17,7 @@ from forekey.features import PairFeatures, PairSpec, fit_history, interactions_b
 from forekey.graph import MICROS_PER_DAY, Seeds, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
 from tests.support.databases import START, Tables, cut, source_of, table
+from tests.support.random_rows import NUMBERS, RandomRows
 
 WINDOW = 7.0
 KEY = lambda name: ColumnSchema(name, DType.INTEGER, Stype.ID)  # noqa: E731
@@ -39,12 +40,10 @@ SCHEMA = Schema(
 @st.composite
 def radios(draw: st.DrawFn) -> Tables:
     """People, songs that come out, sessions of people, plays of songs in sessions; some plays before any of these."""
-    day = st.integers(0, 20).map(lambda d: START + timedelta(days=d))
-    songs = draw(st.lists(st.tuples(st.integers(0, 6), day), max_size=7, unique_by=lambda r: r[0]))
-    sessions = draw(
-        st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4), day), max_size=10, unique_by=lambda r: r[0])
-    )
-    plays = draw(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 7), day), max_size=40))
+    r = RandomRows(draw(NUMBERS))
+    songs = [(i, r.day(START, 20, none=0.0)) for i in r.different(7, 7)]
+    sessions = [(i, r.integer(0, 4), r.day(START, 20, none=0.0)) for i in r.different(10, 10)]
+    plays = [(r.integer(0, 10), r.integer(0, 7), r.day(START, 20, none=0.0)) for _ in range(r.size(40))]
     moment = pa.timestamp("us")
     return {
         "people": table({"person_id": pa.int64()}, [(i,) for i in range(4)]),

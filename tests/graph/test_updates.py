@@ -22,6 +22,7 @@ from forekey.errors import SnapshotError
 from forekey.graph import ReadSettings, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.schema import ColumnSchema, DType, ForeignKey, OnOrphan, Schema, Stype, TableSchema
 from tests.support.databases import SHOP_SCHEMA, START, Tables, source_of
+from tests.support.random_rows import NUMBERS, RandomRows
 
 DAY = timedelta(days=1)
 
@@ -434,13 +435,13 @@ def test_when_the_first_of_two_rows_with_one_key_is_deleted_the_second_takes_its
     assert after.rows("orders").column("order_id").to_pylist() == [0, 1, 3, 2, 4, 5, 7]
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 4), st.integers(0, 20)), unique_by=lambda r: r[0]),
-    st.lists(st.tuples(st.integers(0, 30), st.sampled_from(["change", "delete", "add"]), st.integers(0, 30))),
-)
-def test_whatever_is_marked_as_changed_or_deleted_the_update_equals_a_build_from_scratch(
-    start: list[tuple[int, int, int]], steps: list[tuple[int, str, int]]
-) -> None:
+@given(NUMBERS)
+def test_whatever_is_marked_as_changed_or_deleted_the_update_equals_a_build_from_scratch(number: int) -> None:
+    r = RandomRows(number)
+    start = [(o, r.integer(0, 4), r.integer(0, 20)) for o in r.different(31, 31)]
+    steps = [
+        (r.integer(0, 30), r.one("change", "delete", "add", none=0.0), r.integer(0, 30)) for _ in range(r.size(20))
+    ]
     with tempfile.TemporaryDirectory() as folder:
         project = Project(Path(folder))
         rows: dict[int, tuple[int, int, float, float | None, float | None]] = {

@@ -81,5 +81,5 @@ def test_what_does_not_read_as_its_type_is_counted_in_updates_too(
         for key, row in kept.items():
             text = amounts[key % len(amounts)]
             assert (row["amount"] is None) == (text is None or key in bad)
-            assert (key in bad) == (text in {"x", "", "1,5", "1e400"})
+            assert (key in bad) == (text in {"x", "", "1,5"})  # 1e400 reads as infinity, here and in SQL
             assert (row["kind"] is None) == (words[key % len(words)] is None)

@@ -14,28 +14,23 @@ from forekey.source import Source
 from forekey.source.postgres import PostgresSource
 from tests.query.reference import Database, labels
 from tests.support.databases import SHOP_SCHEMA, START, Tables, source_of, table
+from tests.support.random_rows import NUMBERS, RandomRows
 from tests.support.servers import Postgres
-
-ODD = st.sampled_from([float("nan"), float("inf"), -float("inf"), 1e308, -1e308])
-AMOUNTS = st.one_of(st.none(), st.integers(-5, 20).map(float), st.integers(-5, 20).map(float), ODD)
-KINDS = st.one_of(st.none(), st.sampled_from(["a", "ab", "b", "o'b", 'q"', "a\\", "%", "Ä_"]))
 
 
 @st.composite
 def databases(draw: st.DrawFn) -> Database:
     """Draw customers, orders and lines whose keys are unique: labels are defined on clean keys."""
-    import pyarrow as pa  # noqa: F401
+    r = RandomRows(draw(NUMBERS))
+    kinds = ("a", "ab", "b", "o'b", 'q"', "a\\", "%", "Ä_")
 
-    day = st.one_of(st.none(), st.integers(0, 90).map(lambda d: START + timedelta(days=d)))
-    customers = draw(st.lists(st.tuples(st.integers(0, 5), KINDS, AMOUNTS), max_size=5, unique_by=lambda r: r[0]))
-    orders = draw(
-        st.lists(
-            st.tuples(st.integers(0, 30), st.one_of(st.none(), st.integers(0, 6)), day, AMOUNTS, KINDS),
-            max_size=25,
-            unique_by=lambda r: r[0],
-        )
-    )
-    lines = draw(st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 30)), day, st.integers(-3, 3)), max_size=15))
+    def amount() -> float | None:
+        odd = (float("nan"), float("inf"), -float("inf"), 1e308, -1e308)
+        return r.one(*(float(r.integer(-5, 20)) for _ in range(6)), r.one(*odd, none=0.0))
+
+    customers = [(i, r.one(*kinds), amount()) for i in r.different(6, 5)]
+    orders = [(i, r.one(*range(7)), r.day(START, 90, none=0.15), amount(), r.one(*kinds)) for i in r.different(31, 25)]
+    lines = [(r.one(*range(31)), r.day(START, 90, none=0.15), r.integer(-3, 3)) for _ in range(r.size(25))]
     return {
         "customers": [dict(zip(("customer_id", "region", "age"), r, strict=True)) for r in customers],
         "orders": [

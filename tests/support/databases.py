@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -13,42 +13,23 @@ from hypothesis import strategies as st
 
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
 from forekey.source.duck import DuckDBSource
+from tests.support.random_rows import NUMBERS, RandomRows
 
 START = datetime(2024, 1, 1)
 Tables = dict[str, pa.Table]
-
-NUMBERS = st.one_of(st.none(), st.floats(-1e6, 1e6), st.sampled_from([float("nan"), float("inf"), -0.0, 1e300]))
-KINDS = st.one_of(st.none(), st.sampled_from(["a", "b", "Ünïcode", "o'brien", ""]))
-
-
-def moments(days: int = 20) -> st.SearchStrategy[datetime | None]:
-    """Times on few distinct days, so that many rows happen at once; now and then none."""
-    day = st.integers(0, days).map(lambda d: START + timedelta(days=d))
-    return st.one_of(st.none(), day, day, day)
 
 
 @st.composite
 def shops(draw: st.DrawFn, most_orders: int = 30) -> Tables:
     """Customers (without a time), orders (keyed, timed) and lines (timed, without a key); orphans, NULLs, duplicates."""
-    ids = st.one_of(st.integers(0, 7), st.none())
-    customers = draw(st.lists(st.tuples(ids, KINDS, NUMBERS), max_size=8))
-    orders = draw(
-        st.lists(
-            st.tuples(
-                st.one_of(st.none(), st.integers(0, 25)),
-                st.one_of(st.none(), st.integers(0, 9)),
-                moments(),
-                NUMBERS,
-                KINDS,
-            ),
-            max_size=most_orders,
-        )
-    )
-    lines = draw(
-        st.lists(
-            st.tuples(st.one_of(st.none(), st.integers(0, 25)), moments(), st.integers(-3, 3)), max_size=most_orders
-        )
-    )
+    r = RandomRows(draw(NUMBERS))
+    odd, kinds = (float("nan"), float("inf"), -0.0, 1e300), ("a", "b", "Ünïcode", "o'brien", "")
+    customers = [(r.one(*range(8)), r.one(*kinds), r.number(*odd)) for _ in range(r.size(8))]
+    orders = [
+        (r.one(*range(26)), r.one(*range(10)), r.day(START, 20), r.number(*odd), r.one(*kinds))
+        for _ in range(r.size(most_orders))
+    ]
+    lines = [(r.one(*range(26)), r.day(START, 20), r.integer(-3, 3)) for _ in range(r.size(most_orders))]
     return {
         "customers": table({"customer_id": pa.int64(), "region": pa.string(), "age": pa.float64()}, customers),
         "orders": table(
