@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from forekey.graph import Integrity, Snapshot
     from forekey.monitoring import MonitorReport
+    from forekey.objectives import Metrics
     from forekey.pipeline import Reply
     from forekey.retraining import Challenge
-    from forekey.task import Metrics
 
 
 class Project:

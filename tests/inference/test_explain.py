@@ -78,7 +78,7 @@ def test_what_makes_the_label_is_found(trained_project: Workspace) -> None:
 def test_nothing_taken_away_is_the_prediction_itself(trained_project: Workspace) -> None:
     explainer, seeds = asked(trained_project, "churn")
     predicted, _ = champion_of(trained_project, "churn").predict(seeds)
-    np.testing.assert_allclose(explainer.effects(seeds, kinds=["hop"]).predictions, predicted, atol=1e-6)
+    np.testing.assert_allclose(explainer.effects(seeds, kinds=["hop"]).predictions, predicted.values, atol=1e-6)
 
 
 def test_everything_taken_away_leaves_nothing_to_tell_entities_apart(trained_project: Workspace) -> None:
@@ -104,7 +104,7 @@ def test_the_reasons_for_a_ranking_add_up_to_its_scores(trained_project: Workspa
     seeds = Seeds.at("customers", np.arange(5), now)
     ranked, _ = ranker.predict(seeds)
     for q, told in enumerate(explain_ranking(ranker, seeds)):  # type: ignore[arg-type]
-        assert [r["item"] for r in told] == ranked[q, :5].tolist()
+        assert [r["item"] for r in told] == ranked.items[q].tolist()
         assert all(len(r["reasons"]) == 5 for r in told)
     names = {r["feature"] for r in explain_entity(ranker, 0, now)["items"][0]["reasons"]}
     assert names <= {feature.name for feature in ranker.pairs.features}  # type: ignore[union-attr]
@@ -137,7 +137,7 @@ def test_the_effect_of_a_neighbour_is_that_of_a_database_without_it(tmp_path: Pa
     assert orders.count(customer) > 6
     row = int(full.lookup("customers", [customer])[0])
     told = Explainer(predictor).neighbors(row, now)
-    whole = predictor.predict(Seeds.at(predictor.entity, np.array([row]), now))[0][0]
+    whole = predictor.predict(Seeds.at(predictor.entity, np.array([row]), now))[0].values[0]
     assert len(told) == 4
     for neighbor in told:
         kept = {
@@ -149,9 +149,9 @@ def test_the_effect_of_a_neighbour_is_that_of_a_database_without_it(tmp_path: Pa
         }
         fewer = build_snapshot(source_of(kept), schema, SnapshotStore(tmp_path / str(neighbor["key"])))
         again = Predictor(
-            predictor.model, FeatureStore(fewer, predictor.features.spec), predictor.plan, predictor.transform
+            predictor.model, FeatureStore(fewer, predictor.features.spec), predictor.plan, predictor.objective
         )
-        without = again.predict(Seeds.at(again.entity, np.array([row]), now))[0][0]
+        without = again.predict(Seeds.at(again.entity, np.array([row]), now))[0].values[0]
         assert neighbor["effect"] == pytest.approx(whole - without, abs=1e-6)
 
 
@@ -173,7 +173,7 @@ def test_a_ranking_is_explained_in_the_order_in_which_it_is_given(trained_projec
     seeds = Seeds.at("customers", np.arange(200), now)
     ranked, _ = ranker.predict(seeds)
     told = explain_ranking(ranker, seeds)  # type: ignore[arg-type]
-    assert [[r["item"] for r in items] for items in told] == ranked[:, :5].astype(int).tolist()
+    assert [[r["item"] for r in items] for items in told] == ranked.items.tolist()
 
 
 def test_neighbours_add_to_what_was_predicted_whatever_the_budgets(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_the_items_explained_are_those_that_are_ranked_and_say_how_far_they_stan
 ) -> None:
     explainer, ranker, seeds = rankings(trained_project)
     found = explainer.effects(seeds, kinds=["hop"])
-    assert found.items.tolist() == ranker.predict(seeds)[0][:, : ranker.top].astype(int).tolist()
+    assert found.items.tolist() == ranker.predict(seeds)[0].values.tolist()
     whole = explainer.without(seeds, ())
     for p, part in enumerate(found.parts):
         left = explainer.without(seeds, [part])

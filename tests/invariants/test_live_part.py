@@ -153,7 +153,7 @@ def test_the_layerwise_pass_gives_the_same_embeddings(seed: int, day: int, aggre
             late = START + timedelta(days=20)
             one = random_predictor(whole, entity, late, aggregation=aggregation)  # type: ignore[arg-type]
             store = FeatureStore(split, fit_features(whole, to_micros(late)))
-            two = Predictor(one.model, store, NeighborPlan((4, 3)), one.transform)
+            two = Predictor(one.model, store, NeighborPlan((4, 3)), one.objective)
             embedded = one.predict_all(moment, Path(folder))[1]
             there = split.presence(entity).at(moment)
             again = np.zeros((split.num_nodes(entity), embedded.shape[1]), np.float32)

@@ -42,11 +42,11 @@ def test_a_prediction_at_t_does_not_depend_on_rows_after_t(tables: Tables, day: 
         times = np.full(len(rows), to_micros(moment))
         plan = NeighborPlan(budget)
         predictions = [
-            random_predictor(s, "customers", moment, plan).predict(Seeds.at("customers", rows, times))[0]
+            random_predictor(s, "customers", moment, plan).predict(Seeds.at("customers", rows, times))[0].values
             for s in (full, past)
         ]
         everyone = [
-            random_predictor(s, "customers", moment, plan).predict_all(to_micros(moment), Path(folder))[0]
+            random_predictor(s, "customers", moment, plan).predict_all(to_micros(moment), Path(folder))[0].values
             for s in (full, past)
         ]
     assert predictions[0].tobytes() == predictions[1].tobytes()
@@ -117,7 +117,8 @@ def test_on_a_generated_shop_predictions_of_the_past_stay_when_the_future_arrive
     rows = np.arange(60, dtype=np.int32)
     times = np.full(60, to_micros(moment))
     a, b = (
-        random_predictor(s, "customers", moment).predict(Seeds.at("customers", rows, times))[0] for s in (full, past)
+        random_predictor(s, "customers", moment).predict(Seeds.at("customers", rows, times))[0].values
+        for s in (full, past)
     )
     assert a.tobytes() == b.tobytes()
     assert len(np.unique(a)) > 30
@@ -134,10 +135,10 @@ def test_on_the_formula_1_database(relbench_f1: Path, tmp_path: Path, day: str) 
     times = np.full(len(rows), to_micros(moment))
     a, b = (random_predictor(s, "drivers", moment, NeighborPlan((16, 8))) for s in (full, past))
     assert (
-        a.predict(Seeds.at("drivers", rows, times))[0].tobytes()
-        == b.predict(Seeds.at("drivers", rows, times))[0].tobytes()
+        a.predict(Seeds.at("drivers", rows, times))[0].values.tobytes()
+        == b.predict(Seeds.at("drivers", rows, times))[0].values.tobytes()
     )
-    everyone = [p.predict_all(to_micros(moment), tmp_path)[0].tobytes() for p in (a, b)]
+    everyone = [p.predict_all(to_micros(moment), tmp_path)[0].values.tobytes() for p in (a, b)]
     assert everyone[0] == everyone[1]
 
 
@@ -157,10 +158,10 @@ def test_a_prediction_for_the_past_does_not_see_attributes_that_changed_since(
     assert len(versions) > 50
     after = pipeline.predict(own_project, task, as_of=first.as_of)
     assert after.keys == before.keys
-    assert after.predictions.tolist() == before.predictions.tolist()
+    assert after.predictions.values.tolist() == before.predictions.values.tolist()
     assert after.embeddings.tolist() == before.embeddings.tolist()
     now = pipeline.predict(own_project, task)
-    assert now.predictions.tolist() != before.predictions.tolist()
+    assert now.predictions.values.tolist() != before.predictions.values.tolist()
 
 
 def test_sampled_and_layerwise_agree_on_former_contents(own_project: Workspace, tmp_path: Path) -> None:

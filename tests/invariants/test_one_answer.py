@@ -99,5 +99,5 @@ def test_a_trained_model_stored_and_online_say_the_same(trained_project: Workspa
             state = ServingState(trained_project, store)
             stored = [a.prediction for a in state.predict(task, ids, "stored") if a]
             online = [a.prediction for a in state.predict(task, ids, "online") if a]
-        np.testing.assert_allclose(stored, sampled, atol=1e-3, rtol=1e-4)
-        np.testing.assert_allclose(online, sampled, atol=1e-3, rtol=1e-4)
+        np.testing.assert_allclose(stored, sampled.values, atol=1e-3, rtol=1e-4)
+        np.testing.assert_allclose(online, sampled.values, atol=1e-3, rtol=1e-4)

@@ -79,6 +79,6 @@ def test_an_explanation_holds_up_nobody(state: ServingState, monkeypatch: pytest
 
 def test_the_snapshot_is_opened_once(state: ServingState, monkeypatch: pytest.MonkeyPatch) -> None:
     first = state.snapshot()
-    monkeypatch.setattr(type(state.snapshots), "open", lambda *_: pytest.fail("opened again"))
+    monkeypatch.setattr(type(state.workspace.snapshots), "open", lambda *_: pytest.fail("opened again"))
     assert state.snapshot_or_none() is first
     assert state.snapshot() is first

@@ -14,6 +14,7 @@ import pytest
 from forekey import pipeline
 from forekey.features import FeatureKind, HistorySpec
 from forekey.graph import Seeds, to_micros
+from forekey.objectives import BinaryObjective, RegressionObjective
 from forekey.project import LabelTask
 from forekey.task import PastLabels, TaskType, define_task, past_labels, remembered_past
 from forekey.task.past import WINDOWS
@@ -26,7 +27,8 @@ def gathered(project: Workspace, pql: str, moments: list[datetime], classes: tup
     current = project.snapshots.current()
     task = pipeline.find_task(project, current.schema, pql)
     with project.source() as source:
-        found = past_labels(task, source, current, [to_micros(m) for m in moments], classes)
+        objective = task.kind(classes) if classes else task.kind()  # type: ignore[call-arg]
+        found = past_labels(task, source, current, [to_micros(m) for m in moments], objective)
     assert found is not None
     return found
 
@@ -143,7 +145,7 @@ def test_ready_made_labels_are_known_after_their_horizon(shop_project: Workspace
     current = shop_project.snapshots.current()
     task = define_task("ready", shop_project, current.schema, config)
     with shop_project.source() as source:
-        past = past_labels(task, source, current, [], ())
+        past = past_labels(task, source, current, [], BinaryObjective())
     assert past is not None
     one, two = current.lookup("customers", [1, 2])
     told = described(past, datetime(2024, 5, 1))
@@ -164,11 +166,13 @@ def test_labels_gathered_once_are_read_from_their_file(shop_project: Workspace, 
         asked.append(1)
         return shop_project.source()
 
-    ways = [remembered_past(task, opened, current, [to_micros(moment)], (), tmp_path) for _ in range(2)]
+    ways = [
+        remembered_past(task, opened, current, [to_micros(moment)], RegressionObjective(), tmp_path) for _ in range(2)
+    ]
     assert len(asked) == 1
     one, two = (described(p, moment) for p in ways if p is not None)
     for name in one:
         np.testing.assert_array_equal(one[name], two[name])
     next(tmp_path.glob("*.npz")).write_bytes(b"cut short")
-    assert remembered_past(task, opened, current, [to_micros(moment)], (), tmp_path) is not None
+    assert remembered_past(task, opened, current, [to_micros(moment)], RegressionObjective(), tmp_path) is not None
     assert len(asked) == 2

@@ -12,15 +12,17 @@ from sklearn.metrics import average_precision_score
 
 from forekey import pipeline
 from forekey.inference import Calibration, FinalStage, Trees
-from forekey.task import TaskType
+from forekey.objectives import BinaryObjective, MultilabelObjective, RegressionObjective
+from forekey.objectives.binary import weighted_auroc
+from forekey.objectives.multilabel import macro_auprc
 from forekey.training.evaluate import joined
-from forekey.training.final import Validation, choose_calibration, choose_final, mean_loss
-from forekey.training.intervals import Bootstrap, _macro_auprc, weighted_auroc
+from forekey.training.final import Validation, choose_calibration, choose_final
+from forekey.training.intervals import Bootstrap
 from forekey.training.trees import Growing, TreeData, TreePlan, fit_trees, regrow
 from forekey.workspace import Workspace
 
 PLAN = TreePlan(candidates=("careful", "random"), boosters=2, rounds=60, patience=10)
-BINARY, REGRESSION = TaskType.BINARY_CLASSIFICATION, TaskType.REGRESSION
+BINARY, REGRESSION = BinaryObjective(), RegressionObjective()
 
 
 def examples(n: int, seed: int) -> TreeData:
@@ -33,7 +35,7 @@ def examples(n: int, seed: int) -> TreeData:
 
 def test_trees_learn_stop_in_time_and_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     train, val = examples(600, 0), examples(200, 1)
-    grown = fit_trees(BINARY, 0, train, val, PLAN, 0, Growing(1))
+    grown = fit_trees(BINARY, train, val, PLAN, 0, Growing(1))
     assert grown is not None
     raw = grown.trees.raw(val.history)
     assert raw.shape == (200, 1)
@@ -49,25 +51,25 @@ def test_trees_learn_stop_in_time_and_are_read_back_as_they_were_written(tmp_pat
 
 def test_trees_grown_again_take_the_same_setting_and_rounds_and_know_the_new_examples() -> None:
     train, val = examples(300, 0), examples(300, 1)
-    grown = fit_trees(BINARY, 0, train, val, PLAN, 0, Growing(1))
+    grown = fit_trees(BINARY, train, val, PLAN, 0, Growing(1))
     assert grown is not None
-    again = regrow(grown, BINARY, 0, train.plus(val), PLAN, 0, Growing(1))
+    again = regrow(grown, BINARY, train.plus(val), PLAN, 0, Growing(1))
     assert [len(g) for g in again.texts] == [len(g) for g in grown.trees.texts]
-    known = [mean_loss(BINARY, t.raw(val.history), val.target) for t in (grown.trees, again)]
+    known = [BINARY.mean_loss(t.raw(val.history), val.target) for t in (grown.trees, again)]
     assert known[1] < known[0]
-    assert regrow(grown, BINARY, 0, train.plus(val), PLAN, 0, Growing(1)) == again
+    assert regrow(grown, BINARY, train.plus(val), PLAN, 0, Growing(1)) == again
 
 
 def test_where_there_is_nothing_to_learn_there_are_no_trees() -> None:
     train = examples(100, 0)
-    assert fit_trees(BINARY, 0, TreeData(train.history, np.ones(100)), train, PLAN, 0, Growing(1)) is None
+    assert fit_trees(BINARY, TreeData(train.history, np.ones(100)), train, PLAN, 0, Growing(1)) is None
     many = TreeData(train.history, np.zeros((100, 30)))
-    assert fit_trees(TaskType.MULTILABEL_CLASSIFICATION, 30, many, many, PLAN, 0, Growing(1)) is None
+    assert fit_trees(MultilabelObjective(tuple(map(str, range(30)))), many, many, PLAN, 0, Growing(1)) is None
 
 
 def test_the_blend_takes_what_is_good_and_leaves_what_is_noise() -> None:
     train, val = examples(600, 0), examples(400, 1)
-    grown = fit_trees(BINARY, 0, train, val, PLAN, 0, Growing(1))
+    grown = fit_trees(BINARY, train, val, PLAN, 0, Growing(1))
     assert grown is not None
     noise = np.random.default_rng(2).normal(size=(400, 1))
     chosen = choose_final(Validation(BINARY, noise, val.history, val.target), grown.trees)
@@ -84,7 +86,7 @@ def test_calibration_mends_logits_that_promise_too_much(size: int) -> None:
     target = (random.random(size) < 1 / (1 + np.exp(-logits[:, 0]))).astype(np.float64)
     bold = 4 * logits + 1
     found = choose_calibration(BINARY, bold, target)
-    assert mean_loss(BINARY, found.apply(bold), target) < mean_loss(BINARY, bold, target) - 0.1
+    assert BINARY.mean_loss(found.apply(bold), target) < BINARY.mean_loss(bold, target) - 0.1
     order = np.argsort(bold[:, 0])
     assert (np.diff(found.apply(bold)[order, 0]) >= -1e-9).all()
     assert Calibration.from_dict(found.to_dict()) == found
@@ -112,7 +114,7 @@ def test_weighted_auroc_counts_pairs(rows: list[tuple[bool, int, int]]) -> None:
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=12))
 def test_weighted_average_precision_is_that_of_scikit_learn(rows: list[tuple[bool, int, int]]) -> None:
     target, score, weight = (np.array(c) for c in zip(*rows, strict=True))
-    found = _macro_auprc(target.astype(float)[:, None], score.astype(float)[:, None])(weight)
+    found = macro_auprc(target.astype(float)[:, None], score.astype(float)[:, None])(weight)
     if (target * weight).sum() == 0:
         assert np.isnan(found)
     else:
@@ -125,7 +127,7 @@ def test_an_interval_holds_the_score_and_narrows_with_more_entities() -> None:
         random = np.random.default_rng(0)
         target = random.normal(size=entities)
         predicted = target + random.normal(size=entities)
-        draws = Bootstrap(REGRESSION, np.arange(entities, dtype=np.int32), target, ())
+        draws = Bootstrap(REGRESSION, np.arange(entities, dtype=np.int32), target)
         between = draws.interval(draws.scores(predicted))
         assert between is not None
         assert between[0] < np.abs(predicted - target).mean() < between[1]
@@ -134,7 +136,7 @@ def test_an_interval_holds_the_score_and_narrows_with_more_entities() -> None:
 
 
 def test_one_entity_gives_no_interval() -> None:
-    draws = Bootstrap(REGRESSION, np.zeros(5, np.int32), np.arange(5.0), ())
+    draws = Bootstrap(REGRESSION, np.zeros(5, np.int32), np.arange(5.0))
     assert draws.interval(draws.scores(np.arange(5.0))) is None
 
 

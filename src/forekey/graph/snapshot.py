@@ -74,6 +74,10 @@ class Snapshot:
         rows = ([name, t["nodes"], sum(t["quarantined"].values())] for name, t in self.manifest["tables"].items())
         return as_table(["node type", "nodes", "quarantined"], rows, repr(self))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Give another process the place of the files, not their contents."""
+        return Snapshot, (self.manifest, self._pool)
+
     @property
     def as_of(self) -> datetime:
         """The moment the snapshot shows (UTC): the newest time it knows, or 1970 if nothing in it has a time."""
@@ -318,6 +322,11 @@ class SnapshotStore:
             return self.open(name) if name is not None else None
         except SnapshotError:
             return None
+
+    def newest_id(self) -> str:
+        """Return the id of the snapshot that readers take; nothing if there is none yet."""
+        pointer = self.folder / "current"
+        return pointer.read_text().strip() if pointer.is_file() else ""
 
     def find(self, prefix: str) -> Snapshot:
         """Open the one snapshot whose id begins so; ``current`` names the newest."""

@@ -7,12 +7,12 @@ from forekey.inference.error_band import ErrorBand
 from forekey.inference.explain import Effects, Explainer, Part, part_name
 from forekey.inference.explain_entity import explain_entity
 from forekey.inference.explain_ranking import RankEffects, RankExplainer, explain_ranking
-from forekey.inference.final import Calibration, FinalStage, Raw, Trees, comparable
+from forekey.inference.final import Calibration, FinalStage, Trees
 from forekey.inference.layerwise import embed_all
-from forekey.inference.load import AnyPredictor, check_signature, load_predictor, past_for, save_weights
-from forekey.inference.output import OutputTransform, Predictions, chosen_classes, predictions_from
+from forekey.inference.load import check_signature, load_predictor, past_for
 from forekey.inference.predictor import Predictor
-from forekey.inference.ranking import Pairs, Ranker, RankStage, tower_output
+from forekey.inference.ranking import Pairs, Ranker, RankStage
+from forekey.inference.trained_model import AnyPredictor, PointwiseModel, RankingModel, TrainedModel, load_model
 
 __all__ = [
     "AnyPredictor",
@@ -24,29 +24,25 @@ __all__ = [
     "ErrorBand",
     "Explainer",
     "FinalStage",
-    "OutputTransform",
     "Pairs",
     "Part",
-    "Predictions",
+    "PointwiseModel",
     "Predictor",
     "RankEffects",
     "RankExplainer",
     "RankStage",
     "Ranker",
-    "Raw",
+    "RankingModel",
+    "TrainedModel",
     "Trees",
     "check_signature",
-    "chosen_classes",
-    "comparable",
     "drivers_of",
     "embed_all",
     "explain_entity",
     "explain_ranking",
+    "load_model",
     "load_predictor",
     "part_name",
     "past_for",
     "predict_everyone",
-    "predictions_from",
-    "save_weights",
-    "tower_output",
 ]

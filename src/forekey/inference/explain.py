@@ -20,11 +20,9 @@ from numpy.typing import NDArray
 from forekey.features import Encoded, Origin, encode_rows
 from forekey.graph import Seeds
 from forekey.inference.assemble import Assembler
-from forekey.inference.output import Predictions, predictions_from
 from forekey.inference.predictor import Predictor
 from forekey.nn import GraphBatch, NodeBatch, RelationBatch, RelationSpec
 from forekey.sampling import NeighborPlan, NeighborSampler, Subgraph
-from forekey.task import TaskType
 
 _BATCH = 256
 _MANY_COLUMNS = 40
@@ -63,7 +61,7 @@ class Effects:
     """
 
     parts: tuple[Part, ...]
-    predictions: Predictions
+    predictions: NDArray[np.float64]
     effects: NDArray[np.float64]
     weights: NDArray[np.float64]
 
@@ -214,20 +212,15 @@ class Explainer:
         raw = None
         if self._predictor.model is not None:
             raw = self._predictor.model(batch)[1].numpy().astype(np.float64)
-        return self._predictor.final.apply(raw, history, self._predictor.transform.task_type)
+        return self._predictor.final_raw(raw, history)
 
     def _as_effects(self, parts: tuple[Part, ...], base: NDArray[np.float64], others: NDArray[np.float64]) -> Effects:
-        transform, n = self._predictor.transform, len(base)
-        flat = predictions_from(others.reshape(-1, base.shape[1]), transform).reshape(n, len(parts), -1)
-        now = predictions_from(base, transform).reshape(n, -1)
-        if transform.task_type is TaskType.MULTICLASS_CLASSIFICATION:
-            told = base.argmax(axis=1)
-            now, flat = now[np.arange(n), told], flat[np.arange(n), :, told]
-            weights = base[np.arange(n), told][:, None] - others[np.arange(n), :, told]
-        else:
-            now, flat = now.mean(axis=1), flat.mean(axis=2)
-            weights = (base[:, None, :] - others).mean(axis=2)
-        return Effects(parts, now, now[:, None] - flat, weights)
+        objective, n = self._predictor.pointwise, len(base)
+        counted = objective.focus(base)
+        now = (objective.link(base).reshape(n, -1) * counted).sum(axis=1)
+        left = objective.link(others.reshape(-1, base.shape[1])).reshape(n, len(parts), -1)
+        weights = np.einsum("no,npo->np", counted, base[:, None, :] - others)
+        return Effects(parts, now, now[:, None] - np.einsum("no,npo->np", counted, left), weights)
 
     def _all_parts(self) -> Iterable[Part]:
         network, schema = self._predictor.model, self._features.view.schema

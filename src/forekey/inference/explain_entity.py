@@ -9,8 +9,8 @@ import numpy as np
 from forekey.graph import Seeds
 from forekey.inference.explain import Explainer
 from forekey.inference.explain_ranking import RankExplainer, explain_ranking
-from forekey.inference.load import AnyPredictor
 from forekey.inference.ranking import Ranker
+from forekey.inference.trained_model import AnyPredictor
 
 _NEIGHBORS = 20
 _KINDS = {"tables": "table", "columns": "column", "hops": "hop"}

@@ -17,12 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forekey.errors import ModelError
-from forekey.task import TaskType
+from forekey.objectives import Objective, Raw
 
 _TREES = "trees"
-
-Raw = NDArray[np.float64]
-"""Raw outputs ``[n, outputs]``: a logit, one per class, a standardised number, or one per timeframe."""
 
 _ROWS_PER_THREAD = 2_000
 
@@ -171,7 +168,7 @@ class FinalStage:
     calibration: Calibration = Calibration()
     base: tuple[float, ...] = ()
 
-    def blend(self, network: Raw | None, history: NDArray[np.float32] | None, task_type: TaskType) -> Raw:
+    def blend(self, network: Raw | None, history: NDArray[np.float32] | None, objective: Objective) -> Raw:
         """Return raw outputs before calibration; ``network`` may be None where it does not count."""
         if self.base and history is not None:
             return np.repeat(np.array([self.base]), len(history), axis=0)
@@ -179,15 +176,12 @@ class FinalStage:
             assert network is not None
             return network
         assert history is not None
-        if network is None:
-            return comparable(self.trees.raw(history), task_type)
-        return self.share * comparable(network, task_type) + (1.0 - self.share) * comparable(
-            self.trees.raw(history), task_type
-        )
+        trees = objective.comparable(self.trees.raw(history))
+        return trees if network is None else self.share * objective.comparable(network) + (1.0 - self.share) * trees
 
-    def apply(self, network: Raw | None, history: NDArray[np.float32] | None, task_type: TaskType) -> Raw:
+    def apply(self, network: Raw | None, history: NDArray[np.float32] | None, objective: Objective) -> Raw:
         """Return the final raw outputs."""
-        return self.calibration.apply(self.blend(network, history, task_type))
+        return self.calibration.apply(self.blend(network, history, objective))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, without the trees, which lie in files of their own."""
@@ -206,12 +200,3 @@ class FinalStage:
             return cls()
         trees = Trees.load(folder, data["trees"]) if data["trees"] else None
         return cls(data["share"], trees, Calibration.from_dict(data["calibration"]), tuple(data.get("base", ())))
-
-
-def comparable(raw: Raw, task_type: TaskType) -> Raw:
-    """Return raw outputs in the form in which those of two models may be averaged: class scores as log shares."""
-    if task_type is not TaskType.MULTICLASS_CLASSIFICATION:
-        return raw
-    shifted = raw - raw.max(axis=1, keepdims=True)
-    logs: Raw = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return logs

@@ -18,13 +18,13 @@ from starlette.routing import Match, Route
 
 from forekey import __version__
 from forekey.errors import ForekeyError, UnknownEntity
+from forekey.objectives import objective_of
 from forekey.serving import schemas
 from forekey.serving.auth import OPEN, BearerAuth
 from forekey.serving.page import render_page
 from forekey.serving.state import Answer, ServingState
 from forekey.serving.telemetry import Telemetry
 from forekey.store import EmbeddingVersion, KeyValueStore
-from forekey.task import TaskType
 from forekey.workspace import Workspace
 
 _WRITE_LATENCY_SECONDS = 5.0
@@ -63,7 +63,7 @@ def create_app(workspace: Workspace, store: KeyValueStore, api_keys: tuple[str, 
         title="Forekey",
         description="Predictions, embeddings and explanations for the entities of a relational database.",
         version=__version__,
-        lifespan=_lifespan(telemetry, workspace.place("serving") / "latency.json"),
+        lifespan=_lifespan(state, telemetry, workspace.place("serving") / "latency.json"),
     )
     shown = {"task": next(iter(workspace.config.tasks), "churn"), "entity_id": "1"}
     app.openapi = lambda: _described(app, shown, with_keys=bool(api_keys))  # type: ignore[method-assign]
@@ -159,10 +159,10 @@ def _add_status_routes(app: FastAPI, state: ServingState, telemetry: Telemetry) 
 
     @app.get("/readyz", response_model=schemas.Ready, responses=_NOT_READY)
     def readyz() -> JSONResponse:
-        """Say whether there is a snapshot and something stored to serve."""
+        """Say whether there is a snapshot and something stored to serve, and models are loaded."""
         stored = [t for t in state.workspace.config.tasks if state.embeddings.current(t) is not None]
         snapshot = state.snapshot_or_none()
-        ready = bool(stored) and snapshot is not None
+        ready = bool(stored) and snapshot is not None and state.engine.is_warm
         return JSONResponse({"ready": ready, "tasks": stored}, status_code=200 if ready else 503)
 
     @app.get("/metrics", response_class=PlainTextResponse, responses=_METRICS)
@@ -249,7 +249,7 @@ def _correct(operation: dict[str, Any], *, is_open: bool) -> None:
         operation["responses"].pop("422", None)
 
 
-def _lifespan(telemetry: Telemetry, path: Path) -> Any:
+def _lifespan(state: ServingState, telemetry: Telemetry, path: Path) -> Any:
     """Write latencies now and then, and once more at the end, for the monitors to read."""
 
     @contextlib.asynccontextmanager
@@ -264,6 +264,7 @@ def _lifespan(telemetry: Telemetry, path: Path) -> Any:
             yield
         finally:
             writer.cancel()
+            state.engine.close()
             telemetry.write(path)
 
     return lifespan
@@ -288,7 +289,7 @@ def _task_status(state: ServingState, name: str) -> dict[str, Any]:
 
 def _version_status(stored: EmbeddingVersion) -> dict[str, Any]:
     """Describe what is stored; the items of a ranking may be very many, and are left out."""
-    ranking = stored.task_type == TaskType.LINK_PREDICTION
+    ranking = objective_of(stored.task_type).ranks_items
     return {k: v for k, v in asdict(stored).items() if not (ranking and k == "classes")}
 
 

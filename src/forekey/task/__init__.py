@@ -2,8 +2,7 @@
 
 from forekey.query import TaskType
 from forekey.task.doubts import label_doubts, task_doubts
-from forekey.task.labels import SPLITS, Examples, LabelTable, multi_hot
-from forekey.task.metrics import Metrics, average_precision, better, compute_metrics, default_metric, hits
+from forekey.task.labels import SPLITS, Examples, LabelTable
 from forekey.task.past import LAGS, PastLabels, past_labels, remembered_past
 from forekey.task.restating import restating_columns
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
@@ -15,18 +14,11 @@ __all__ = [
     "AnchorPlan",
     "Examples",
     "LabelTable",
-    "Metrics",
     "PastLabels",
     "Task",
     "TaskType",
-    "average_precision",
-    "better",
-    "compute_metrics",
-    "default_metric",
     "define_task",
-    "hits",
     "label_doubts",
-    "multi_hot",
     "past_labels",
     "plan_anchors",
     "remembered_past",

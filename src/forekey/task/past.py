@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from forekey import __version__
 from forekey.files import whole
 from forekey.graph import MICROS_PER_DAY, Adjacency, Micros, Seeds, Snapshot, from_micros, to_micros
-from forekey.query import TaskType, shift
-from forekey.task.labels import Examples, micros_of, multi_hot, target_array
+from forekey.objectives import Objective
+from forekey.query import shift
+from forekey.task.labels import Examples, micros_of
 
 if TYPE_CHECKING:
     from forekey.source import Source
@@ -120,14 +121,14 @@ class PastLabels:
 
 
 def past_labels(
-    task: Task, source: Source, snapshot: Snapshot, moments: Iterable[int], classes: tuple[str, ...]
+    task: Task, source: Source, snapshot: Snapshot, moments: Iterable[int], objective: Objective
 ) -> PastLabels | None:
     """Gather the labels that were known at each of ``moments`` (microseconds), looking back :data:`WINDOWS` windows.
 
     None where a task has no earlier labels: static targets, ready-made labels whose horizon nobody stated, rankings,
     and sets of too many classes.
     """
-    if len(classes) > MAX_CLASSES or task.task_type is TaskType.LINK_PREDICTION:
+    if len(objective.classes) > MAX_CLASSES or task.kind.ranks_items:
         return None
     if task.bound is None:
         made = _ready_made(task, source)
@@ -138,8 +139,9 @@ def past_labels(
     source.release()
     if made is None:
         return None
-    width = len(classes) or 1
-    values = _as_values(task.task_type, made.examples.target, classes).reshape(-1, width)
+    values = np.zeros((0, len(objective.classes) or 1), np.float32)
+    if len(made.examples) and (lagged := objective.lagged(made.examples.target)) is not None:
+        values = lagged
     size = snapshot.num_nodes(task.entity.name)
     rows = snapshot.lookup_keys(task.entity.name, made.examples.keys).astype(np.int64) if len(values) else made.grid
     there = rows >= 0
@@ -151,7 +153,7 @@ def past_labels(
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         made.known_at[there][order],
         values[there][order],
-        classes,
+        objective.classes,
         made.moments,
         made.grids,
     )
@@ -162,7 +164,7 @@ def remembered_past(
     open_source: Callable[[], AbstractContextManager[Source]],
     snapshot: Snapshot,
     moments: Iterable[int],
-    classes: tuple[str, ...],
+    objective: Objective,
     folder: Path,
 ) -> PastLabels | None:
     """Return :func:`past_labels`, from a file in ``folder`` where they were gathered for this snapshot before.
@@ -170,7 +172,9 @@ def remembered_past(
     The file is named after everything that the labels depend on, so the service finds what embedding gathered.
     """
     asked = sorted(set(moments))
-    facts = json.dumps([task.config.model_dump(mode="json"), classes, asked, snapshot.id, __version__], default=str)
+    facts = json.dumps(
+        [task.config.model_dump(mode="json"), objective.classes, asked, snapshot.id, __version__], default=str
+    )
     name = hashlib.blake2b(facts.encode(), digest_size=12).hexdigest()
     path = folder / f"{task.name}-{name}.npz"
     if path.is_file():
@@ -179,7 +183,7 @@ def remembered_past(
         except (OSError, ValueError, KeyError, BadZipFile):
             path.unlink(missing_ok=True)  # cut short or damaged: gathered again
     with open_source() as source:
-        found = past_labels(task, source, snapshot, asked, classes)
+        found = past_labels(task, source, snapshot, asked, objective)
     if found is not None:
         found.save(path)
         for old in sorted(folder.glob(f"{task.name}-*.npz"), key=_age)[_KEPT:]:
@@ -267,16 +271,6 @@ def _ready_made(task: Task, source: Source) -> _Gathered | None:
         return None
     table = task.ready_made(source).table
     times = micros_of(table.column("time"))
-    examples = Examples(table.column("entity"), times, target_array(table, task.task_type))
+    examples = Examples(table.column("entity"), times, task.kind.read(table.column("target")))
     known_at = times + (to_micros(end) - to_micros(start))
     return _Gathered(examples, known_at, np.zeros(len(times), np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
-
-
-def _as_values(task_type: TaskType, target: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.float32]:
-    if task_type is TaskType.MULTILABEL_CLASSIFICATION:
-        return np.asarray(multi_hot(target, classes), np.float32)
-    if task_type is TaskType.MULTICLASS_CLASSIFICATION:
-        return np.asarray(target[:, None] == np.array(classes, dtype=object), np.float32)
-    if task_type is TaskType.FORECASTING:
-        return np.asarray(target.mean(axis=1, keepdims=True), np.float32)
-    return np.asarray(target, np.float32)[:, None]

@@ -8,7 +8,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from forekey.graph import Finding, Snapshot
-from forekey.query import TaskType
 from forekey.schema import ColumnSchema, Stype
 from forekey.task.labels import Examples
 from forekey.task.task import Task
@@ -25,15 +24,14 @@ def restating_columns(task: Task, snapshot: Snapshot, examples: Examples) -> lis
     variance between its values. Where labels are classes, it is the share of mistakes that naming the most frequent
     class of each value saves against naming the most frequent of all (Goodman and Kruskal's lambda).
     """
-    classes = task.task_type is TaskType.MULTICLASS_CLASSIFICATION
-    judged = {TaskType.BINARY_CLASSIFICATION, TaskType.REGRESSION, TaskType.MULTICLASS_CLASSIFICATION}
-    if task.task_type not in judged or len(examples) < _MIN_EXAMPLES:
+    if not task.kind.has_single_label or len(examples) < _MIN_EXAMPLES:
         return []
     rows = snapshot.lookup_keys(task.entity.name, examples.keys)
     known = rows >= 0
     contents = snapshot.contents_at(task.entity.name, rows[known], examples.times[known])
     table = snapshot.all_contents(task.entity.name).take(pa.array(contents))
     labels = examples.target[known]
+    classes = labels.dtype == object
     codes: NDArray[np.int64] = np.unique(labels.astype(str), return_inverse=True)[1] if classes else np.empty(0, int)
     target = (codes if classes else labels).astype(np.float64)
     if len(target) < _MIN_EXAMPLES or target.std() == 0:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.inference import Calibration, FinalStage, Raw, Trees
-from forekey.task import TaskType
+from forekey.inference import Calibration, FinalStage, Trees
+from forekey.objectives import PointwiseObjective, Raw
 
 _SHARES = np.linspace(0.0, 1.0, 11)
 _FOLDS = 5
@@ -20,10 +20,10 @@ _MIN_ISOTONIC = 2_000
 class Validation:
     """What the blend is chosen on: the network's raw outputs (None without one), window features, and targets.
 
-    ``target`` is 0 or 1 (one column per class for sets), a class's place, or standardised numbers.
+    ``target`` is what :meth:`PointwiseObjective.encode` returned.
     """
 
-    task_type: TaskType
+    objective: PointwiseObjective
     network: Raw | None
     history: NDArray[np.float32]
     target: NDArray[np.float64]
@@ -36,38 +36,17 @@ def choose_final(known: Validation, trees: Trees | None) -> FinalStage:
     final = FinalStage() if known.network is not None else FinalStage(0.0, trees)
     if trees is not None and known.network is not None:
         # Both ends once; everything between is a mixture of the two.
-        ends = [FinalStage(s, trees).blend(known.network, known.history, known.task_type) for s in (1.0, 0.0)]
-        losses = [mean_loss(known.task_type, s * ends[0] + (1 - s) * ends[1], known.target) for s in _SHARES]
+        ends = [FinalStage(s, trees).blend(known.network, known.history, known.objective) for s in (1.0, 0.0)]
+        losses = [known.objective.mean_loss(s * ends[0] + (1 - s) * ends[1], known.target) for s in _SHARES]
         share = float(round(_SHARES[int(np.argmin(losses))], 2))
         final = FinalStage(share, trees if share < 1.0 else None)
-    raw = final.blend(known.network, known.history, known.task_type)
-    return replace(final, calibration=choose_calibration(known.task_type, raw, known.target))
+    raw = final.blend(known.network, known.history, known.objective)
+    return replace(final, calibration=choose_calibration(known.objective, raw, known.target))
 
 
-def mean_loss(task_type: TaskType, raw: Raw, target: NDArray[np.float64]) -> float:
-    """Return the mean log loss, or the mean absolute error of numbers."""
-    match task_type:
-        case TaskType.BINARY_CLASSIFICATION:
-            return float(np.mean(np.logaddexp(0.0, raw[:, 0]) - target * raw[:, 0]))
-        case TaskType.MULTILABEL_CLASSIFICATION:
-            return float(np.mean(np.logaddexp(0.0, raw) - target * raw))
-        case TaskType.MULTICLASS_CLASSIFICATION:
-            seen = target >= 0
-            if not seen.any():
-                return 0.0
-            logs = raw[seen] - np.logaddexp.reduce(raw[seen], axis=1)[:, None]
-            return float(-np.mean(logs[np.arange(len(logs)), target[seen].astype(np.int64)]))
-        case _:
-            return float(np.mean(np.abs(raw - target.reshape(len(raw), -1))))
-
-
-def choose_calibration(task_type: TaskType, raw: Raw, target: NDArray[np.float64]) -> Calibration:
+def choose_calibration(objective: PointwiseObjective, raw: Raw, target: NDArray[np.float64]) -> Calibration:
     """Return the calibration with the least log loss on parts of the validation set that it was not fitted on."""
-    kinds = {
-        TaskType.BINARY_CLASSIFICATION: ["none", "temperature", "platt", "isotonic"],
-        TaskType.MULTICLASS_CLASSIFICATION: ["none", "temperature"],
-        TaskType.MULTILABEL_CLASSIFICATION: ["none", "temperature"],
-    }.get(task_type, [])
+    kinds = list(objective.calibrations)
     if not kinds or len(target) < _MIN_CALIBRATION or len(np.unique(target)) < 2:
         return Calibration()
     if len(target) < _MIN_ISOTONIC:
@@ -76,12 +55,12 @@ def choose_calibration(task_type: TaskType, raw: Raw, target: NDArray[np.float64
     losses = dict.fromkeys(kinds, 0.0)
     for kind in kinds:
         for f in range(_FOLDS):
-            fitted = _calibrate(kind, task_type, raw[fold != f], target[fold != f])
-            losses[kind] += mean_loss(task_type, fitted.apply(raw[fold == f]), target[fold == f])
-    return _calibrate(min(kinds, key=losses.__getitem__), task_type, raw, target)
+            fitted = _calibrate(kind, objective, raw[fold != f], target[fold != f])
+            losses[kind] += objective.mean_loss(fitted.apply(raw[fold == f]), target[fold == f])
+    return _calibrate(min(kinds, key=losses.__getitem__), objective, raw, target)
 
 
-def _calibrate(kind: str, task_type: TaskType, raw: Raw, target: NDArray[np.float64]) -> Calibration:
+def _calibrate(kind: str, objective: PointwiseObjective, raw: Raw, target: NDArray[np.float64]) -> Calibration:
     if kind == "none":
         return Calibration()
     if kind == "isotonic":
@@ -90,7 +69,7 @@ def _calibrate(kind: str, task_type: TaskType, raw: Raw, target: NDArray[np.floa
 
     def loss(x: NDArray[np.float64]) -> float:
         shift = x[1] if kind == "platt" else 0.0
-        return mean_loss(task_type, raw * np.exp(x[0]) + shift, target)
+        return objective.mean_loss(raw * np.exp(x[0]) + shift, target)
 
     found = minimize(loss, np.zeros(2 if kind == "platt" else 1), method="Nelder-Mead").x
     return Calibration(float(np.exp(found[0])), float(found[1]) if kind == "platt" else 0.0)

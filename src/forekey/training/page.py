@@ -10,8 +10,8 @@ from string import Template
 from typing import Any
 
 from forekey.inference import part_name
+from forekey.objectives import objective_of
 from forekey.registry import ModelVersion
-from forekey.task import TaskType, default_metric
 from forekey.training.plots import Axes, Series, bars, lines, points
 from forekey.training.report import TrainReport
 
@@ -111,7 +111,7 @@ def _diagonal(most: float = 1.0) -> Series:
 def _explanation(facts: dict[str, Any]) -> str:
     """Show how much predictions change without each table, column, or everything from some hop on."""
     found: dict[str, list[dict[str, Any]]] = facts.get("explanation", {})
-    ranks = facts["task_type"] == TaskType.LINK_PREDICTION
+    ranks = objective_of(facts["task_type"]).ranks_items
     what = "change of how far items stand out" if ranks else "change of the raw prediction"
     out = []
     for kind, title in (("table", "tables"), ("column", "columns"), ("hop", "this hop and beyond")):
@@ -143,7 +143,7 @@ def _tried(facts: dict[str, Any]) -> str:
     found: list[dict[str, Any]] = facts.get("tried", [])
     if not found:
         return ""
-    higher = default_metric(TaskType(facts["task_type"]))[1]
+    higher = objective_of(facts["task_type"]).higher_is_better
     known = sorted((t for t in found if t["score"] is not None), key=lambda t: t["score"], reverse=higher)
     names = list(found[0]["settings"])
     rows = [

@@ -16,7 +16,7 @@ from forekey.progress import in_words
 from forekey.sampling import NeighborPlan
 from forekey.training.config import TrainConfig
 from forekey.training.lineage import network_of
-from forekey.training.loop import probe
+from forekey.training.pointwise_learner import probe
 from forekey.training.prepare import Data
 from forekey.training.trees import MAX_GROUPS, MAX_ROWS, probe_rounds
 
@@ -39,17 +39,17 @@ class Rates:
     def measured(cls, data: Data, config: TrainConfig, entity: str) -> Rates:
         """Measure a few rounds and batches of this task on this machine."""
         train = data.described_train()
-        outputs = data.transform.outputs if data.goal(data.splits["val"]).ndim == 2 else 1
+        outputs = data.objective.outputs if data.goal(data.splits["val"]).ndim == 2 else 1
         round_seconds = 0.0
         if train.history is not None and outputs <= MAX_GROUPS:
             shown = min(len(train), MAX_ROWS)
-            round_seconds = probe_rounds(data.task_type, len(data.transform.classes), data.tree_data(train)) * shown
+            round_seconds = probe_rounds(data.objective, data.tree_data(train)) * shown
         parts = len({(f.origin.table, f.origin.column) for f in data.features.features}) + len(
             data.features.spec.tables
         )
         if not config.network:
             return cls(round_seconds, 0.0, 0.002 * parts, outputs)
-        batch = probe(_untrained(data, config, entity), data.features, data.splits["train"], data.transform, config)
+        batch = probe(_untrained(data, config, entity), data.features, data.splits["train"], data.objective, config)
         size = min(config.batch_size, max(32, len(data.splits["train"]) // config.min_batches))
         batches = min(-(-len(data.splits["train"]) // size), config.max_batches)
         judged = 0.4 * min(len(data.splits["val"]), 20_000) / 512
@@ -58,7 +58,7 @@ class Rates:
 
 def _untrained(data: Data, config: TrainConfig, entity: str) -> GraphModel:
     torch.manual_seed(config.seed)
-    return GraphModel(network_of(entity, data.features, config, data.transform.outputs))
+    return GraphModel(network_of(entity, data.features, config, data.objective.outputs))
 
 
 @dataclass(frozen=True, slots=True)

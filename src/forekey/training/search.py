@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from forekey.errors import ModelError, TaskError
+from forekey.objectives import Objective
 from forekey.sampling import NeighborPlan
-from forekey.task import TaskType, default_metric
 from forekey.training.config import TrainConfig
-from forekey.training.loop import Epoch
+from forekey.training.epochs import Epoch
 
 _MAX_TRIALS = 30
 _TRIAL_EPOCHS = 15
@@ -44,7 +44,7 @@ class Trial:
 
 
 def search(
-    task_type: TaskType,
+    kind: type[Objective],
     config: TrainConfig,
     train: Callable[[TrainConfig, Callable[[Epoch], None]], object],
     progress: Callable[[str], None],
@@ -54,7 +54,7 @@ def search(
     ``train`` trains a network from scratch by some settings and tells each epoch as it ends.
     """
     optuna = _optuna()
-    metric, higher = default_metric(task_type)
+    metric, higher = kind.metric, kind.higher_is_better
     study = optuna.create_study(
         direction="maximize" if higher else "minimize",
         sampler=optuna.samplers.TPESampler(seed=config.seed),

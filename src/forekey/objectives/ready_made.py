@@ -1,4 +1,4 @@
-"""Ready-made labels that are written as text: what they stand for, as forekey.yaml has it for columns of tables."""
+"""Labels that a task brings ready-made: texts become what they stand for, as forekey.yaml has it for columns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlglot import exp
 
 from forekey import duckdb_session
@@ -27,6 +28,20 @@ def read_answers(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 def read_numbers(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """Return texts that are numbers, with a decimal point, as such; any other column as it is."""
     return _read(column, name, "a number", read_number)
+
+
+def finite(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column whose NaN and infinities are NULL, as they are in features."""
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.fill_null(pc.is_finite(column), False), column, pa.scalar(None, column.type))
+
+
+def list_of_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """Return lists of anything as lists of texts; ``ValueError`` if the column has none."""
+    if not pa.types.is_list(column.type) and not pa.types.is_large_list(column.type):
+        raise ValueError(f"'{name}' is {column.type}, not a list")
+    return column.cast(pa.list_(pa.string()))
 
 
 def _read(column: pa.ChunkedArray, name: str, what: str, read: Callable[[exp.Expression], Any]) -> pa.ChunkedArray:
