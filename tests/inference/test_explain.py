@@ -185,7 +185,7 @@ def test_neighbours_add_to_what_was_predicted_whatever_the_budgets(tmp_path: Pat
     explainer = Explainer(predictor)
     subgraph = NeighborSampler(full, _one_more(plan)).sample(one)
     batch = Assembler(predictor.features)(subgraph, predictor.model.config.types_at(0))
-    heard = explainer._final(explainer._heard(batch, None), None)
+    heard = explainer._final(explainer._without_neighbors(batch, ()), None)
     assert heard == pytest.approx(predictor.network(one, None)[0], abs=1e-5)
     assert len(explainer.neighbors(50, to_micros(full.as_of))) > 0
 
@@ -255,3 +255,18 @@ def test_what_counts_for_rankings_stands_in_the_report_and_in_each_explanation(t
     one = pipeline.explain(trained_project, "baskets", 7)
     assert {"items", "tables", "columns", "hops"} < set(one)
     assert {t["table"] for t in one["tables"]} & {"orders", "order_lines"}
+
+
+@pytest.mark.parametrize("task", ["churn", "next_channel", "weeks"])
+def test_many_choices_in_one_pass_are_what_each_is_by_itself(trained_project: Workspace, task: str) -> None:
+    """For few seeds, copies that lack different parts go through the network together."""
+    predictor = champion_of(trained_project, task)
+    explainer, now = Explainer(predictor), to_micros(trained_project.snapshots.current().as_of)
+    seeds = Seeds.at("customers", np.array([3, 7, 50]), now)
+    gone = [(), *((part,) for part in explainer.parts), tuple(explainer.parts[:3])]
+    together = explainer.without_each(seeds, gone)
+    alone = np.stack([explainer.without(seeds, parts) for parts in gone], axis=1)
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    for i in range(3):
+        np.testing.assert_allclose(explainer.without_each(seeds.take(np.array([i])), gone)[0], together[i], atol=1e-5)
+    assert len({tuple(np.round(row, 6)) for row in together[0]}) > 3

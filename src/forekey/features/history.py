@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -23,7 +24,7 @@ from forekey.features.lists import MAX_LISTED, paths_of, row_lists
 from forekey.features.measures import Measure, choose_measures, measure_rows
 from forekey.features.statistics import ColumnFeature, days_of, fit_column
 from forekey.features.window_spec import EXTREMES, Focus, HistorySpec, ListFeatures, Piece
-from forekey.graph import MICROS_PER_DAY, Adjacency, GraphView, Micros, Seeds, Snapshot
+from forekey.graph import MICROS_PER_DAY, Adjacency, GraphView, Micros, Seeds, Snapshot, take_rows
 from forekey.schema import EdgeType, Stype
 from forekey.task import PastLabels
 
@@ -31,6 +32,8 @@ HALF_LIVES = (2.0, 5.0, 12.0)
 """In how many rows the weight of a row halves, in means that look at the newest rows most."""
 _YEAR = 365.2425
 _MAX_POSITIONS = 4_000_000
+_SMALL = 200_000
+"""Tables of up to so many rows are turned into numbers as a whole, once; of larger ones, the rows asked for."""
 
 
 def fit_history(
@@ -134,7 +137,11 @@ class HistoryFeatures:
         if spec.past_labels and past is None:
             raise ValueError("the spec asks for past labels, and none were given")
         self._lists: dict[tuple[EdgeType, ...], Adjacency] = {}
-        self._matrices: dict[tuple[str, tuple[Measure, ...]], NDArray[np.float32]] = {}
+        self._lists_of: dict[int, Adjacency] = {}
+        # By the identity of a part of the spec: to compare what it consists of takes longer than to compute with it.
+        self._matrices: dict[int, NDArray[np.float32]] = {}
+        self._columns: dict[int, NDArray[np.float64]] = {}
+        self._whole: dict[tuple[str, tuple[Measure, ...]], NDArray[np.float32]] = {}
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -147,14 +154,17 @@ class HistoryFeatures:
         Returns ``[n, features] float32``, NaN where a value is missing or not finite.
         """
         out = np.empty((len(seeds), sum(len(kept) for _, kept in self._plan)), np.float32)
-        focused: dict[Focus, Seeds] = {}
+        focused: dict[int, Seeds] = {}
         at = 0
         for piece, kept in self._plan:
             if len(kept) == 0:
                 continue
-            if piece.focus is not None and piece.focus not in focused:
-                focused[piece.focus] = self._focused(piece.focus, seeds)
-            block = self._computed(piece, focused[piece.focus] if piece.focus is not None else seeds)
+            own = seeds
+            if piece.focus is not None:
+                if id(piece.focus) not in focused:
+                    focused[id(piece.focus)] = self._focused(piece.focus, seeds)
+                own = focused[id(piece.focus)]
+            block = self._computed(piece, own)
             with np.errstate(over="ignore"):
                 narrow = block[:, kept].astype(np.float32)
             # Adding zero makes one number of 0 and -0, which databases do not always tell apart.
@@ -205,21 +215,27 @@ class HistoryFeatures:
     def _read_off(self, focus: Focus, seeds: Seeds) -> NDArray[Any]:
         out = np.full((len(seeds), len(focus.columns)), np.nan, np.float32)
         there = np.flatnonzero(seeds.rows >= 0)
-        if len(there):
+        if len(there) and focus.columns:
             known = seeds.take(there)
-            contents, place = np.unique(
-                self.view.contents_at(focus.table, known.rows, known.cutoffs), return_inverse=True
-            )
-            table = self.view.all_contents(focus.table).take(contents)
+            contents = self.view.contents_at(focus.table, known.rows, known.cutoffs)
+            values = self._plain_values(focus, contents)
             for at, column in enumerate(focus.columns):
-                values = _plain(table.column(column.name), column)
                 if column.stype is Stype.TIMESTAMP:
-                    days = days_of(table, column.name, None)
-                    out[there, at] = known.times / MICROS_PER_DAY - days[place]
+                    out[there, at] = known.times / MICROS_PER_DAY - values[:, at]
                 else:
                     with np.errstate(over="ignore"):  # what does not fit is infinite, and counts as missing
-                        out[there, at] = values[place]
+                        out[there, at] = values[:, at]
         return np.where(np.isfinite(out), out, np.nan)
+
+    def _plain_values(self, focus: Focus, contents: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return the columns of a focus as numbers, ``[len(contents), columns]``; moments in days since 1970."""
+        if self.view.num_nodes(focus.table) <= _SMALL:
+            if id(focus) not in self._columns:
+                self._columns[id(focus)] = _plain_columns(self.view.all_contents(focus.table), focus)
+            return self._columns[id(focus)][contents]
+        distinct, place = np.unique(contents, return_inverse=True)
+        read = self.view.all_contents(focus.table).select([c.name for c in focus.columns])
+        return _plain_columns(take_rows(read, distinct), focus)[place]
 
     def _season(self, table: str, seeds: Seeds) -> NDArray[Any]:
         """Count all rows of a table in the last window, and in the window to come one and two years before."""
@@ -234,7 +250,9 @@ class HistoryFeatures:
 
     def _aggregated(self, listed: ListFeatures, seeds: Seeds) -> Iterable[NDArray[Any]]:
         rows, times, cut = seeds.rows, seeds.times, seeds.cutoffs
-        lists = self._listed(listed.path)
+        lists = self._lists_of.get(id(listed))
+        if lists is None:
+            lists = self._lists_of[id(listed)] = self._listed(listed.path)
         degrees = lists.degrees(rows, cut)
         count = degrees.sum(axis=1)
         # Windows end where what is seen ends: of data that came late, the newest there are tell most.
@@ -269,7 +287,7 @@ class HistoryFeatures:
         for part in _parts(np.cumsum(lengths), _MAX_POSITIONS):
             newest, owner = lists.newest(rows[part], degrees[part], lengths[part])
             contents = self.view.contents_at(lists.table, newest, seeds.cutoffs[part][owner])
-            values, index = self._values(lists.table, listed.measures, contents)
+            values, index = self._values(lists.table, listed, contents)
             one, two = sums_of_newest(values, index, lengths[part], takes[part])
             sums.append(one)
             known.append(two)
@@ -298,16 +316,23 @@ class HistoryFeatures:
         return out
 
     def _values(
-        self, table: str, measures: tuple[Measure, ...], contents: NDArray[np.int32]
+        self, table: str, listed: ListFeatures, contents: NDArray[np.int32]
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Return measured rows and, for each of ``contents``, its place among them: all rows, or those needed."""
         whole = self.view.num_nodes(table)
-        if (table, measures) in self._matrices or 4 * len(contents) >= whole:
-            if (table, measures) not in self._matrices:
-                self._matrices[table, measures] = measure_rows(self.view, table, measures, None)
-            return self._matrices[table, measures], contents
+        if id(listed) in self._matrices or whole <= _SMALL or 4 * len(contents) >= whole:
+            if id(listed) not in self._matrices:
+                self._matrices[id(listed)] = self._measured_whole(table, listed.measures)
+            return self._matrices[id(listed)], contents
         distinct, place = np.unique(contents, return_inverse=True)
-        return measure_rows(self.view, table, measures, distinct), place.astype(np.int32)
+        return measure_rows(self.view, table, listed.measures, distinct), place.astype(np.int32)
+
+    def _measured_whole(self, table: str, measures: tuple[Measure, ...]) -> NDArray[np.float32]:
+        """Return all rows of a table, measured; of several lists that measure alike, the same array."""
+        key = (table, measures)
+        if key not in self._whole:
+            self._whole[key] = measure_rows(self.view, table, measures, None)
+        return self._whole[key]
 
     def _listed(self, path: tuple[EdgeType, ...]) -> Adjacency:
         if path not in self._lists:
@@ -324,16 +349,21 @@ def _calendar(times: Micros) -> NDArray[np.float32]:
     ).astype(np.float32)
 
 
+def _plain_columns(table: pa.Table, focus: Focus) -> NDArray[np.float64]:
+    """Return the columns of a focus as numbers; moments in days since 1970."""
+    columns = [
+        days_of(table, c.name, None) if c.stype is Stype.TIMESTAMP else _plain(table.column(c.name), c)
+        for c in focus.columns
+    ]
+    return np.stack(columns, axis=1)
+
+
 def _plain(values: Any, column: ColumnFeature) -> NDArray[np.float64]:
     """Return a column as numbers: a category by its rank in frequency, -1 for one without a code, NaN if missing."""
     if column.stype is Stype.NUMERICAL:
         return values.to_numpy().astype(np.float64)  # type: ignore[no-any-return]
     if column.stype is Stype.BOOLEAN:
         return pc.cast(values, "float64").to_numpy()  # type: ignore[no-any-return]
-    if column.stype is Stype.TIMESTAMP:
-        return np.zeros(len(values))
-    import pyarrow as pa
-
     found = pc.cast(pc.index_in(values, value_set=pa.array(column.vocabulary, pa.string())), "float64")
     ranks = pc.if_else(pc.is_null(values), float("nan"), pc.fill_null(found, -1.0))
     return np.asarray(ranks, np.float64)

@@ -15,6 +15,7 @@ from forekey.graph.rows import key_values
 from forekey.graph.seeds import Seeds
 from forekey.graph.snapshot import Snapshot, SnapshotStore
 from forekey.graph.statistics import with_moments
+from forekey.graph.taking import take_rows, take_values
 from forekey.graph.view import GraphView
 
 __all__ = [
@@ -42,6 +43,8 @@ __all__ = [
     "in_utc",
     "key_values",
     "leak_risks",
+    "take_rows",
+    "take_values",
     "to_micros",
     "untimed_note",
     "utc_now",

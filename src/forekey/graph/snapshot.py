@@ -35,6 +35,7 @@ from forekey.graph.clock import Micros, from_micros, utc_now
 from forekey.graph.draft import ROW_BLOCK, RowBlock
 from forekey.graph.keys import KeyIndex, key_form, key_numbers, lookup_numbers, spelling_of
 from forekey.graph.pool import ArrayRef, FileRef, Pool
+from forekey.graph.taking import take_rows
 from forekey.graph.versions import Versions
 from forekey.notebooks import as_table
 from forekey.schema import EdgeType, Schema
@@ -145,7 +146,7 @@ class Snapshot:
         if self.versions(table) is None:
             return self.rows(table).slice(0, visible)
         contents = self.contents_at(table, np.arange(visible, dtype=np.int32), np.full(visible, moment))
-        return self.all_contents(table).take(pa.array(contents))
+        return take_rows(self.all_contents(table), contents)
 
     def parents(self, edge: EdgeType) -> NDArray[np.int32]:
         """Return the parent row of each child row, ``[num_children] int32``; -1 for NULL and orphans."""

@@ -21,7 +21,8 @@ from forekey.features import Encoded, Origin, encode_rows
 from forekey.graph import Seeds
 from forekey.inference.assemble import Assembler
 from forekey.inference.predictor import Predictor
-from forekey.nn import GraphBatch, NodeBatch, RelationBatch, RelationSpec
+from forekey.inference.removal import Removal, blank, kept_edges
+from forekey.nn import GraphBatch
 from forekey.sampling import NeighborPlan, NeighborSampler, Subgraph
 
 _BATCH = 256
@@ -143,15 +144,69 @@ class Explainer:
         done: Callable[[float, float], None] = lambda *_: None,
     ) -> NDArray[np.float64]:
         """Return the final raw outputs without each of several choices of parts, ``[n, len(gone), outputs]``."""
-        found = []
-        for piece, some in seeds.batches(_BATCH):
-            seen = _Seen.of(self, some)
-            told = []
-            for number, parts in enumerate(gone):
-                told.append(seen.raw(parts))
-                done(piece.start + (number + 1) / len(gone) * len(some), max(len(seeds), 1))
-            found.append(np.stack(told, axis=1))
+        found = [
+            self._without_some(some, gone, lambda d, first=piece.start: done(first + d, max(len(seeds), 1)))  # type: ignore[misc]
+            for piece, some in seeds.batches(_BATCH)
+        ]
         return np.concatenate(found)
+
+    def _without_some(
+        self, seeds: Seeds, gone: Sequence[tuple[Part, ...]], done: Callable[[float], None]
+    ) -> NDArray[np.float64]:
+        """Return the final raw outputs for few seeds: copies of them, each without another choice, are one pass."""
+        copies = max(_BATCH // len(seeds), 1)
+        history = self._features.history(seeds)
+        whole = self._sampled(seeds, history, min(copies, len(gone)))
+        found = []
+        for first in range(0, len(gone), copies):
+            some = gone[first : first + copies]
+            if len(some) * len(seeds) < len(whole.seeds):
+                whole = self._sampled(seeds, history, len(some))
+            raw = self._without(whole, len(seeds), some)
+            found.append(raw.reshape(len(some), len(seeds), -1))
+            done((first + len(some)) / len(gone) * len(seeds))
+        return np.concatenate(found).transpose(1, 0, 2)
+
+    def _sampled(self, seeds: Seeds, history: NDArray[np.float32] | None, copies: int) -> _Copies:
+        """Return what the model sees of several copies of some rows, whole."""
+        many = seeds.take(np.tile(np.arange(len(seeds)), copies))
+        repeated = np.tile(history, (copies, 1)) if history is not None else None
+        network = self._predictor.model
+        if network is None:
+            return _Copies(many, repeated)
+        subgraph = self._sampler.sample(many)
+        return _Copies(many, repeated, subgraph, self._assemble(subgraph, network.config.types_at(0), None))
+
+    def _without(self, whole: _Copies, rows: int, gone: Sequence[tuple[Part, ...]]) -> NDArray[np.float64]:
+        """Return the final raw outputs of copies of ``rows`` rows, each copy without some parts."""
+        history = whole.history
+        if history is not None:
+            lost = np.array([[any(p.covers(o) for p in parts) for o in self._origins] for parts in gone], bool)
+            history = np.where(np.repeat(lost, rows, axis=0), np.float32(np.nan), history)
+        if whole.batch is None or whole.subgraph is None:
+            return self._predictor.final_raw(None, history)
+        seen = Removal(whole.subgraph, whole.batch, self._predictor.graph_model.config)
+        seen.with_history(self._assemble.scaled(history))
+        for copy, parts in enumerate(gone):
+            who = np.arange(len(whole.seeds)) // rows == copy
+            for part in parts:
+                self._remove(seen, part, who)
+        return self._final(seen.batch, history)
+
+    def _remove(self, seen: Removal, part: Part, who: NDArray[np.bool_]) -> None:
+        """Take a part away from some of the seeds."""
+        if part.kind == "hop":
+            assert part.hop is not None
+            seen.beyond(part.hop, who)
+            return
+        table = part.table
+        if table is None or table not in seen.batch.nodes:
+            return
+        missing = blank(self._features.spec.table(table), self.missing(table), part.column)
+        if part.kind == "table":
+            seen.table(table, who, missing)
+        else:
+            seen.values(table, who, missing, with_age=False)
 
     def neighbors(self, row: int, time: int) -> list[dict[str, Any]]:
         """Return the direct neighbours of one row with their effects, as far as the network reads them one by one.
@@ -163,48 +218,53 @@ class Explainer:
         model = self._predictor.model.config
         one = Seeds.at(model.entity, np.array([row]), time)
         history = self._features.history(one)
-        # One more than the network hears, so that the next may take the place of one that is gone.
+        # One more than the network reads, so that the next may take the place of one that is gone.
         more = NeighborSampler(self._features.view, _one_more(self._predictor.plan))
-        subgraph = more.sample(one)
-        batch = self._assemble(subgraph, model.types_at(0), history)
+        single = more.sample(one)
+        edges = {str(relation): found for relation, found in single.edges.items()}
         places = [
             (r.name, at)
             for r in model.relations
-            if self._predictor.final.share > 0.0 and r.source == model.entity and r.name in batch.relations
-            for at in range(batch.relations[r.name].depths[0])
-            if batch.relations[r.name].rank[at] < r.budgets[0]
+            if self._predictor.final.share > 0.0 and r.source == model.entity and r.name in edges
+            for at in np.flatnonzero(edges[r.name].rank[: edges[r.name].depths[0]] < r.budgets[0]).tolist()
         ]
         if not places:
             return []
-        whole = self._final(self._heard(batch, None), history)
-        without = np.stack([self._final(self._heard(batch, place), history) for place in places], axis=1)
-        told = self._as_effects(tuple(Part("neighbor") for _ in places), whole, without)
+        copies = len(places) + 1
+        subgraph = more.sample(one.take(np.zeros(copies, np.int64)))
+        repeated = np.tile(history, (copies, 1)) if history is not None else None
+        batch = self._without_neighbors(self._assemble(subgraph, model.types_at(0), repeated), places)
+        raw = self._final(batch, repeated)
+        effects = self._as_effects(tuple(Part("neighbor") for _ in places), raw[-1:], raw[None, :-1])
         tables, found = {r.name: r.neighbor for r in model.relations}, []
-        for i in np.argsort(-np.abs(told.weights[0]), kind="stable"):
+        for i in np.argsort(-np.abs(effects.weights[0]), kind="stable"):
             name, at = places[i]
-            own = subgraph.nodes[tables[name]].rows[int(batch.relations[name].child[at])]
+            own_row = single.nodes[tables[name]].rows[int(edges[name].child[at])]
             keyed = self._features.view.schema.table(tables[name]).primary_key is not None
-            key = self._features.view.keys(tables[name])[int(own)].as_py() if keyed else None
-            found.append({"table": tables[name], "key": key, "relation": name, "effect": float(told.effects[0, i])})
+            key = self._features.view.keys(tables[name])[int(own_row)].as_py() if keyed else None
+            found.append({"table": tables[name], "key": key, "relation": name, "effect": float(effects.effects[0, i])})
         return found
 
-    def _heard(self, batch: GraphBatch, gone: tuple[str, int] | None) -> GraphBatch:
-        """Return a batch of one seed as the network hears it, without one of the seed's neighbours."""
+    def _without_neighbors(self, batch: GraphBatch, places: Sequence[tuple[str, int]]) -> GraphBatch:
+        """Return copies of one seed as the network reads them, each without another of the seed's neighbours.
+
+        ``places`` are relations and positions among the seed's own edges; the last copy has all its neighbours.
+        """
         model, kept = self._predictor.graph_model.config, dict(batch.relations)
         for relation in model.relations:
             if relation.source != model.entity or relation.name not in kept:
                 continue
             edges = kept[relation.name]
-            own, degrees, rank = edges.depths[0], edges.degrees.clone(), edges.rank.clone()
+            near, degrees, rank = edges.depths[0], edges.degrees.clone(), edges.rank.clone()
             stays = torch.ones(len(rank), dtype=torch.bool)
-            if gone is not None and gone[0] == relation.name:
-                rank[:own] -= (edges.rank[:own] > edges.rank[gone[1]]).to(rank.dtype)
-                stays[gone[1]] = False
-                degrees[0] -= 1
-            stays[:own] &= rank[:own] < relation.budgets[0]
-            lost = int((~stays).sum())
-            depths = tuple(d - lost for d in edges.depths)
-            kept[relation.name] = RelationBatch(edges.parent[stays], edges.child[stays], rank[stays], degrees, depths)
+            for copy, (name, at) in enumerate(places):
+                if name == relation.name:
+                    own = torch.nonzero(edges.parent[:near] == copy)[:, 0]
+                    rank[own] -= (edges.rank[own] > edges.rank[own[at]]).to(rank.dtype)
+                    stays[own[at]] = False
+                    degrees[copy] -= 1
+            stays[:near] &= rank[:near] < relation.budgets[0]
+            kept[relation.name] = kept_edges(edges, stays, rank, degrees)
         return replace(batch, relations=kept)
 
     @torch.no_grad()
@@ -256,75 +316,13 @@ class Explainer:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What the model sees of some rows, whole; parts are taken away from copies."""
+class _Copies:
+    """What the model sees of copies of some rows, one copy after another; without a network, window features alone."""
 
-    explainer: Explainer
-    subgraph: Subgraph | None
-    batch: GraphBatch | None
+    seeds: Seeds
     history: NDArray[np.float32] | None
-
-    @classmethod
-    def of(cls, explainer: Explainer, seeds: Seeds) -> _Seen:
-        network, history = explainer._predictor.model, explainer._features.history(seeds)
-        if network is None:
-            return cls(explainer, None, None, history)
-        subgraph = explainer._sampler.sample(seeds)
-        return cls(explainer, subgraph, explainer._assemble(subgraph, network.config.types_at(0), history), history)
-
-    def raw(self, gone: tuple[Part, ...]) -> NDArray[np.float64]:
-        """Return the final raw outputs without some parts."""
-        batch, history = self.batch, self.history
-        if history is not None and gone:
-            lost = np.array([any(p.covers(o) for p in gone) for o in self.explainer._origins], bool)
-            history = np.where(lost, np.float32(np.nan), history)
-            if batch is not None:
-                batch = replace(batch, history=self.explainer._assemble.scaled(history))
-        for part in gone:
-            batch = self._without(batch, part) if batch is not None else None
-        return self.explainer._final(batch, history)
-
-    def _without(self, batch: GraphBatch, part: Part) -> GraphBatch:
-        assert self.subgraph is not None
-        entity = self.subgraph.seeds.table
-        if part.kind == "hop":
-            assert part.hop is not None
-            kept = {
-                name: _nearer(r, batch.nodes, part.hop - 1, self.source(name)) for name, r in batch.relations.items()
-            }
-            return replace(batch, relations=kept)
-        if part.table not in batch.nodes:
-            return batch
-        if part.kind == "table" and part.table != entity:
-            kept = {
-                n: _nearer(r, batch.nodes, 0, self.source(n)) if self.neighbor(n) == part.table else r
-                for n, r in batch.relations.items()
-            }
-            return replace(batch, relations=kept)
-        nodes = {**batch.nodes, part.table: self._blanked(batch.nodes[part.table], part.table, part.column)}
-        return replace(batch, nodes=nodes)
-
-    def _blanked(self, nodes: NodeBatch, table: str, column: str | None) -> NodeBatch:
-        """Return nodes whose values of a column (None: of all) are missing."""
-        missing = self.explainer.missing(table)
-        numbers, codes = nodes.numbers.clone(), nodes.codes.clone()
-        at = slot = 0
-        for feature in self.explainer._features.spec.table(table).columns:
-            if column is None or feature.name == column:
-                numbers[:, at : at + feature.numbers] = torch.from_numpy(missing.numbers[:, at : at + feature.numbers])
-                codes[:, slot : slot + feature.slots] = torch.from_numpy(missing.codes[:, slot : slot + feature.slots])
-            at, slot = at + feature.numbers, slot + feature.slots
-        age = torch.zeros_like(nodes.age) if column is None and nodes.age is not None else nodes.age
-        return replace(nodes, numbers=numbers, codes=codes, age=age)
-
-    def source(self, relation: str) -> str:
-        return self._relation(relation).source
-
-    def neighbor(self, relation: str) -> str:
-        return self._relation(relation).neighbor
-
-    def _relation(self, name: str) -> RelationSpec:
-        return next(r for r in self.explainer._predictor.graph_model.config.relations if r.name == name)
+    subgraph: Subgraph | None = None
+    batch: GraphBatch | None = None
 
 
 def _one_more(plan: NeighborPlan) -> NeighborPlan:
@@ -335,22 +333,6 @@ def _one_more(plan: NeighborPlan) -> NeighborPlan:
 
     overrides = {name: more(numbers) for name, numbers in plan.overrides.items()}
     return NeighborPlan(more(plan.num_neighbors), plan.strategy, overrides)
-
-
-def _nearer(relation: RelationBatch, nodes: dict[str, NodeBatch], hops: int, source: str) -> RelationBatch:
-    """Return a relation of which only nodes nearer than ``hops`` have neighbours: none for 0."""
-    edges = relation.depths[min(hops, len(relation.depths)) - 1] if hops else 0
-    depths = nodes[source].depths
-    known = depths[min(hops, len(depths)) - 1] if hops else 0
-    degrees = relation.degrees.clone()
-    degrees[known:] = 0
-    return RelationBatch(
-        relation.parent[:edges],
-        relation.child[:edges],
-        relation.rank[:edges],
-        degrees,
-        tuple(min(d, edges) for d in relation.depths),
-    )
 
 
 def part_name(part: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from forekey.graph import take_values
+
 Values = NDArray[np.float64]
 
 
@@ -325,7 +327,7 @@ class Ranking(Predictions):
 def _taken(keys: Sequence[Any], places: NDArray[Any]) -> Any:
     """Return some keys, as an Arrow array where they are in one."""
     if isinstance(keys, pa.ChunkedArray):
-        return keys.take(pa.array(places.astype(np.int64))).combine_chunks()
+        return take_values(keys, places)
     if isinstance(keys, pa.Array):
         return keys.take(pa.array(places.astype(np.int64)))
     return [keys[place] for place in places.tolist()]

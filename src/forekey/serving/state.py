@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.errors import ModelError, UnknownEntity, UnknownTask
-from forekey.graph import Seeds, Snapshot
+from forekey.graph import Seeds, Snapshot, take_values
 from forekey.inference import explain_entity
 from forekey.objectives import Reply
 from forekey.schema import DType, TableSchema, did_you_mean
@@ -138,8 +137,9 @@ class ServingState:
             return []
         entity, snapshot = self.task(task).entity.name, self.snapshot()
         rows = snapshot.lookup(entity, entity_ids)
-        keys = snapshot.keys(entity).take(pa.array(np.maximum(rows, 0).astype(np.int64))) if (rows >= 0).any() else rows
-        return [keys[i].as_py() if row >= 0 else entity_ids[i] for i, row in enumerate(rows.tolist())]
+        found = take_values(snapshot.keys(entity), rows[rows >= 0]).to_pylist()
+        keys = iter(found)
+        return [next(keys) if row >= 0 else entity_ids[i] for i, row in enumerate(rows.tolist())]
 
     def _stored(self, task: str, entity_ids: Sequence[Any]) -> list[Answer | None]:
         version = self.version(task)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from forekey.graph import Finding, Snapshot
+from forekey.graph import Finding, Snapshot, take_rows
 from forekey.schema import ColumnSchema, Stype
 from forekey.task.labels import Examples
 from forekey.task.task import Task
@@ -29,7 +29,7 @@ def restating_columns(task: Task, snapshot: Snapshot, examples: Examples) -> lis
     rows = snapshot.lookup_keys(task.entity.name, examples.keys)
     known = rows >= 0
     contents = snapshot.contents_at(task.entity.name, rows[known], examples.times[known])
-    table = snapshot.all_contents(task.entity.name).take(pa.array(contents))
+    table = take_rows(snapshot.all_contents(task.entity.name), contents)
     labels = examples.target[known]
     classes = labels.dtype == object
     codes: NDArray[np.int64] = np.unique(labels.astype(str), return_inverse=True)[1] if classes else np.empty(0, int)
