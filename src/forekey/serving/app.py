@@ -55,15 +55,22 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(workspace: Workspace, store: KeyValueStore, api_keys: tuple[str, ...] = ()) -> FastAPI:
-    """Return the application for a project; with ``api_keys``, requests must carry one as a bearer token."""
-    state = ServingState(workspace, store)
+def create_app(
+    project: Workspace | str | Path, store: KeyValueStore | None = None, api_keys: tuple[str, ...] = ()
+) -> FastAPI:
+    """Return the application for a project, open or by its folder; any number of processes may have one.
+
+    Without a ``store``, that of the project is opened, and closed with the application. With ``api_keys``, requests
+    must carry one as a bearer token.
+    """
+    workspace = project if isinstance(project, Workspace) else Workspace.open(project)
+    state = ServingState(workspace, workspace.store() if store is None else store)
     telemetry = Telemetry()
     app = FastAPI(
         title="Forekey",
         description="Predictions, embeddings and explanations for the entities of a relational database.",
         version=__version__,
-        lifespan=_lifespan(state, telemetry, workspace.place("serving") / "latency.json"),
+        lifespan=_lifespan(state, telemetry, workspace.place("serving") / "latency.json", owns_store=store is None),
     )
     shown = {"task": next(iter(workspace.config.tasks), "churn"), "entity_id": "1"}
     app.openapi = lambda: _described(app, shown, with_keys=bool(api_keys))  # type: ignore[method-assign]
@@ -249,7 +256,7 @@ def _correct(operation: dict[str, Any], *, is_open: bool) -> None:
         operation["responses"].pop("422", None)
 
 
-def _lifespan(state: ServingState, telemetry: Telemetry, path: Path) -> Any:
+def _lifespan(state: ServingState, telemetry: Telemetry, path: Path, *, owns_store: bool) -> Any:
     """Write latencies now and then, and once more at the end, for the monitors to read."""
 
     @contextlib.asynccontextmanager
@@ -265,6 +272,8 @@ def _lifespan(state: ServingState, telemetry: Telemetry, path: Path) -> Any:
         finally:
             writer.cancel()
             state.engine.close()
+            if owns_store:
+                state.store.close()
             telemetry.write(path)
 
     return lifespan

@@ -45,7 +45,7 @@ class ServingState:
         self.workspace = workspace
         self.registry = workspace.registry
         self.engine = Engine(workspace)
-        self.embeddings = EmbeddingStore(store)
+        self.store, self.embeddings = store, EmbeddingStore(store)
         self._tasks: dict[tuple[str, str], Task] = {}
         self._item_keys: dict[str, tuple[str, tuple[Any, ...]]] = {}
         self._matrices: dict[str, tuple[str, list[str], NDArray[np.float32]]] = {}
