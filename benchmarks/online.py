@@ -163,7 +163,7 @@ def stages(state: ServingState, task: str, asked: list[Any]) -> dict[str, float]
         raw = None
         if predictor.model is not None:
             graph = stage("sampling", lambda seeds=seeds: predictor._sampler.sample(seeds))
-            batch = stage("batch", lambda graph=graph, past=history: predictor._assemble(graph, tables, past))
+            batch = stage("batch", lambda graph=graph, past=history: predictor._collate(graph, tables, past))
             with torch.no_grad():
                 raw = stage("network", lambda batch=batch: predictor.model(batch)[1].numpy())
         stage("trees, blend, calibration", lambda raw=raw, past=history: predictor.final_raw(raw, past))

@@ -171,7 +171,7 @@ class Bench:
     def train(self, name: str, seed: int) -> Run:
         """Train once and score the official test rows."""
         task = define_task(name, self.project, self.snapshot.schema)
-        config = replace(pipeline.train_config(self.preset, seed), past_labels=False)
+        config = replace(pipeline.train_config(self.preset, seed), lagged_labels=False)
         assert isinstance(config, TrainConfig)
         started = time.perf_counter()
         # A ranking is asked for at the end of the history: nothing is stale then, in either regime.

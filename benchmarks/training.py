@@ -157,7 +157,7 @@ def peer_of(project: Workspace, name: str, version: str) -> tuple[float, float]:
     import lightgbm as gbm
 
     from forekey.features import FeatureSpec, FeatureStore
-    from forekey.inference import past_for
+    from forekey.inference import lagged_labels_for
     from forekey.training import resolve_examples
 
     model, snapshot = project.registry.get(name, version), project.snapshots.current()
@@ -166,7 +166,7 @@ def peer_of(project: Workspace, name: str, version: str) -> tuple[float, float]:
         labels = task.labels(source, snapshot)
     splits = {s: resolve_examples(snapshot, task, labels.split(s)) for s in ("train", "val", "test")}
     moments = np.unique(np.concatenate([r.times for r in splits.values()])).tolist()
-    past = past_for(model, task, lambda: project.source(), snapshot, moments, project.place("past"))
+    past = lagged_labels_for(model, task, lambda: project.source(), snapshot, moments, project.place("past"))
     features = FeatureStore(snapshot, FeatureSpec.from_dict(model.features()), past)
     columns = {s: features.history(r.seeds) for s, r in splits.items()}
     objective = objective_from(model.manifest["output"])

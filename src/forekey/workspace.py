@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from forekey.graph.clock import utc_now
+from forekey.graph.timestamps import utc_now
 from forekey.project import Project
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 import pytest
 
 from forekey import pipeline
-from forekey.features import CALENDAR, LABELS, FeatureStore, HistoryFeatures, Origin, fit_history
+from forekey.features import CALENDAR, LABELS, FeatureStore, Origin, WindowFeatures, fit_windows
 from forekey.graph import Seeds, SnapshotStore, build_snapshot, to_micros
 from forekey.inference import Explainer, Part, Predictor, Ranker, RankExplainer, explain_entity, explain_ranking
-from forekey.inference.assemble import Assembler
+from forekey.inference.collate import Collator
 from forekey.inference.explain import _one_more
 from forekey.sampling import NeighborPlan, NeighborSampler
 from forekey.source import infer_schema
@@ -112,8 +112,8 @@ def test_the_reasons_for_a_ranking_add_up_to_its_scores(trained_project: Workspa
 
 def test_each_number_of_a_past_knows_where_it_comes_from(shop_project: Workspace) -> None:
     snapshot = shop_project.snapshots.current()
-    spec = fit_history(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
-    features = HistoryFeatures(snapshot, spec)
+    spec = fit_windows(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
+    features = WindowFeatures(snapshot, spec)
     found = {f.name: f.origin for f in features.features}
     assert found["age"] == Origin("customers", "age", 0)
     assert found["orders: sum amount, 30 days"] == Origin("orders", "amount", 1)
@@ -157,8 +157,8 @@ def test_the_effect_of_a_neighbour_is_that_of_a_database_without_it(tmp_path: Pa
 
 def test_what_is_reached_through_a_table_is_gone_with_it(shop_project: Workspace) -> None:
     snapshot = shop_project.snapshots.current()
-    spec = fit_history(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
-    features = HistoryFeatures(snapshot, spec)
+    spec = fit_windows(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
+    features = WindowFeatures(snapshot, spec)
     found = {f.name: f.origin for f in features.features}
     lines = found["order_lines of orders: mean quantity, all time"]
     assert Part("table", "orders").covers(lines)
@@ -184,7 +184,7 @@ def test_neighbours_add_to_what_was_predicted_whatever_the_budgets(tmp_path: Pat
     one = Seeds.at("orders", np.array([50]), to_micros(full.as_of))
     explainer = Explainer(predictor)
     subgraph = NeighborSampler(full, _one_more(plan)).sample(one)
-    batch = Assembler(predictor.features)(subgraph, predictor.model.config.types_at(0))
+    batch = Collator(predictor.features)(subgraph, predictor.model.config.types_at(0))
     heard = explainer._final(explainer._without_neighbors(batch, ()), None)
     assert heard == pytest.approx(predictor.network(one, None)[0], abs=1e-5)
     assert len(explainer.neighbors(50, to_micros(full.as_of))) > 0

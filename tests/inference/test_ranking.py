@@ -9,7 +9,7 @@ import pytest
 
 from forekey import pipeline
 from forekey.graph import Seeds, to_micros
-from forekey.inference import Pairs, Ranker, RankStage
+from forekey.inference import Pairs, RankBlend, Ranker
 from forekey.workspace import Workspace
 from tests.support.models import champion_of
 
@@ -28,7 +28,7 @@ def test_the_best_come_first_and_equals_by_their_row() -> None:
 def test_sampled_layerwise_and_stored_rankings_agree(trained_project: Workspace, tmp_path: Path, share: float) -> None:
     ranker = champion_of(trained_project, "baskets")
     assert isinstance(ranker, Ranker)
-    ranker.stage = RankStage(share, ranker.stage.trees, ranker.stage.tower_scale, ranker.stage.tree_scale)
+    ranker.stage = RankBlend(share, ranker.stage.trees, ranker.stage.tower_scale, ranker.stage.tree_scale)
     now = to_micros(trained_project.snapshots.current().as_of)
     everyone, vectors = ranker.predict_all(now, tmp_path)
     rows = np.arange(len(everyone), dtype=np.int32)

@@ -94,9 +94,9 @@ def test_a_network_that_adds_nothing_is_left_out(own_project: Workspace, monkeyp
 
     from forekey.training import pointwise
 
-    chosen = pointwise.choose_final
+    chosen = pointwise.choose_blend
     monkeypatch.setattr(
-        pointwise, "choose_final", lambda known, trees: replace(chosen(known, trees), share=0.0, trees=trees)
+        pointwise, "choose_blend", lambda known, trees: replace(chosen(known, trees), share=0.0, trees=trees)
     )
     report = pipeline.train(own_project, "churn", preset="fast")
     version = own_project.registry.get("churn", report.model_version)

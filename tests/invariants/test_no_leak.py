@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forekey import pipeline
-from forekey.features import HistoryFeatures, fit_features, fit_history
+from forekey.features import WindowFeatures, fit_features, fit_windows
 from forekey.graph import Seeds, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.query import bind, label_sql, parse, shift
 from forekey.sampling import NeighborPlan, NeighborSampler
@@ -86,9 +86,9 @@ def test_pasts_in_numbers_do_not_depend_on_rows_after_the_anchor(tables: Tables,
         for entity in ("customers", "orders"):
             visible = int(past.visible(entity, np.array([to_micros(moment)]))[0])
             rows, times = np.arange(visible, dtype=np.int32), np.full(visible, to_micros(moment))
-            spec = fit_history(past, entity, to_micros(moment), 5.0)
-            assert spec == fit_history(full, entity, to_micros(moment), 5.0)
-            a, b = (HistoryFeatures(s, spec).compute(Seeds.at("customers", rows, times)) for s in (full, past))
+            spec = fit_windows(past, entity, to_micros(moment), 5.0)
+            assert spec == fit_windows(full, entity, to_micros(moment), 5.0)
+            a, b = (WindowFeatures(s, spec).compute(Seeds.at("customers", rows, times)) for s in (full, past))
             assert a.tobytes() == b.tobytes()
 
 
@@ -188,7 +188,7 @@ def test_rankings_on_the_shop_do_not_see_what_comes_later(tmp_path: Path) -> Non
         tables = tables or cut(shop_tables(), infer_schema(source_of(shop_tables())).schema, moment)
         source = source_of(tables)
         snapshot = build_snapshot(source, infer_schema(source_of(shop_tables())).schema, SnapshotStore(tmp_path / name))
-        history = fit_history(snapshot, "products", to_micros(moment), 30.0)
+        history = fit_windows(snapshot, "products", to_micros(moment), 30.0)
         known = interactions_between(snapshot.schema, "customers", "products")
         pairs = PairFeatures(snapshot, PairSpec("customers", "products", 30.0, known, history))
         seeds = Seeds.at("customers", np.arange(200), to_micros(moment))

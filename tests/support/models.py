@@ -36,7 +36,7 @@ def random_predictor(
             for t in spec.tables
         ),
         tuple(
-            RelationSpec(str(r), r.source, r.neighbor, tuple(plan.budget(r, h) for h in range(plan.hops)), r.up)
+            RelationSpec(str(r), r.dst, r.src, tuple(plan.budget(r, h) for h in range(plan.hops)), r.up)
             for r in relations_of(snapshot.schema)
         ),
         plan.hops,

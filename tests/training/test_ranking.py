@@ -287,7 +287,7 @@ def test_choices_are_made_on_so_many_rankings_at_most(own_project: Workspace, mo
     real = ranker.scored
     monkeypatch.setattr(ranker, "scored", lambda rows, *rest: (asked.append(len(rows)), real(rows, *rest))[1])
     assert len(recipe._judging) > 20
-    pair_trees.choose_rank_stage(ranker, recipe._judging, chosen.grown.trees)
+    pair_trees.choose_rank_blend(ranker, recipe._judging, chosen.grown.trees)
     assert asked == [20]
 
 

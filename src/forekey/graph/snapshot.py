@@ -31,11 +31,11 @@ from numpy.typing import NDArray
 from forekey.errors import SnapshotError
 from forekey.files import write_whole
 from forekey.graph.adjacency import Adjacency, Presence
-from forekey.graph.clock import Micros, from_micros, utc_now
-from forekey.graph.draft import ROW_BLOCK, RowBlock
-from forekey.graph.keys import KeyIndex, key_form, key_numbers, lookup_numbers, spelling_of
-from forekey.graph.pool import ArrayRef, FileRef, Pool
-from forekey.graph.taking import take_rows
+from forekey.graph.block_store import ArrayRef, BlockStore, FileRef
+from forekey.graph.key_index import KeyIndex, key_form, key_numbers, lookup_numbers, spelling_of
+from forekey.graph.row_access import take_rows
+from forekey.graph.table_writer import ROW_BLOCK, RowBlock
+from forekey.graph.timestamps import Micros, from_micros, utc_now
 from forekey.graph.versions import Versions
 from forekey.notebooks import as_table
 from forekey.schema import EdgeType, Schema
@@ -49,7 +49,7 @@ class Snapshot:
     What is mapped stays readable when a later build prunes the files.
     """
 
-    def __init__(self, manifest: dict[str, Any], pool: Pool) -> None:
+    def __init__(self, manifest: dict[str, Any], pool: BlockStore) -> None:
         self.manifest = manifest
         self.id: str = manifest["id"]
         self.schema = Schema.from_dict(manifest["schema"])
@@ -197,7 +197,7 @@ class Snapshot:
         return key_numbers(spelling_of(self.schema, table).many(keys), key_form(self.schema, table))
 
     def index(self, table: str) -> KeyIndex:
-        """Return the rows of a table by their key's number (see :mod:`forekey.graph.keys`)."""
+        """Return the rows of a table by their key's number (see :mod:`forekey.graph.key_index`)."""
         if table not in self._indexes:
             runs = range(self.manifest["tables"][table]["runs"])
             self._indexes[table] = KeyIndex(
@@ -274,7 +274,7 @@ class SnapshotStore:
     def __init__(self, folder: Path, clock: Callable[[], datetime] = utc_now) -> None:
         self.folder = folder
         self.clock = clock
-        self.pool = Pool(folder / "files")
+        self.pool = BlockStore(folder / "files")
         self._threads = threading.RLock()
         self._building = 0
 
@@ -443,7 +443,7 @@ def file_refs(manifest: dict[str, Any]) -> list[FileRef]:
 def identify(manifest: dict[str, Any]) -> str:
     """Hash what a manifest says of the data: schema, as-of time, rows, what was left out, versions and edges.
 
-    The index of keys is left out: it follows from the rows, and its runs tell how the snapshot came about.
+    The index of keys is left out: it follows from the rows, and its runs depend on how the snapshot came about.
     """
     tables = {
         name: {

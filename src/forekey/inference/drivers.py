@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forekey.features import FeatureStore, in_words, topic, value_of
-from forekey.inference.final import FinalStage
+from forekey.inference.blend import Blend
 from forekey.objectives import PointwiseObjective, Raw
 
 _MORE = 3
@@ -34,7 +34,7 @@ class Driver:
 
 
 def drivers_of(
-    final: FinalStage,
+    final: Blend,
     features: FeatureStore,
     objective: PointwiseObjective,
     history: NDArray[np.float32],
@@ -75,7 +75,7 @@ def drivers_of(
     return [sorted(drivers, key=lambda d: -abs(d.effect))[:top] for drivers in found]
 
 
-def _final(final: FinalStage, trees: Raw, network: Raw | None, objective: PointwiseObjective) -> Raw:
+def _final(final: Blend, trees: Raw, network: Raw | None, objective: PointwiseObjective) -> Raw:
     """Return the final raw outputs from those of the trees and the network."""
     blended = objective.comparable(trees)
     if network is not None:
@@ -84,7 +84,7 @@ def _final(final: FinalStage, trees: Raw, network: Raw | None, objective: Pointw
 
 
 def _prediction(
-    final: FinalStage, trees: Raw, network: Raw | None, objective: PointwiseObjective, counted: NDArray[np.float64]
+    final: Blend, trees: Raw, network: Raw | None, objective: PointwiseObjective, counted: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     outputs = _final(final, trees, network, objective)
     predicted = objective.link(outputs).reshape(len(trees), -1)

@@ -3,7 +3,7 @@
 Parts are whole tables, single columns, and everything a number of foreign keys away. What is taken away is gone for the
 network and for the trees alike: rows are no neighbours and are not counted, values are missing, as missing values are
 in training (occlusion: Zeiler and Fergus 2014; Covert et al. 2021). So an effect is a fact about the model, not an
-approximation of it; effects do not add up, as parts tell of one another.
+approximation of it; effects do not add up, as parts overlap in what they show.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from forekey.features import Encoded, Origin, encode_rows
 from forekey.graph import Seeds
-from forekey.inference.assemble import Assembler
+from forekey.inference.collate import Collator
 from forekey.inference.predictor import Predictor
 from forekey.inference.removal import Removal, blank, kept_edges
 from forekey.nn import GraphBatch
@@ -104,7 +104,7 @@ class Explainer:
         self._predictor = predictor
         self._features = predictor.features
         self._sampler = NeighborSampler(self._features.view, predictor.plan)
-        self._assemble = Assembler(self._features)
+        self._collate = Collator(self._features)
         self._origins = tuple(feature.origin for feature in self._features.features)
         self._nothing: dict[str, Encoded] = {}
         self.parts = tuple(self._all_parts())
@@ -117,21 +117,21 @@ class Explainer:
     ) -> Effects:
         """Explain the predictions of some entities; ``kinds`` limits it to parts that are table, column or hop.
 
-        Where there are many columns, only those of tables that count are taken away. ``done`` is told how many of all
-        parts were taken away so far, batch by batch.
+        Where there are many columns, only those of tables that count are taken away. ``done`` is called with how
+        many of all parts were taken away so far, batch by batch.
         """
         wanted = set(kinds)
         parts = tuple(p for p in self.parts if not wanted or p.kind in wanted)
         columns = tuple(p for p in parts if p.kind == "column")
         if wanted or len(columns) <= _MANY_COLUMNS:
-            told = self.without_each(seeds, [(), *((part,) for part in parts)], done)
-            return self._as_effects(parts, told[:, 0], told[:, 1:])
+            raw = self.without_each(seeds, [(), *((part,) for part in parts)], done)
+            return self._as_effects(parts, raw[:, 0], raw[:, 1:])
         others = tuple(p for p in parts if p.kind != "column")
-        told = self.without_each(seeds, [(), *((part,) for part in others)], lambda d, n: done(d / 2, n))
-        counting = self._as_effects(others, told[:, 0], told[:, 1:]).tables_that_count()
+        raw = self.without_each(seeds, [(), *((part,) for part in others)], lambda d, n: done(d / 2, n))
+        counting = self._as_effects(others, raw[:, 0], raw[:, 1:]).tables_that_count()
         some = tuple(p for p in columns if p.table in counting)
         more = self.without_each(seeds, [(p,) for p in some], lambda d, n: done((n + d) / 2, n))
-        return self._as_effects((*others, *some), told[:, 0], np.concatenate([told[:, 1:], more], axis=1))
+        return self._as_effects((*others, *some), raw[:, 0], np.concatenate([raw[:, 1:], more], axis=1))
 
     def without(self, seeds: Seeds, gone: Iterable[Part]) -> NDArray[np.float64]:
         """Return the final raw outputs ``[n, outputs]`` when several parts are taken away together."""
@@ -175,7 +175,7 @@ class Explainer:
         if network is None:
             return _Copies(many, repeated)
         subgraph = self._sampler.sample(many)
-        return _Copies(many, repeated, subgraph, self._assemble(subgraph, network.config.types_at(0), None))
+        return _Copies(many, repeated, subgraph, self._collate(subgraph, network.config.types_at(0), None))
 
     def _without(self, whole: _Copies, rows: int, gone: Sequence[tuple[Part, ...]]) -> NDArray[np.float64]:
         """Return the final raw outputs of copies of ``rows`` rows, each copy without some parts."""
@@ -186,7 +186,7 @@ class Explainer:
         if whole.batch is None or whole.subgraph is None:
             return self._predictor.final_raw(None, history)
         seen = Removal(whole.subgraph, whole.batch, self._predictor.graph_model.config)
-        seen.with_history(self._assemble.scaled(history))
+        seen.with_history(self._collate.scaled(history))
         for copy, parts in enumerate(gone):
             who = np.arange(len(whole.seeds)) // rows == copy
             for part in parts:
@@ -225,7 +225,7 @@ class Explainer:
         places = [
             (r.name, at)
             for r in model.relations
-            if self._predictor.final.share > 0.0 and r.source == model.entity and r.name in edges
+            if self._predictor.final.share > 0.0 and r.dst == model.entity and r.name in edges
             for at in np.flatnonzero(edges[r.name].rank[: edges[r.name].depths[0]] < r.budgets[0]).tolist()
         ]
         if not places:
@@ -233,13 +233,13 @@ class Explainer:
         copies = len(places) + 1
         subgraph = more.sample(one.take(np.zeros(copies, np.int64)))
         repeated = np.tile(history, (copies, 1)) if history is not None else None
-        batch = self._without_neighbors(self._assemble(subgraph, model.types_at(0), repeated), places)
+        batch = self._without_neighbors(self._collate(subgraph, model.types_at(0), repeated), places)
         raw = self._final(batch, repeated)
         effects = self._as_effects(tuple(Part("neighbor") for _ in places), raw[-1:], raw[None, :-1])
-        tables, found = {r.name: r.neighbor for r in model.relations}, []
+        tables, found = {r.name: r.src for r in model.relations}, []
         for i in np.argsort(-np.abs(effects.weights[0]), kind="stable"):
             name, at = places[i]
-            own_row = single.nodes[tables[name]].rows[int(edges[name].child[at])]
+            own_row = single.nodes[tables[name]].rows[int(edges[name].src[at])]
             keyed = self._features.view.schema.table(tables[name]).primary_key is not None
             key = self._features.view.keys(tables[name])[int(own_row)].as_py() if keyed else None
             found.append({"table": tables[name], "key": key, "relation": name, "effect": float(effects.effects[0, i])})
@@ -252,14 +252,14 @@ class Explainer:
         """
         model, kept = self._predictor.graph_model.config, dict(batch.relations)
         for relation in model.relations:
-            if relation.source != model.entity or relation.name not in kept:
+            if relation.dst != model.entity or relation.name not in kept:
                 continue
             edges = kept[relation.name]
             near, degrees, rank = edges.depths[0], edges.degrees.clone(), edges.rank.clone()
             stays = torch.ones(len(rank), dtype=torch.bool)
             for copy, (name, at) in enumerate(places):
                 if name == relation.name:
-                    own = torch.nonzero(edges.parent[:near] == copy)[:, 0]
+                    own = torch.nonzero(edges.dst[:near] == copy)[:, 0]
                     rank[own] -= (edges.rank[own] > edges.rank[own[at]]).to(rank.dtype)
                     stays[own[at]] = False
                     degrees[copy] -= 1

@@ -13,36 +13,36 @@ from forekey.objectives import objective_from
 from forekey.registry import ModelVersion
 from forekey.schema import Schema, Stype, TableSchema
 from forekey.source import Source
-from forekey.task import PastLabels, Task, remembered_past
+from forekey.task import LaggedLabels, Task, stored_lagged_labels
 
 
 def load_predictor(
-    version: ModelVersion, snapshot: Snapshot, past: PastLabels | None = None, cache: Path | None = None
+    version: ModelVersion, snapshot: Snapshot, past: LaggedLabels | None = None, cache: Path | None = None
 ) -> AnyPredictor:
     """Load a model version onto a snapshot; :class:`ModelError` says what the snapshot lacks for it.
 
-    ``past`` holds the labels that entities had before, for models that look at them (see :func:`past_for`); ``cache``
-    is a folder in which the codes of texts are kept.
+    ``past`` holds the labels that entities had before, for models that read them (see :func:`lagged_labels_for`);
+    ``cache`` is a folder in which the codes of texts are kept.
     """
     model = load_model(version)
     check_signature(Schema.from_dict(version.manifest["signature"]), snapshot.schema, version.name)
     return model.bind(snapshot, past, cache)
 
 
-def past_for(
+def lagged_labels_for(
     version: ModelVersion,
     task: Task,
     open_source: Callable[[], AbstractContextManager[Source]],
     snapshot: Snapshot,
     moments: Iterable[int],
     folder: Path,
-) -> PastLabels | None:
+) -> LaggedLabels | None:
     """Return the labels known at some moments, for a model that looks at them; gathered once, kept in ``folder``."""
     history = version.features().get("history")
-    if history is None or not history["past_labels"]:
+    if history is None or not history["lagged_labels"]:
         return None
     objective = objective_from(version.manifest["output"])
-    return remembered_past(task, open_source, snapshot, moments, objective, folder)
+    return stored_lagged_labels(task, open_source, snapshot, moments, objective, folder)
 
 
 def check_signature(needed: Schema, found: Schema, model: str) -> None:

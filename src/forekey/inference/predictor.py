@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from forekey.features import FeatureStore
 from forekey.graph import Seeds
-from forekey.inference.assemble import Assembler
-from forekey.inference.final import FinalStage
+from forekey.inference.blend import Blend
+from forekey.inference.collate import Collator
 from forekey.inference.layerwise import embed_all
 from forekey.nn import GraphModel
 from forekey.objectives import Objective, PointwiseObjective, Predictions, Raw
@@ -36,15 +36,15 @@ class Predictor:
         features: FeatureStore,
         plan: NeighborPlan,
         objective: Objective,
-        final: FinalStage | None = None,
+        final: Blend | None = None,
     ) -> None:
         self.model = model.eval() if model is not None else None
         self.features = features
         self.objective = objective
-        self.final = final or FinalStage()
+        self.final = final or Blend()
         self.plan = NeighborPlan(plan.num_neighbors, "most_recent", plan.overrides)
         self._sampler = NeighborSampler(features.view, self.plan)
-        self._assemble = Assembler(features)
+        self._collate = Collator(features)
 
     def predict(
         self, seeds: Seeds, history: NDArray[np.float32] | None = None, *, embed: bool = True
@@ -85,7 +85,7 @@ class Predictor:
         embeddings = np.zeros((len(seeds), model.config.channels), np.float32)
         for part, some in seeds.batches(_BATCH) if len(seeds) else ():
             past = None if history is None else history[part]
-            embedding, output = model(self._assemble(self._sampler.sample(some), tables, past))
+            embedding, output = model(self._collate(self._sampler.sample(some), tables, past))
             embeddings[part], raw[part] = embedding.numpy(), output.numpy()
         return raw, embeddings
 
@@ -113,7 +113,7 @@ class Predictor:
 
     @torch.no_grad()
     def network_all(self, as_of: int, workspace: Path) -> tuple[Raw, NDArray[np.float32]]:
-        """Return what the network alone says of every visible row, and embeddings, computed layer by layer."""
+        """Return the raw outputs of the network alone for every visible row, and embeddings, layer by layer."""
         embeddings = embed_all(self.graph_model, self.features, as_of, workspace)
         return np.concatenate([raw for raw, _ in self._heads(embeddings, as_of)]), embeddings
 
@@ -146,4 +146,4 @@ class Predictor:
         """Read raw outputs off embeddings, part by part, with the window features of each part."""
         for place, seeds in self._everyone(as_of).batches(_CHUNK):
             part, history = torch.from_numpy(embeddings[place]), self.features.history(seeds)
-            yield self.graph_model.head(part, self._assemble.scaled(history)).numpy().astype(np.float64), history
+            yield self.graph_model.head(part, self._collate.scaled(history)).numpy().astype(np.float64), history

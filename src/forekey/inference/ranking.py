@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from forekey.features import FeatureStore, PairFeatures
 from forekey.graph import Seeds
-from forekey.inference.final import Trees
+from forekey.inference.blend import Trees
 from forekey.inference.predictor import Predictor
 from forekey.objectives import Ranking, RankingObjective
 
@@ -30,7 +30,7 @@ Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class RankStage:
+class RankBlend:
     """How two scores become one: ``share`` is the towers', the trees have the rest; each is divided by its scale."""
 
     share: float = 1.0
@@ -50,7 +50,7 @@ class RankStage:
         return {"share": self.share, "trees": shape, **scales}
 
     @classmethod
-    def load(cls, data: dict[str, Any], folder: Path) -> RankStage:
+    def load(cls, data: dict[str, Any], folder: Path) -> RankBlend:
         """Read what :meth:`to_dict` and :meth:`Trees.save` wrote."""
         trees = Trees.load(folder, data["trees"]) if data["trees"] else None
         return cls(data["share"], trees, data["tower_scale"], data["tree_scale"])
@@ -88,7 +88,7 @@ class Ranker:
     Where ``entities`` and ``items`` have no network, trees alone rank; an entity's embedding is its window features.
     """
 
-    def __init__(self, entities: Predictor, items: Predictor, pairs: PairFeatures, stage: RankStage, top: int) -> None:
+    def __init__(self, entities: Predictor, items: Predictor, pairs: PairFeatures, stage: RankBlend, top: int) -> None:
         self.entities, self.items = entities, items
         self.pairs = pairs
         self.stage = stage

@@ -21,8 +21,8 @@ class Removal:
     def __init__(self, subgraph: Subgraph, batch: GraphBatch, model: ModelConfig) -> None:
         self._batch, self._entity = batch, subgraph.seeds.table
         self._seeds = {table: nodes.seeds for table, nodes in subgraph.nodes.items()}
-        self._source = {r.name: r.source for r in model.relations}
-        self._neighbor = {r.name: r.neighbor for r in model.relations}
+        self._dst = {r.name: r.dst for r in model.relations}
+        self._src = {r.name: r.src for r in model.relations}
 
     @property
     def batch(self) -> GraphBatch:
@@ -44,7 +44,7 @@ class Removal:
             self.values(table, who, missing)
             return
         relations = {
-            name: self._cut(name, r, 0, who) if self._neighbor[name] == table else r
+            name: self._cut(name, r, 0, who) if self._src[name] == table else r
             for name, r in self._batch.relations.items()
         }
         self._batch = replace(self._batch, relations=relations)
@@ -74,11 +74,11 @@ class Removal:
 
     def _cut(self, name: str, relation: RelationBatch, hops: int, who: NDArray[np.bool_]) -> RelationBatch:
         """Return a relation of which, for some seeds, only nodes nearer than ``hops`` have neighbours: none for 0."""
-        source = self._source[name]
-        near = _within(self._batch.nodes[source], hops)
-        lost = torch.from_numpy(who[self._seeds[source]])
+        dst = self._dst[name]
+        near = _within(self._batch.nodes[dst], hops)
+        lost = torch.from_numpy(who[self._seeds[dst]])
         lost[:near] = False
-        stays = ~lost[relation.parent.long()]
+        stays = ~lost[relation.dst.long()]
         degrees = relation.degrees.masked_fill(lost[: len(relation.degrees)], 0.0)
         return kept_edges(relation, stays, relation.rank, degrees)
 
@@ -109,7 +109,7 @@ def kept_edges(relation: RelationBatch, stays: Tensor, rank: Tensor, degrees: Te
         return replace(relation, rank=rank, degrees=degrees)
     before = torch.cat([torch.zeros(1, dtype=torch.int64), stays.cumsum(0)])
     depths = tuple(int(before[d]) for d in relation.depths)
-    return RelationBatch(relation.parent[stays], relation.child[stays], rank[stays], degrees, depths)
+    return RelationBatch(relation.dst[stays], relation.src[stays], rank[stays], degrees, depths)
 
 
 def _within(nodes: NodeBatch, hops: int) -> int:

@@ -14,14 +14,14 @@ from typing import Any
 from forekey.errors import ModelError
 from forekey.features import FeatureSpec, FeatureStore, PairFeatures, PairSpec
 from forekey.graph import Snapshot
-from forekey.inference.final import FinalStage
+from forekey.inference.blend import Blend
 from forekey.inference.predictor import Predictor
-from forekey.inference.ranking import Ranker, RankStage
+from forekey.inference.ranking import RankBlend, Ranker
 from forekey.nn import GraphModel, ModelConfig, NotReadable, load_tensors, save_tensors
 from forekey.objectives import Objective, PointwiseObjective, RankingObjective, objective_from, objective_of
 from forekey.registry import ModelVersion
 from forekey.sampling import NeighborPlan
-from forekey.task import PastLabels
+from forekey.task import LaggedLabels
 
 AnyPredictor = Predictor | Ranker
 
@@ -46,7 +46,7 @@ class TrainedModel(ABC):
         """Return what is computed from rows, as JSON has it."""
 
     @abstractmethod
-    def bind(self, view: Snapshot, past: PastLabels | None = None, cache: Path | None = None) -> AnyPredictor:
+    def bind(self, view: Snapshot, past: LaggedLabels | None = None, cache: Path | None = None) -> AnyPredictor:
         """Return a predictor on a graph.
 
         ``past`` holds the labels that entities had before, for models that look at them; ``cache`` is a folder in which
@@ -87,7 +87,7 @@ class PointwiseModel(TrainedModel):
     spec: FeatureSpec
     plan: NeighborPlan
     network: GraphModel | None
-    final: FinalStage
+    final: Blend
 
     @property
     def objective(self) -> PointwiseObjective:
@@ -103,7 +103,7 @@ class PointwiseModel(TrainedModel):
         """Return what is computed from rows, as JSON has it."""
         return self.spec.to_dict()
 
-    def bind(self, view: Snapshot, past: PastLabels | None = None, cache: Path | None = None) -> Predictor:
+    def bind(self, view: Snapshot, past: LaggedLabels | None = None, cache: Path | None = None) -> Predictor:
         """Return a predictor on a graph."""
         return self.on(FeatureStore(view, self.spec, past, cache=cache))
 
@@ -128,7 +128,7 @@ class RankingModel(TrainedModel):
     pairs: PairSpec
     plan: NeighborPlan
     towers: tuple[GraphModel, GraphModel] | None
-    stage: RankStage
+    stage: RankBlend
     top: int
 
     @property
@@ -145,7 +145,7 @@ class RankingModel(TrainedModel):
         """Return what is computed from rows, as JSON has it."""
         return {"entities": self.entities.to_dict(), "items": self.items.to_dict(), "pairs": self.pairs.to_dict()}
 
-    def bind(self, view: Snapshot, past: PastLabels | None = None, cache: Path | None = None) -> Ranker:
+    def bind(self, view: Snapshot, past: LaggedLabels | None = None, cache: Path | None = None) -> Ranker:
         """Return a ranker on a graph."""
         entities = FeatureStore(view, self.entities, cache=cache)
         items = FeatureStore(view, self.items, beside=entities)
@@ -175,12 +175,12 @@ def load_model(version: ModelVersion) -> TrainedModel:
             PairSpec.from_dict(features["pairs"]),
             plan,
             (networks["entities"], networks["items"]) if networks else None,
-            RankStage.load(manifest["final"], version.folder),
+            RankBlend.load(manifest["final"], version.folder),
             manifest["top"],
         )
     objective = objective_from(manifest["output"])
     assert isinstance(objective, PointwiseObjective)
-    final = FinalStage.load(manifest["final"], version.folder)
+    final = Blend.load(manifest["final"], version.folder)
     return PointwiseModel(objective, FeatureSpec.from_dict(features), plan, networks.get("network"), final)
 
 

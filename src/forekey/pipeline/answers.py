@@ -183,7 +183,7 @@ def _explained(predictor: AnyPredictor, rows: Sequence[int], now: int) -> list[s
 
 
 def _of_first_item(items: list[dict[str, Any]], ranker: Ranker) -> list[dict[str, Any]]:
-    """Return what speaks most for the first of the ranked items, in words."""
+    """Return what raises the score of the first of the ranked items most, in words."""
     if not items:
         return []
     key = ranker.features.view.keys(ranker.pairs.spec.items)[items[0]["item"]].as_py()

@@ -125,7 +125,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Embedded:
-    """What one pass of embedding wrote; ``eligible`` counts the entities that the task speaks of now."""
+    """What one pass of embedding wrote; ``eligible`` counts the entities that the task is about now."""
 
     task: str
     version: str

@@ -21,8 +21,8 @@ from forekey.errors import ForekeyError, UnknownEntity
 from forekey.objectives import objective_of
 from forekey.serving import schemas
 from forekey.serving.auth import OPEN, BearerAuth
-from forekey.serving.page import render_page
 from forekey.serving.state import Answer, ServingState
+from forekey.serving.status_page import render_page
 from forekey.serving.telemetry import Telemetry
 from forekey.store import EmbeddingVersion, KeyValueStore
 from forekey.workspace import Workspace
@@ -110,10 +110,10 @@ def _add_prediction_routes(app: FastAPI, state: ServingState) -> None:
     @app.get("/explain/{task}/{entity_id:path}", response_model=schemas.Explanation, responses=_OF_ENTITY)
     def explain(task: str, entity_id: str) -> JSONResponse:
         """Say which tables, columns and neighbours drive the prediction, by what it would be without each."""
-        told = state.explain(task, entity_id)
-        if told is None:
+        found = state.explain(task, entity_id)
+        if found is None:
             raise UnknownEntity(f"There is no entity '{entity_id}' for task '{task}'. Ids are primary keys.")
-        return JSONResponse({"task": task, "entity_id": state.typed(task, entity_id), **told})
+        return JSONResponse({"task": task, "entity_id": state.typed(task, entity_id), **found})
 
     @app.get("/embeddings/{task}/{entity_id:path}", response_model=schemas.Embedding, responses=_OF_ENTITY)
     def embedding(task: str, entity_id: str) -> JSONResponse:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from forekey.errors import ForekeyError, SourceUnavailable
 from forekey.graph import Seeds, Snapshot, to_micros
-from forekey.inference import AnyPredictor, load_predictor, past_for
+from forekey.inference import AnyPredictor, lagged_labels_for, load_predictor
 from forekey.task import Task, define_task
 from forekey.workspace import Workspace
 
@@ -127,7 +127,7 @@ class Engine:
             self._warmed.set()
 
     def _quietly(self, task: str) -> None:
-        """Bind the newest; what fails here fails again, and is told, when it is asked for."""
+        """Bind the newest; what fails here is logged, and fails again when it is asked for."""
         try:
             self._bind(task, Key(self._workspace.registry.champion_name(task), self.snapshot().id))
         except ForekeyError as error:
@@ -165,7 +165,9 @@ class Engine:
         task = define_task(name, workspace, snapshot.schema)
         version = workspace.registry.get(name, key.model_version)
         # The database is asked only for past labels that embedding did not leave here.
-        past = past_for(version, task, workspace.source, snapshot, [to_micros(snapshot.as_of)], workspace.place("past"))
+        past = lagged_labels_for(
+            version, task, workspace.source, snapshot, [to_micros(snapshot.as_of)], workspace.place("past")
+        )
         predictor = load_predictor(version, snapshot, past, workspace.place("encoded"))
         made = Bound(Key(key.model_version, snapshot.id), predictor, task, snapshot)
         if snapshot.num_nodes(task.entity.name):
@@ -174,7 +176,7 @@ class Engine:
         return made
 
     def _ask_who(self, bound: Bound) -> None:
-        """Ask the database whom the task speaks of as of the snapshot; predictions do not need to know."""
+        """Ask the database whom the task is about as of the snapshot; predictions do not need to know."""
         bound.asked_at = time.monotonic()
         task, snapshot = bound.task, bound.snapshot
         try:

@@ -62,7 +62,7 @@ class EmbeddingVersion:
 class Record:
     """One entity: its prediction (see :meth:`EmbeddingVersion.predictions`) and ``embedding [channels] float32``.
 
-    ``eligible`` says whether the task speaks of this entity at that time (it passed WHERE).
+    ``eligible`` is whether the task is about this entity at that time (it passed WHERE).
     """
 
     packed: np.void

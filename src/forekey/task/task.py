@@ -254,7 +254,7 @@ class Task:
         return Examples(found.column("entity"), micros_of(found.column("time")), self.kind.read(found.column("target")))
 
     def population(self, source: Source, snapshot: Snapshot, anchor: datetime) -> pa.ChunkedArray | None:
-        """Return the keys of the entities that the task speaks of at a time; None if that is everyone."""
+        """Return the keys of the entities that the task is about at a time; None if that is everyone."""
         if self.bound is None or (self.bound.query.where is None and self.bound.query.ids is None):
             return None
         statement = population_sql(self.bound, anchor, unclean=unclean_tables(snapshot))

@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from forekey.training.bootstrap import interval_of_difference
     from forekey.training.config import PRESETS, RANKING_PRESETS, TrainConfig
     from forekey.training.evaluate import evaluate_examples, item_rows, resolve_examples
-    from forekey.training.intervals import interval_of_difference
     from forekey.training.job import TrainJob, gather
     from forekey.training.report import TrainReport
     from forekey.training.tracking import log_version

@@ -24,7 +24,7 @@ _MAX_BOOSTERS = 24
 
 @dataclass(frozen=True)
 class BaselineData:
-    """What baselines learn from and are judged on: examples by split, with their pasts in numbers of some ``kinds``.
+    """What baselines learn from and are judged on: examples by split, with their window features of some ``kinds``.
 
     ``previous`` holds, per split that is judged, what
     :meth:`forekey.task.Task.previous` gave of its examples. Without ``trees``, baselines of trees are left out.

@@ -14,7 +14,7 @@ from forekey.errors import TaskError
 from forekey.graph import Micros, Snapshot, to_micros
 from forekey.objectives import Objective
 from forekey.source import Source
-from forekey.task import LabelTable, PastLabels, Task, past_labels
+from forekey.task import LabelTable, LaggedLabels, Task, lagged_labels
 from forekey.training.config import TrainConfig
 from forekey.training.evaluate import Resolved, resolve_examples
 
@@ -43,7 +43,7 @@ class TrainJob:
     splits: dict[str, Resolved]
     objective: Objective
     val_again: Resolved | None = None
-    past: PastLabels | None = None
+    past: LaggedLabels | None = None
     previous: dict[str, Previous] | None = None
     sampled: tuple[str, ...] = ()
     minutes: float | None = None
@@ -93,7 +93,7 @@ def gather(
         val_again = splits["val"].seen_by(delay("train", splits["val"].times))
         splits = {name: r.seen_by(delay(name, r.times)) for name, r in splits.items()}
     job = TrainJob(task, snapshot, config, labels, splits, objective, val_again, sampled=sampled, minutes=minutes)
-    if config.history and config.past_labels and not task.kind.ranks_items:
+    if config.history and config.lagged_labels and not task.kind.ranks_items:
         job = replace(job, past=_past_labels(task, source, snapshot, splits, objective))
     if baselines:
         job = replace(job, previous=_previous(task, source, snapshot, known))
@@ -160,9 +160,9 @@ def late_as_tests(splits: dict[str, Resolved], as_of: int, seed: int, *, by_mome
 
 def _past_labels(
     task: Task, source: Source, snapshot: Snapshot, splits: dict[str, Resolved], objective: Objective
-) -> PastLabels | None:
+) -> LaggedLabels | None:
     moments = {int(t) for r in splits.values() for t in np.unique(r.times)}
-    past = past_labels(task, source, snapshot, moments, objective)
+    past = lagged_labels(task, source, snapshot, moments, objective)
     return past if past is not None and len(past.values) else None
 
 

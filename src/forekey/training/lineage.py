@@ -26,7 +26,7 @@ def network_of(entity: str, features: FeatureStore, config: TrainConfig, outputs
         for t in features.spec.tables
     )
     relations = tuple(
-        RelationSpec(str(r), r.source, r.neighbor, tuple(plan.budget(r, h) for h in range(plan.hops)), r.up)
+        RelationSpec(str(r), r.dst, r.src, tuple(plan.budget(r, h) for h in range(plan.hops)), r.up)
         for r in relations_of(schema)
     )
     past = 2 * len(scale.names) if scale is not None else 0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from forekey.errors import TaskError
 from forekey.features import PairFeatures
-from forekey.inference import Pairs, Ranker, RankStage, Trees
+from forekey.inference import Pairs, RankBlend, Ranker, Trees
 from forekey.objectives import average_precision
 from forekey.training.config import TrainConfig
 from forekey.training.evaluate import Resolved, some_of
@@ -106,7 +106,7 @@ def _mean_precision(pairs: _PairSet, scores: NDArray[np.float64], top: int) -> f
     return float(average_precision(target, ranked).mean()) if len(target) else 0.0
 
 
-def regrow_pair_trees(ranker: Ranker, grown: GrownPairs, every: Resolved, config: TrainConfig) -> GrownPairs:
+def refit_pair_trees(ranker: Ranker, grown: GrownPairs, every: Resolved, config: TrainConfig) -> GrownPairs:
     """Grow the same trees once more from all examples that are not the test: what happened last matters most."""
     import lightgbm as gbm
 
@@ -118,15 +118,15 @@ def regrow_pair_trees(ranker: Ranker, grown: GrownPairs, every: Resolved, config
     return replace(grown, trees=Trees((tuple(b.model_to_string() for b in boosters),)))
 
 
-def choose_rank_stage(ranker: Ranker, judging: Resolved, trees: Trees) -> RankStage:
+def choose_rank_blend(ranker: Ranker, judging: Resolved, trees: Trees) -> RankBlend:
     """Return the blend with the best mean average precision; ties are broken in favour of the larger tree weight."""
     judging = some_of(judging, _MAX_JUDGED)
     parts = [(part, pairs) for part, pairs, _ in ranker.scored(judging.seeds)]
     raw = [trees.raw(pairs.numbers)[:, 0] for _, pairs in parts]
     scales = [_spread(np.concatenate(values)) for values in ([pairs.towers for _, pairs in parts], raw)]
-    best, chosen = -1.0, RankStage()
+    best, chosen = -1.0, RankBlend()
     for share in _SHARES:
-        stage = RankStage(round(float(share), 2), trees, *scales)
+        stage = RankBlend(round(float(share), 2), trees, *scales)
         found = [
             average_precision(judging.target[part], pairs.best(stage.blend(pairs.towers, own), ranker.top)[0])
             for (part, pairs), own in zip(parts, raw, strict=True)

@@ -10,25 +10,25 @@ import torch
 from numpy.typing import NDArray
 
 from forekey.errors import TaskError
-from forekey.inference import ErrorBand, Explainer, FinalStage, PointwiseModel, Trees
+from forekey.inference import Blend, ErrorBand, Explainer, PointwiseModel, Trees
 from forekey.nn import GraphModel
 from forekey.objectives import Raw, RegressionObjective
 from forekey.progress import SILENT, Deadline, Listener, in_words
 from forekey.training.baselines import BaselineData, run_baselines
 from forekey.training.checkpoint import NOWHERE, Checkpoint
+from forekey.training.choose_blend import Validation, choose_blend
 from forekey.training.config import TrainConfig
 from forekey.training.epochs import Epoch, fit, fit_again
 from forekey.training.evaluate import Resolved, joined
-from forekey.training.final import Validation, choose_final
 from forekey.training.job import TrainJob
-from forekey.training.judged import MODEL, NETWORK, TREES, Judged
 from forekey.training.lineage import network_of
 from forekey.training.pointwise_learner import PointwiseLearner
 from forekey.training.prepare import prepare
 from forekey.training.recipe import Candidate, Recipe
 from forekey.training.run_plan import Rates, estimate, fitted, in_a_line
+from forekey.training.scorecard import MODEL, NETWORK, TREES, Scorecard
 from forekey.training.suspects import decisive_column
-from forekey.training.trees import MAX_GROUPS, Growing, Grown, fit_trees, regrow
+from forekey.training.trees import MAX_GROUPS, Growing, Grown, fit_trees, refit
 
 _EXPLAINED = 128
 """Validation examples on which parts of the data are taken away, to measure what counts."""
@@ -94,7 +94,7 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
     def choose(self, networks: dict[str, GraphModel], config: TrainConfig, growing: Growing) -> PointwiseCandidate:
         """Grow trees beside the network, choose on validation how much each counts, calibrate."""
         data, val, raw = self._data, self._data.splits["val"], dict[str, Raw]()
-        model = self._model(networks.get("network"), FinalStage(), config)
+        model = self._model(networks.get("network"), Blend(), config)
         if networks:
             raw = {split: self._raw(model, data.splits[split]) for split in ("val", "test")}
         if val.history is None:
@@ -104,9 +104,9 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
         grown = fit_trees(data.objective, learnt, data.tree_data(val), config.trees, config.seed, growing)
         trees = grown.trees if grown is not None else None
         if not networks and trees is None:
-            constant = FinalStage(0.0, base=data.objective.constant(data.goal(data.splits["train"])))
+            constant = Blend(0.0, base=data.objective.constant(data.goal(data.splits["train"])))
             return PointwiseCandidate(replace(model, final=constant), networks, None, raw)
-        final = choose_final(Validation(data.objective, raw.get("val"), val.history, data.goal(val)), trees)
+        final = choose_blend(Validation(data.objective, raw.get("val"), val.history, data.goal(val)), trees)
         kept = model.network if final.share > 0.0 else None
         return PointwiseCandidate(replace(model, network=kept, final=final), networks, grown, raw)
 
@@ -122,7 +122,7 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
         if model.final.trees is not None and chosen.grown is not None:
             described = later if later.history is not None else data.described(later)
             every = data.tree_data(data.described_train()).plus(data.tree_data(described))
-            trees = regrow(chosen.grown, data.objective, every, config.trees, config.seed, growing)
+            trees = refit(chosen.grown, data.objective, every, config.trees, config.seed, growing)
             model = replace(model, final=replace(model.final, trees=trees))
         if model.network is None or epochs == 0:
             return replace(chosen, model=model)
@@ -133,17 +133,17 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
         model = replace(model, network=network)
         return replace(chosen, model=model, raw={**chosen.raw, "test": self._raw(model, data.splits["test"])})
 
-    def score(self, judged: Judged, split: str, candidate: Candidate[PointwiseModel, Grown | None]) -> None:
+    def score(self, scorecard: Scorecard, split: str, candidate: Candidate[PointwiseModel, Grown | None]) -> None:
         """Score the model and its parts."""
         assert isinstance(candidate, PointwiseCandidate)
         objective, final = self._data.objective, candidate.model.final
         raw, past = candidate.raw.get(split), self._data.splits[split].history
-        judged.add(MODEL, split, objective.link(final.apply(raw, past, objective)))
+        scorecard.add(MODEL, split, objective.link(final.apply(raw, past, objective)))
         if candidate.grown is not None and past is not None and raw is not None:
-            judged.add(NETWORK, split, objective.link(raw))
-            judged.add(TREES, split, objective.link((final.trees or candidate.grown.trees).raw(past)))
+            scorecard.add(NETWORK, split, objective.link(raw))
+            scorecard.add(TREES, split, objective.link((final.trees or candidate.grown.trees).raw(past)))
 
-    def score_baselines(self, judged: Judged, config: TrainConfig, listener: Listener) -> None:
+    def score_baselines(self, scorecard: Scorecard, config: TrainConfig, listener: Listener) -> None:
         """Score the obvious guesses, and boosted trees over what an analyst would compute."""
         data, previous = self._data, self.job.previous
         assert previous is not None
@@ -153,14 +153,14 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
         held_against = BaselineData(data.objective, splits, previous, kinds, config.tree_baselines)
         for name, predictions in run_baselines(held_against, listener).items():
             for split, predicted in predictions.items():
-                judged.add(name, split, predicted)
+                scorecard.add(name, split, predicted)
 
     def used_tables(self) -> set[str]:
         """Return the tables whose columns are read."""
         return {t.table for t in self._data.features.spec.tables}
 
     def explain(
-        self, candidate: Candidate[PointwiseModel, Grown | None], judged: Judged, listener: Listener
+        self, candidate: Candidate[PointwiseModel, Grown | None], scorecard: Scorecard, listener: Listener
     ) -> tuple[dict[str, Any], list[str]]:
         """Return how much predictions change on average without tables, columns, or all beyond a hop."""
         val, data = self._data.splits["val"], self._data
@@ -168,21 +168,21 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
         drawn = np.random.default_rng(self.job.config.seed).permutation(len(val))[:_EXPLAINED]
         found = explainer.effects(val.seeds.take(np.sort(drawn)), done=listener.advance)
         explanation = {kind: found.overall(kind) for kind in ("table", "column", "hop")}
-        constant = judged.metrics.get("constant", {}).get("val")
+        constant = scorecard.metrics.get("constant", {}).get("val")
         return explanation, decisive_column(explainer, val, data.objective, explanation["column"], constant)
 
     def facts(
         self,
         chosen: Candidate[PointwiseModel, Grown | None],
         final: Candidate[PointwiseModel, Grown | None],
-        judged: Judged,
+        scorecard: Scorecard,
         config: TrainConfig,
     ) -> dict[str, Any]:
         """Return what a manifest says beside the lineage and the model itself."""
         return {
             "window_features": {"used": len(self._data.features.features), "of": self._data.all_features},
             "blend": _blend(final, config),
-            "error_band": self._error_band(judged),
+            "error_band": self._error_band(scorecard),
             "importance": self._importance(final.grown.trees if final.grown is not None else None),
         }
 
@@ -195,7 +195,7 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
     ) -> PointwiseLearner:
         return PointwiseLearner(model, self._data.features, self._data.objective, examples, config)
 
-    def _model(self, network: GraphModel | None, final: FinalStage, config: TrainConfig) -> PointwiseModel:
+    def _model(self, network: GraphModel | None, final: Blend, config: TrainConfig) -> PointwiseModel:
         return PointwiseModel(self._data.objective, self._data.features.spec, config.neighbors, network, final)
 
     def _raw(self, model: PointwiseModel, examples: Resolved) -> Raw:
@@ -210,13 +210,13 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
         shares: NDArray[np.float64] = trees.importance()
         return {scale.names[i]: round(float(shares[i]), 4) for i in np.argsort(-shares)[:30] if shares[i] > 0}
 
-    def _error_band(self, judged: Judged) -> dict[str, Any] | None:
+    def _error_band(self, scorecard: Scorecard) -> dict[str, Any] | None:
         """Return between which bounds labels lie around predicted numbers, learnt from validation."""
         objective, splits = self._data.objective, self._data.splits
         if not isinstance(objective, RegressionObjective) or not objective.has_interval:
             return None
         target = {s: splits[s].target.astype(np.float64) for s in ("val", "test")}
-        predicted = judged.predicted[MODEL]
+        predicted = scorecard.predicted[MODEL]
         band = ErrorBand.fit(predicted["val"], target["val"], objective.least)
         if band is None:
             return None

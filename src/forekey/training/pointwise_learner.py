@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from forekey.features import FeatureStore
-from forekey.inference import Assembler, Predictor
+from forekey.inference import Collator, Predictor
 from forekey.nn import GraphBatch, GraphModel
 from forekey.objectives import PointwiseObjective
 from forekey.sampling import NeighborSampler
@@ -99,7 +99,7 @@ def _batches(
     order = np.random.default_rng((config.seed, epoch)).permutation(len(train))
     size = min(config.batch_size, max(_MIN_BATCH, len(train) // config.min_batches))
     parts = [order[i : i + size] for i in range(0, len(order), size)][: config.max_batches]
-    sampler, assemble = NeighborSampler(features.view, config.neighbors), Assembler(features)
+    sampler, assemble = NeighborSampler(features.view, config.neighbors), Collator(features)
     tables = model.config.types_at(0)
 
     def make(part: NDArray[np.int64]) -> tuple[GraphBatch, Tensor]:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.features import FeatureStore, HistoryFeatures, fit_features, fit_history
+from forekey.features import FeatureStore, WindowFeatures, fit_features, fit_windows
 from forekey.objectives import PointwiseObjective
 from forekey.progress import Listener
 from forekey.training.evaluate import Resolved
@@ -71,10 +71,10 @@ def prepare(job: TrainJob, listener: Listener) -> Data:
     if not config.history:
         return Data(job.splits, objective, FeatureStore(snapshot, spec, past, cache=cache), job.val_again, 0)
     listener.step("choosing window features")
-    history = fit_history(
-        snapshot, task.entity.name, job.cutoff, task.window_days, task.hidden, past_labels=past is not None
+    history = fit_windows(
+        snapshot, task.entity.name, job.cutoff, task.window_days, task.hidden, lagged_labels=past is not None
     )
-    every = HistoryFeatures(snapshot, history, past)
+    every = WindowFeatures(snapshot, history, past)
     unused = unused_features(every, job.splits["train"], objective, config.seed)
     spec = replace(spec, history=history.without(unused, (past.classes or (None,)) if past is not None else ()))
     features = FeatureStore(snapshot, spec, past, cache=cache)

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from forekey.errors import TaskError
-from forekey.features import FeatureStore, PairFeatures, PairSpec, fit_features, fit_history, interactions_between
+from forekey.features import FeatureStore, PairFeatures, PairSpec, fit_features, fit_windows, interactions_between
 from forekey.graph import from_micros, to_micros
-from forekey.inference import Predictor, Ranker, RankExplainer, RankingModel, RankStage
+from forekey.inference import Predictor, RankBlend, Ranker, RankExplainer, RankingModel
 from forekey.nn import GraphModel
 from forekey.objectives import RankingObjective
 from forekey.progress import Deadline, Listener
@@ -22,10 +22,10 @@ from forekey.training.config import TrainConfig
 from forekey.training.epochs import Epoch, fit, fit_again
 from forekey.training.evaluate import Resolved, joined
 from forekey.training.job import TrainJob
-from forekey.training.judged import MODEL, NETWORK, TREES, Judged
 from forekey.training.lineage import network_of, text_width
-from forekey.training.pair_trees import GrownPairs, choose_rank_stage, grow_pair_trees, regrow_pair_trees
+from forekey.training.pair_trees import GrownPairs, choose_rank_blend, grow_pair_trees, refit_pair_trees
 from forekey.training.recipe import Candidate, Recipe
+from forekey.training.scorecard import MODEL, NETWORK, TREES, Scorecard
 from forekey.training.trees import Growing
 from forekey.training.two_tower import TwoTowerLearner
 
@@ -58,7 +58,7 @@ class RankingRecipe(Recipe[RankingModel, GrownPairs]):
         plain = fit_features(snapshot, job.cutoff, task.hidden, text_width(task))
 
         def described(table: str) -> Any:
-            return replace(plain, history=fit_history(snapshot, table, job.cutoff, task.window_days, task.hidden))
+            return replace(plain, history=fit_windows(snapshot, table, job.cutoff, task.window_days, task.hidden))
 
         entities = FeatureStore(snapshot, described(task.entity.name), cache=task.project.place("encoded"))
         items = FeatureStore(snapshot, described(self._items), beside=entities)
@@ -70,7 +70,7 @@ class RankingRecipe(Recipe[RankingModel, GrownPairs]):
         assert history is not None
         pairs = PairSpec(task.entity.name, self._items, task.window_days, known, history)
         self._stores, self._pairs = (entities, items), PairFeatures(snapshot, pairs)
-        self._plain = RankingModel(entities.spec, items.spec, pairs, config.neighbors, None, RankStage(0.0), task.top)
+        self._plain = RankingModel(entities.spec, items.spec, pairs, config.neighbors, None, RankBlend(0.0), task.top)
 
     def plan(self, deadline: Deadline, listener: Listener) -> tuple[TrainConfig, list[str]]:
         """Give the networks at most half of the time there is."""
@@ -93,7 +93,7 @@ class RankingRecipe(Recipe[RankingModel, GrownPairs]):
         tables = (self.job.task.entity.name, self._items)
         shapes = (network_of(t, f, config, config.channels) for t, f in zip(tables, self._stores, strict=True))
         one, two = (GraphModel(shape) for shape in shapes)
-        ranker = self._on(replace(self._plain, plan=config.neighbors, towers=(one, two), stage=RankStage()))
+        ranker = self._on(replace(self._plain, plan=config.neighbors, towers=(one, two), stage=RankBlend()))
         learner = TwoTowerLearner(ranker, self._fitting, self._judging, config)
         return learner.networks, fit(learner, config, listener, checkpoint)
 
@@ -101,10 +101,10 @@ class RankingRecipe(Recipe[RankingModel, GrownPairs]):
         """Grow trees by each objective, and choose how much they count beside the networks."""
         growing.listener.step("growing trees")
         towers = (networks["entities"], networks["items"]) if networks else None
-        model = replace(self._plain, plan=config.neighbors, towers=towers, stage=RankStage(1.0 if networks else 0.0))
+        model = replace(self._plain, plan=config.neighbors, towers=towers, stage=RankBlend(1.0 if networks else 0.0))
         ranker = self._on(model)
         grown = grow_pair_trees(ranker, self._fitting, self._judging, config, growing)
-        stage = choose_rank_stage(ranker, self._judging, grown.trees) if networks else RankStage(0.0, grown.trees)
+        stage = choose_rank_blend(ranker, self._judging, grown.trees) if networks else RankBlend(0.0, grown.trees)
         return Candidate(replace(model, stage=stage), networks, grown)
 
     def refit(self, chosen: RankingCandidate, config: TrainConfig, epochs: int, growing: Growing) -> RankingCandidate:
@@ -117,12 +117,12 @@ class RankingRecipe(Recipe[RankingModel, GrownPairs]):
                 towers.append(GraphModel(tower.config))
             model = replace(model, towers=(towers[0], towers[1]))
             fit_again(TwoTowerLearner(self._on(model), every, every, config), config, epochs)
-        grown = regrow_pair_trees(self._on(model), chosen.grown, every, config)
+        grown = refit_pair_trees(self._on(model), chosen.grown, every, config)
         if model.stage.trees is not None:
             model = replace(model, stage=replace(model.stage, trees=grown.trees))
         return Candidate(model, model.networks, grown)
 
-    def score(self, judged: Judged, split: str, candidate: RankingCandidate) -> None:
+    def score(self, scorecard: Scorecard, split: str, candidate: RankingCandidate) -> None:
         """Score the model and its parts."""
         examples, model, trees = self.job.splits[split], candidate.model, candidate.grown.trees
         parts = (MODEL, NETWORK, TREES) if model.towers is not None else (MODEL,)
@@ -133,9 +133,9 @@ class RankingRecipe(Recipe[RankingModel, GrownPairs]):
             for name, score in zip(parts, scores, strict=False):
                 found[name][part] = pairs.best(score, model.top)[0]
         for name, ranked in found.items():
-            judged.add(name, split, ranked)
+            scorecard.add(name, split, ranked)
 
-    def score_baselines(self, judged: Judged, config: TrainConfig, listener: Listener) -> None:
+    def score_baselines(self, scorecard: Scorecard, config: TrainConfig, listener: Listener) -> None:
         """Score what is popular now, what the entity had last, and what its likes had, filled up by what is popular."""
         pairs, top = self._pairs, self._plain.top
         for split in ("val", "test"):
@@ -147,14 +147,14 @@ class RankingRecipe(Recipe[RankingModel, GrownPairs]):
                 "items_of_others_alike": np.concatenate([pairs.alike(seeds, top), popular], axis=1),
             }
             for name, listed in guesses.items():
-                judged.add(name, split, _first_different(listed, top))
+                scorecard.add(name, split, _first_different(listed, top))
 
     def used_tables(self) -> set[str]:
         """Return the tables whose columns are read."""
         return {t.table for store in self._stores for t in store.spec.tables}
 
     def explain(
-        self, candidate: RankingCandidate, judged: Judged, listener: Listener
+        self, candidate: RankingCandidate, scorecard: Scorecard, listener: Listener
     ) -> tuple[dict[str, Any], list[str]]:
         """Return how far items shown stand out on average for tables, columns, or all beyond a hop."""
         val = self.job.splits["val"]
@@ -166,7 +166,7 @@ class RankingRecipe(Recipe[RankingModel, GrownPairs]):
         return {kind: found.overall(kind) for kind in ("table", "column", "hop")}, []
 
     def facts(
-        self, chosen: RankingCandidate, final: RankingCandidate, judged: Judged, config: TrainConfig
+        self, chosen: RankingCandidate, final: RankingCandidate, scorecard: Scorecard, config: TrainConfig
     ) -> dict[str, Any]:
         """Return what a manifest says beside the lineage and the model itself."""
         shares, features = final.grown.trees.importance(), self._pairs.features

@@ -13,7 +13,7 @@ from forekey.training.checkpoint import NOWHERE, Checkpoint
 from forekey.training.config import TrainConfig
 from forekey.training.epochs import Epoch
 from forekey.training.job import TrainJob
-from forekey.training.judged import Judged
+from forekey.training.scorecard import Scorecard
 from forekey.training.trees import Growing
 
 M = TypeVar("M", bound=TrainedModel)
@@ -57,11 +57,11 @@ class Recipe(ABC, Generic[M, G]):
         """Train what was chosen once more, with validation examples too: they resemble the next ones most."""
 
     @abstractmethod
-    def score(self, judged: Judged, split: str, candidate: Candidate[M, G]) -> None:
+    def score(self, scorecard: Scorecard, split: str, candidate: Candidate[M, G]) -> None:
         """Score a model and its parts on a split that it has not learnt from."""
 
     @abstractmethod
-    def score_baselines(self, judged: Judged, config: TrainConfig, listener: Listener) -> None:
+    def score_baselines(self, scorecard: Scorecard, config: TrainConfig, listener: Listener) -> None:
         """Score what a model must beat."""
 
     @abstractmethod
@@ -70,13 +70,13 @@ class Recipe(ABC, Generic[M, G]):
 
     @abstractmethod
     def explain(
-        self, candidate: Candidate[M, G], judged: Judged, listener: Listener
+        self, candidate: Candidate[M, G], scorecard: Scorecard, listener: Listener
     ) -> tuple[dict[str, Any], list[str]]:
         """Return how much parts of the data count, and warnings that follow from it."""
 
     @abstractmethod
     def facts(
-        self, chosen: Candidate[M, G], final: Candidate[M, G], judged: Judged, config: TrainConfig
+        self, chosen: Candidate[M, G], final: Candidate[M, G], scorecard: Scorecard, config: TrainConfig
     ) -> dict[str, Any]:
         """Return what a manifest says beside the lineage and the model itself."""
 

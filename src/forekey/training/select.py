@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from forekey.features import Feature, FeatureKind, HistoryFeatures
+from forekey.features import Feature, FeatureKind, WindowFeatures
 from forekey.objectives import PointwiseObjective
 from forekey.training.evaluate import Resolved
 from forekey.training.trees import MAX_GROUPS
@@ -29,9 +29,7 @@ _MOST = 512
 all are kept that tell rows apart: which of them a short booster uses is chance where examples are few."""
 
 
-def unused_features(
-    history: HistoryFeatures, train: Resolved, objective: PointwiseObjective, seed: int
-) -> set[Feature]:
+def unused_features(history: WindowFeatures, train: Resolved, objective: PointwiseObjective, seed: int) -> set[Feature]:
     """Return the features that are constant, repeat another, or, of very many, gain nothing or least in a booster."""
     features = history.features
     most = min(_SAMPLE, max(_CELLS // max(len(features), 1), _FEWEST_ROWS))

@@ -16,13 +16,13 @@ from forekey.task import Task
 from forekey.training.checkpoint import NOWHERE, Checkpoint
 from forekey.training.config import TrainConfig
 from forekey.training.job import SimulatedDelay, TrainJob, gather
-from forekey.training.judged import Judged
 from forekey.training.lineage import lineage, run_id
-from forekey.training.page import render_report
 from forekey.training.pointwise import PointwiseRecipe
 from forekey.training.ranking import RankingRecipe
 from forekey.training.recipe import Recipe
 from forekey.training.report import TrainReport
+from forekey.training.report_page import render_report
+from forekey.training.scorecard import Scorecard
 from forekey.training.search import Trial, search, searched
 from forekey.training.suspects import leaking_columns
 
@@ -93,31 +93,35 @@ def run(
     growing = recipe.growing(deadline, listener)
     chosen = final = recipe.choose(networks, config, growing)
     left_out = recipe.left_out(chosen, config)
-    if config.regrow and not growing.deadline.passed:
+    if config.refit and not growing.deadline.passed:
         listener.step("training once more, with validation examples too")
         final = recipe.refit(chosen, config, max((e.number for e in history if e.best), default=0), growing)
-    elif config.regrow:
+    elif config.refit:
         left_out.append("validation examples were not learnt from")
-    judged = Judged.of(job.objective, job.splits)
-    recipe.score(judged, "val", chosen)  # by what has not learnt from it
-    recipe.score(judged, "test", final)
+    scorecard = Scorecard.of(job.objective, job.splits)
+    recipe.score(scorecard, "val", chosen)  # by what has not learnt from it
+    recipe.score(scorecard, "test", final)
     if job.previous is not None:
         listener.step("scoring baselines")
-        recipe.score_baselines(judged, config, listener)
-    manifest = lineage(job, config) | final.model.facts() | recipe.facts(chosen, final, judged, config)
-    manifest |= {**judged.to_dict(), "history": [e.to_dict() for e in history], "tried": [t.to_dict() for t in tried]}
+        recipe.score_baselines(scorecard, config, listener)
+    manifest = lineage(job, config) | final.model.facts() | recipe.facts(chosen, final, scorecard, config)
+    manifest |= {
+        **scorecard.to_dict(),
+        "history": [e.to_dict() for e in history],
+        "tried": [t.to_dict() for t in tried],
+    }
     manifest["warnings"] += leaking_columns(job.snapshot, recipe.used_tables())
     manifest["explanation"] = {}
     if config.importance and not growing.deadline.passed:
         listener.step("measuring what counts")
-        manifest["explanation"], warnings = recipe.explain(final, judged, listener)
+        manifest["explanation"], warnings = recipe.explain(final, scorecard, listener)
         manifest["warnings"] += warnings
     elif config.importance:
         left_out.append("importance was not measured")
     manifest["notes"] += [*job.sampled, *searched(tried, config), *notes]
     manifest["notes"] += [f"To end in time, {'; '.join(left_out)}."] if left_out else []
     manifest["seconds"] = round(job.seconds + time.perf_counter() - started, 2)
-    return Trained(final.model, manifest, judged.plots(), checkpoint)
+    return Trained(final.model, manifest, scorecard.plots(), checkpoint)
 
 
 def _recipe(job: TrainJob, listener: Listener) -> Recipe[Any, Any]:

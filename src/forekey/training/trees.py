@@ -1,4 +1,4 @@
-"""Boosted trees over pasts in numbers: the part of a model that reads many uneven numbers best."""
+"""Boosted trees over window features: the part of a model that is best at many features of uneven scale."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TreePlan:
     patience: int = 80
 
 
-# Few leaves and strong shrinkage for weak signals and few examples; more of both where there is much to tell.
+# Few leaves and strong shrinkage for weak signals and few examples; more of both where there is more to learn.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "careful": {
         "num_leaves": 8,
@@ -65,7 +65,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class TreeData:
-    """Pasts ``[n, features]``, targets as numbers (``[n]`` or one column per output), and how much examples count."""
+    """Window features ``[n, features]``, targets as numbers (``[n]`` or a column an output), and weights."""
 
     history: NDArray[np.float32]
     target: NDArray[np.float64]
@@ -117,7 +117,7 @@ class Grown:
 
 @dataclass(frozen=True)
 class Growing:
-    """How boosters are grown beside their settings: on how many threads, until when, and who is told how far it is."""
+    """How boosters are grown beside their settings: on how many threads, until when, and who follows the progress."""
 
     threads: int
     deadline: Deadline = NEVER
@@ -151,10 +151,10 @@ def fit_trees(
     return Grown(Trees(tuple(texts for texts, _ in grown)), tuple(recipe for _, recipe in grown))
 
 
-def regrow(
+def refit(
     grown: Grown, objective: PointwiseObjective, every: TreeData, plan: TreePlan, seed: int, growing: Growing
 ) -> Trees:
-    """Grow the same trees again from validation examples too: what happened last tells most of what comes next."""
+    """Grow the same trees again from validation examples too: the newest examples resemble the next ones most."""
     import lightgbm as gbm
 
     every = every.only(objective.is_known(every.target))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from forekey.graph import Seeds
-from forekey.inference import Assembler, Predictor, Ranker
+from forekey.inference import Collator, Predictor, Ranker
 from forekey.nn import GraphBatch
 from forekey.sampling import NeighborSampler
 from forekey.training.config import TrainConfig
@@ -120,12 +120,12 @@ class _Tower:
 
     predictor: Predictor
     sampler: NeighborSampler
-    assemble: Assembler
+    assemble: Collator
 
     @classmethod
     def of(cls, predictor: Predictor, config: TrainConfig) -> _Tower:
         features = predictor.features
-        return cls(predictor, NeighborSampler(features.view, config.neighbors), Assembler(features))
+        return cls(predictor, NeighborSampler(features.view, config.neighbors), Collator(features))
 
     def batch(self, seeds: Seeds, seed: int, history: NDArray[np.float32] | None = None) -> GraphBatch:
         subgraph = self.sampler.sample(seeds, seed)

@@ -1,8 +1,8 @@
-"""The last step to a prediction: what the network says, blended with trees over the past in numbers, then calibrated.
+"""The last step to a prediction: outputs of the network and of boosted trees, blended, then calibrated.
 
-Trees (LightGBM; Ke et al., NeurIPS 2017) are good at thresholds in many uneven numbers, the network at what neighbours
-tell; how much each counts is chosen on validation. Both speak in raw outputs: logits, or standardised numbers. Trees
-see the past in numbers only, which is the same to the bit in every way of computing it; so all ways still agree.
+Trees (LightGBM; Ke et al., NeurIPS 2017) over window features are good at thresholds in many features of uneven scale,
+the network at neighbourhoods; how much each counts is chosen on validation. Both give raw outputs: logits, or
+standardised numbers. Window features are the same to the bit in every way of computing them, so all ways agree.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Trees:
     texts: tuple[tuple[str, ...], ...]
 
     def raw(self, history: NDArray[np.float32]) -> Raw:
-        """Return raw outputs for pasts ``[n, features] float32``."""
+        """Return raw outputs for window features ``[n, features] float32``."""
         if len(history) == 0:
             return np.zeros((0, 1))
         return np.concatenate([_mean_of(group, history) for group in self._opened], axis=1)
@@ -79,10 +79,10 @@ class Trees:
         n, width = history.shape
         if n == 0:
             return np.zeros((0, 1, width)), np.zeros((0, 1))
-        told = np.concatenate(
+        found = np.concatenate(
             [_mean_of(group, history, pred_contrib=True).reshape(n, -1, width + 1) for group in self._opened], axis=1
         )
-        return told[:, :, :-1], told[:, :, -1]
+        return found[:, :, :-1], found[:, :, -1]
 
     def embed(self, history: NDArray[np.float32], width: int) -> NDArray[np.float32]:
         """Return the outputs of consecutive parts of the trees, ``[n, up to width]``, which add up to the raw outputs.
@@ -132,7 +132,7 @@ class Trees:
 
     @classmethod
     def load(cls, folder: Path, shape: Sequence[int]) -> Trees:
-        """Read what :meth:`save` wrote; ``shape`` tells how many boosters each group has."""
+        """Read what :meth:`save` wrote; ``shape`` is how many boosters each group has."""
         try:
             texts = tuple(
                 tuple((folder / _TREES / f"{g}-{i}.txt").read_text(encoding="utf-8") for i in range(size))
@@ -145,8 +145,8 @@ class Trees:
 
 def _mean_of(group: list[Any], history: NDArray[np.float32], **how: bool) -> NDArray[np.float64]:
     """Return the mean prediction of a group of boosters, ``[n, outputs]``."""
-    told = [_predicted(b, history, **(how or {"raw_score": True})) for b in group]
-    return np.asarray(np.mean(told, axis=0), np.float64).reshape(len(history), -1)
+    each = [_predicted(b, history, **(how or {"raw_score": True})) for b in group]
+    return np.asarray(np.mean(each, axis=0), np.float64).reshape(len(history), -1)
 
 
 def _predicted(booster: Any, history: NDArray[np.float32], **how: Any) -> NDArray[np.float64]:
@@ -157,7 +157,7 @@ def _predicted(booster: Any, history: NDArray[np.float32], **how: Any) -> NDArra
 
 
 @dataclass(frozen=True)
-class FinalStage:
+class Blend:
     """How much the network counts (``share``, the trees the rest), and the calibration of what comes out.
 
     ``base`` are the raw outputs of a model that has neither: one whose training labels were all alike.
@@ -194,7 +194,7 @@ class FinalStage:
         }
 
     @classmethod
-    def load(cls, data: dict[str, Any] | None, folder: Path) -> FinalStage:
+    def load(cls, data: dict[str, Any] | None, folder: Path) -> Blend:
         """Read what :meth:`to_dict` and :meth:`Trees.save` wrote; a model without is its network alone."""
         if data is None:
             return cls()

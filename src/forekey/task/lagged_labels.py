@@ -1,6 +1,6 @@
 """The labels that entities had before: the same target, evaluated where its window was over by the time of prediction.
 
-Nothing says more of what an entity will do than what it did in windows like the one to come. For a query the earlier
+What an entity did in windows like the one to come is the best sign of what it will do. For a query the earlier
 labels are made by the same SQL at earlier anchors; a ready-made table brings its own.
 """
 
@@ -42,7 +42,7 @@ _ARRAYS = ("indptr", "known_at", "values", "moments", "grids")
 
 
 @dataclass(frozen=True)
-class PastLabels:
+class LaggedLabels:
     """Labels by row of the entity table, each with the moment from which it was known.
 
     Moments a whole number of windows apart share a ``grid`` of earlier anchors, and see no other: ``moments``
@@ -97,7 +97,7 @@ class PastLabels:
             np.savez(draft, rows=self.rows, classes=np.array(self.classes, dtype=np.str_), **arrays)
 
     @classmethod
-    def load(cls, path: Path) -> PastLabels:
+    def load(cls, path: Path) -> LaggedLabels:
         """Read what :meth:`save` wrote."""
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: data[name] for name in _ARRAYS}
@@ -120,9 +120,9 @@ class PastLabels:
         return Adjacency("labels", (self.indptr, every), self.known_at, len(every))
 
 
-def past_labels(
+def lagged_labels(
     task: Task, source: Source, snapshot: Snapshot, moments: Iterable[int], objective: Objective
-) -> PastLabels | None:
+) -> LaggedLabels | None:
     """Gather the labels that were known at each of ``moments`` (microseconds), looking back :data:`WINDOWS` windows.
 
     None where a task has no earlier labels: static targets, ready-made labels whose horizon nobody stated, rankings,
@@ -148,7 +148,7 @@ def past_labels(
     lists = (made.grid * size + rows)[there]
     order = np.lexsort((made.known_at[there], lists))
     counts = np.bincount(lists, minlength=size * (int(made.grids.max(initial=0)) + 1))
-    return PastLabels(
+    return LaggedLabels(
         size,
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         made.known_at[there][order],
@@ -159,15 +159,15 @@ def past_labels(
     )
 
 
-def remembered_past(
+def stored_lagged_labels(
     task: Task,
     open_source: Callable[[], AbstractContextManager[Source]],
     snapshot: Snapshot,
     moments: Iterable[int],
     objective: Objective,
     folder: Path,
-) -> PastLabels | None:
-    """Return :func:`past_labels`, from a file in ``folder`` where they were gathered for this snapshot before.
+) -> LaggedLabels | None:
+    """Return :func:`lagged_labels`, from a file in ``folder`` where they were gathered for this snapshot before.
 
     The file is named after everything that the labels depend on, so the service finds what embedding gathered.
     """
@@ -179,11 +179,11 @@ def remembered_past(
     path = folder / f"{task.name}-{name}.npz"
     if path.is_file():
         try:
-            return PastLabels.load(path)
+            return LaggedLabels.load(path)
         except (OSError, ValueError, KeyError, BadZipFile):
             path.unlink(missing_ok=True)  # cut short or damaged: gathered again
     with open_source() as source:
-        found = past_labels(task, source, snapshot, asked, objective)
+        found = lagged_labels(task, source, snapshot, asked, objective)
     if found is not None:
         found.save(path)
         for old in sorted(folder.glob(f"{task.name}-*.npz"), key=_age)[_KEPT:]:

@@ -68,7 +68,7 @@ def spelling_of(schema: Schema, table: str) -> Spelling:
 
 def key_numbers(keys: pa.Array | pa.ChunkedArray, form: KeyForm) -> NDArray[np.int64]:
     """Return the number of each key, ``[len(keys)] int64``; that of a NULL means nothing."""
-    from forekey.graph.kernels import number_texts
+    from forekey.graph.edge_kernels import number_texts
 
     array = keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys
     if pa.types.is_integer(array.type) and form is KeyForm.INTEGER:
@@ -290,12 +290,12 @@ class KeyIndex:
 
     @cached_property
     def _directories(self) -> list[tuple[NDArray[np.int32], int]]:
-        from forekey.graph.kernels import directory
+        from forekey.graph.edge_kernels import directory
 
         return [directory(n, max(1, min(26, len(n).bit_length()))) for n, _ in self.runs]
 
     def _find_many(self, wanted: NDArray[np.int64], found: NDArray[np.int32]) -> None:
-        from forekey.graph.kernels import find_many
+        from forekey.graph.edge_kernels import find_many
 
         parts = os.cpu_count() or 1
         edges = np.linspace(0, len(wanted), parts + 1).astype(np.int64)

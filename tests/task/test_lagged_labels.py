@@ -12,31 +12,31 @@ import pyarrow.parquet as pq
 import pytest
 
 from forekey import pipeline
-from forekey.features import FeatureKind, HistorySpec
+from forekey.features import FeatureKind, WindowSpec
 from forekey.graph import Seeds, to_micros
 from forekey.objectives import BinaryObjective, RegressionObjective
 from forekey.project import LabelTask
-from forekey.task import PastLabels, TaskType, define_task, past_labels, remembered_past
-from forekey.task.past import WINDOWS
+from forekey.task import LaggedLabels, TaskType, define_task, lagged_labels, stored_lagged_labels
+from forekey.task.lagged_labels import WINDOWS
 from forekey.workspace import Workspace
 
 SPEND = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id"
 
 
-def gathered(project: Workspace, pql: str, moments: list[datetime], classes: tuple[str, ...] = ()) -> PastLabels:
+def gathered(project: Workspace, pql: str, moments: list[datetime], classes: tuple[str, ...] = ()) -> LaggedLabels:
     current = project.snapshots.current()
     task = pipeline.find_task(project, current.schema, pql)
     with project.source() as source:
         objective = task.kind(classes) if classes else task.kind()  # type: ignore[call-arg]
-        found = past_labels(task, source, current, [to_micros(m) for m in moments], objective)
+        found = lagged_labels(task, source, current, [to_micros(m) for m in moments], objective)
     assert found is not None
     return found
 
 
-def described(past: PastLabels, moment: datetime, seen: datetime | None = None) -> dict[str, np.ndarray]:
+def described(past: LaggedLabels, moment: datetime, seen: datetime | None = None) -> dict[str, np.ndarray]:
     rows = np.arange(past.rows, dtype=np.int32)
     block = past.describe(Seeds.at("customers", rows, to_micros(moment), to_micros(seen or moment)))
-    spec = HistorySpec("customers", 30.0, (), (), past_labels=True)
+    spec = WindowSpec("customers", 30.0, (), (), lagged_labels=True)
     names = [f.name for f in spec.features(past.classes or (None,)) if f.kind is FeatureKind.LAGGED_LABEL]
     return dict(zip(names, block.T, strict=True))
 
@@ -145,7 +145,7 @@ def test_ready_made_labels_are_known_after_their_horizon(shop_project: Workspace
     current = shop_project.snapshots.current()
     task = define_task("ready", shop_project, current.schema, config)
     with shop_project.source() as source:
-        past = past_labels(task, source, current, [], BinaryObjective())
+        past = lagged_labels(task, source, current, [], BinaryObjective())
     assert past is not None
     one, two = current.lookup("customers", [1, 2])
     told = described(past, datetime(2024, 5, 1))
@@ -167,12 +167,13 @@ def test_labels_gathered_once_are_read_from_their_file(shop_project: Workspace, 
         return shop_project.source()
 
     ways = [
-        remembered_past(task, opened, current, [to_micros(moment)], RegressionObjective(), tmp_path) for _ in range(2)
+        stored_lagged_labels(task, opened, current, [to_micros(moment)], RegressionObjective(), tmp_path)
+        for _ in range(2)
     ]
     assert len(asked) == 1
     one, two = (described(p, moment) for p in ways if p is not None)
     for name in one:
         np.testing.assert_array_equal(one[name], two[name])
     next(tmp_path.glob("*.npz")).write_bytes(b"cut short")
-    assert remembered_past(task, opened, current, [to_micros(moment)], RegressionObjective(), tmp_path) is not None
+    assert stored_lagged_labels(task, opened, current, [to_micros(moment)], RegressionObjective(), tmp_path) is not None
     assert len(asked) == 2

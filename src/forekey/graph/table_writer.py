@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from forekey.graph.keys import KeyIndex
-from forekey.graph.pool import FileRef, Pool, Writer
+from forekey.graph.block_store import BlockStore, FileRef, Writer
+from forekey.graph.change_detection import Seen, Survey
+from forekey.graph.key_index import KeyIndex
 from forekey.graph.rows import Staging, canonical, contents, missing_of
 from forekey.graph.statistics import Sketch, sketch_rows
-from forekey.graph.survey import Seen, Survey
 
 ROW_BLOCK = 1 << 18
 """Rows per block of a table."""
@@ -169,7 +169,7 @@ class RowWriter:
         self._pending = [rows] if len(rows) else []
 
 
-def put_rows(pool: Pool, rows: pa.Table, staging: Staging) -> RowBlock:
+def put_rows(pool: BlockStore, rows: pa.Table, staging: Staging) -> RowBlock:
     """Write one block and its sketch."""
     clean = canonical(rows.combine_chunks())
     sink = pa.BufferOutputStream()
@@ -179,13 +179,13 @@ def put_rows(pool: Pool, rows: pa.Table, staging: Staging) -> RowBlock:
     return RowBlock(pool.put(sink.getvalue()), len(clean), pool.put(sketch))
 
 
-def read_sketch(pool: Pool, block: RowBlock) -> Sketch:
+def read_sketch(pool: BlockStore, block: RowBlock) -> Sketch:
     """Read the sketch of a block."""
     sketch: Sketch = json.loads(bytes(pool.buffer(block.sketch)))
     return sketch
 
 
-def read_rows(pool: Pool, block: RowBlock) -> pa.Table:
+def read_rows(pool: BlockStore, block: RowBlock) -> pa.Table:
     """Map the rows of a block."""
     return pa.ipc.open_file(pool.buffer(block.rows)).read_all()
 

@@ -19,7 +19,7 @@ _TENTH = 922337203685477580  # of the largest number of 64 bits, which ends in 7
 
 @njit(cache=True, nogil=True)
 def number_texts(offsets: NDArray[np.int32], data: NDArray[np.uint8], form: int) -> NDArray[np.int64]:
-    """Return the number of each text key, ``[len(offsets) - 1] int64``: see :mod:`forekey.graph.keys`."""
+    """Return the number of each text key, ``[len(offsets) - 1] int64``: see :mod:`forekey.graph.key_index`."""
     numbers = np.empty(offsets.shape[0] - 1, np.int64)
     canonical = np.empty(32, np.uint8)
     for i in range(numbers.shape[0]):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.inference import Calibration, FinalStage, Trees
+from forekey.inference import Blend, Calibration, Trees
 from forekey.objectives import PointwiseObjective, Raw
 
 _SHARES = np.linspace(0.0, 1.0, 11)
@@ -29,17 +29,17 @@ class Validation:
     target: NDArray[np.float64]
 
 
-def choose_final(known: Validation, trees: Trees | None) -> FinalStage:
+def choose_blend(known: Validation, trees: Trees | None) -> Blend:
     """Return the blend with the least loss on validation, calibrated there."""
     if len(known.target) == 0:
-        return FinalStage() if known.network is not None else FinalStage(0.0, trees)
-    final = FinalStage() if known.network is not None else FinalStage(0.0, trees)
+        return Blend() if known.network is not None else Blend(0.0, trees)
+    final = Blend() if known.network is not None else Blend(0.0, trees)
     if trees is not None and known.network is not None:
         # Both ends once; everything between is a mixture of the two.
-        ends = [FinalStage(s, trees).blend(known.network, known.history, known.objective) for s in (1.0, 0.0)]
+        ends = [Blend(s, trees).blend(known.network, known.history, known.objective) for s in (1.0, 0.0)]
         losses = [known.objective.mean_loss(s * ends[0] + (1 - s) * ends[1], known.target) for s in _SHARES]
         share = float(round(_SHARES[int(np.argmin(losses))], 2))
-        final = FinalStage(share, trees if share < 1.0 else None)
+        final = Blend(share, trees if share < 1.0 else None)
     raw = final.blend(known.network, known.history, known.objective)
     return replace(final, calibration=choose_calibration(known.objective, raw, known.target))
 

@@ -16,7 +16,7 @@ from forekey.nn import GraphBatch, NodeBatch, RelationBatch
 from forekey.sampling import Subgraph
 
 
-class Assembler:
+class Collator:
     """Turns subgraphs into batches; keeps one scratch array a table so that finding distinct rows costs no sort."""
 
     def __init__(self, features: FeatureStore) -> None:
@@ -28,13 +28,13 @@ class Assembler:
     ) -> GraphBatch:
         """Return the batch, limited to the node types that the model knows.
 
-        ``history [seeds, features] float32`` are the seeds' pasts in numbers, as computed (NaN where nothing is known).
+        ``history [seeds, features] float32`` are the seeds' window features, as computed (NaN where nothing is known).
         """
         nodes = {t: self._nodes(subgraph, t) for t in subgraph.nodes if t in tables}
         relations = {
             str(relation): RelationBatch(
-                torch.from_numpy(edges.parent),
-                torch.from_numpy(edges.child),
+                torch.from_numpy(edges.dst),
+                torch.from_numpy(edges.src),
                 torch.from_numpy(edges.rank),
                 torch.from_numpy(edges.degrees).float(),
                 edges.depths,
@@ -44,7 +44,7 @@ class Assembler:
         return GraphBatch(len(subgraph.seeds), nodes, relations, self.scaled(history))
 
     def scaled(self, history: NDArray[np.float32] | None) -> Tensor | None:
-        """Return pasts as a network reads them: scaled, with flags of what is missing, ``[n, 2 * features]``."""
+        """Return window features as a network reads them: scaled, with flags of missing ones, ``[n, 2 * width]``."""
         scale = self._features.spec.scale
         return torch.from_numpy(scale.apply(history)) if scale is not None and history is not None else None
 
@@ -57,7 +57,7 @@ class Assembler:
         return arrays
 
     def _nodes(self, subgraph: Subgraph, table: str) -> NodeBatch:
-        from forekey.sampling.kernels import distinct
+        from forekey.sampling.tree_kernels import distinct
 
         nodes = subgraph.nodes[table]
         snapshot, seen = self._features.view, subgraph.seeds.cutoffs[nodes.seeds]

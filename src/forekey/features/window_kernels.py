@@ -85,12 +85,12 @@ def recent_form(
 
 
 @njit(cache=True, nogil=True)
-def _note_newest(told: NDArray[np.float64], value: float, recent: bool) -> None:
-    """Note a value in ``told``: the newest known (the first noted), and the least and the greatest of recent ones."""
-    if np.isnan(told[0]):
-        told[0] = value
+def _note_newest(noted: NDArray[np.float64], value: float, recent: bool) -> None:
+    """Note a value in ``noted``: the newest known (the first noted), and the least and the greatest of recent ones."""
+    if np.isnan(noted[0]):
+        noted[0] = value
     if recent:
-        if not told[1] <= value:
-            told[1] = value
-        if not told[2] >= value:
-            told[2] = value
+        if not noted[1] <= value:
+            noted[1] = value
+        if not noted[2] >= value:
+            noted[2] = value

@@ -23,7 +23,7 @@ def render_report(version: ModelVersion) -> str:
     report, facts = TrainReport.from_version(version), version.manifest
     path = version.folder / "plots.json"
     plots: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    template = Template(resources.files("forekey.training").joinpath("page.html").read_text(encoding="utf-8"))
+    template = Template(resources.files("forekey.training").joinpath("report_page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(f"{report.task} {report.model_version}"),
         facts=escape(
@@ -90,10 +90,12 @@ def _behaviour(report: TrainReport, plots: dict[str, Any]) -> Iterable[str]:
         most = max([*curve.x, *(y or 0.0 for y in curve.y), 0.01])
         yield lines(Axes("Calibration (test, tenths)", "promised", "happened"), [curve, _diagonal(most)])
     if "points" in plots:
-        actual, told = plots["points"]["actual"], plots["points"]["predicted"]
-        ends = [min([*actual, *told], default=0.0), max([*actual, *told], default=1.0)]
+        actual, predicted = plots["points"]["actual"], plots["points"]["predicted"]
+        ends = [min([*actual, *predicted], default=0.0), max([*actual, *predicted], default=1.0)]
         same = Series("", ends, ends, dashed=True)
-        yield points(Axes("Predicted against actual (test)", "actual", "predicted"), [Series("", actual, told), same])
+        yield points(
+            Axes("Predicted against actual (test)", "actual", "predicted"), [Series("", actual, predicted), same]
+        )
     if "at_k" in plots:
         places = plots["at_k"]["k"]
         both = [Series(name, places, plots["at_k"][name]) for name in ("precision", "recall")]

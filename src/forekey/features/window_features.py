@@ -1,6 +1,6 @@
-"""What the past of an entity looks like in numbers: how much, how often, how recently, by table, column and window.
+"""Window features of an entity: how much, how often, how recently, by table, column and window of time.
 
-A graph network hears the means of recent neighbours; an analyst would also count and sum over windows of time, look at
+A graph network reads means of recent neighbours; an analyst would also count and sum over windows of time, look at
 the last few rows, at the season a year ago, and at how others around the entity have been doing (the shop of the last
 order, the team of the last race). Those are computed here from the graph, for any row at any moment, by the same code
 in training, in batches and online. Each number reads only rows seen by the moment, and adds them up list by list, so
@@ -19,14 +19,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from forekey.features.feature import Feature
-from forekey.features.kinds import FeatureKind
+from forekey.features.feature_kind import FeatureKind
 from forekey.features.lists import MAX_LISTED, paths_of, row_lists
 from forekey.features.measures import Measure, choose_measures, measure_rows
 from forekey.features.statistics import ColumnFeature, days_of, fit_column
-from forekey.features.window_spec import EXTREMES, Focus, HistorySpec, ListFeatures, Piece
+from forekey.features.window_spec import EXTREMES, Focus, ListFeatures, Piece, WindowSpec
 from forekey.graph import MICROS_PER_DAY, Adjacency, GraphView, Micros, Seeds, Snapshot, take_rows
 from forekey.schema import EdgeType, Stype
-from forekey.task import PastLabels
+from forekey.task import LaggedLabels
 
 HALF_LIVES = (2.0, 5.0, 12.0)
 """In how many rows the weight of a row halves, in means that look at the newest rows most."""
@@ -36,15 +36,15 @@ _SMALL = 200_000
 """Tables of up to so many rows are turned into numbers as a whole, once; of larger ones, the rows asked for."""
 
 
-def fit_history(
+def fit_windows(
     snapshot: Snapshot,
     entity: str,
     cutoff: int,
     window_days: float,
     hidden: Iterable[tuple[str, str]] = (),
     *,
-    past_labels: bool = False,
-) -> HistorySpec:
+    lagged_labels: bool = False,
+) -> WindowSpec:
     """Choose the numbers that describe the past of an entity.
 
     ``window_days`` is the length of what is predicted, the natural unit to look back in. ``hidden`` names ``(table,
@@ -68,7 +68,7 @@ def fit_history(
         around = [listed(path, windows[2:], HALF_LIVES[1:], False) for path in paths_of(schema, up.parent, 1)]
         foci.append(Focus(down, up, up.parent, _columns(snapshot, up.parent, cutoff, left_out), tuple(around)))
     timed = {p.path[-1].child for p in own if schema.table(p.path[-1].child).time_column is not None}
-    return HistorySpec(entity, window_days, tuple(foci), tuple(t for t in schema.names if t in timed), past_labels)
+    return WindowSpec(entity, window_days, tuple(foci), tuple(t for t in schema.names if t in timed), lagged_labels)
 
 
 def _routes(snapshot: Snapshot, entity: str, cutoff: int) -> list[tuple[EdgeType | None, EdgeType]]:
@@ -127,14 +127,14 @@ def _columns(snapshot: Snapshot, table: str, cutoff: int, hidden: set[tuple[str,
     )
 
 
-class HistoryFeatures:
-    """Computes the numbers of a :class:`HistorySpec` on one graph; ``past`` must be given where the spec asks."""
+class WindowFeatures:
+    """Computes the numbers of a :class:`WindowSpec` on one graph; ``past`` must be given where the spec asks."""
 
-    def __init__(self, view: GraphView, spec: HistorySpec, past: PastLabels | None = None) -> None:
+    def __init__(self, view: GraphView, spec: WindowSpec, past: LaggedLabels | None = None) -> None:
         self.view = view
         self.spec = spec
-        self._past = past if spec.past_labels else None
-        if spec.past_labels and past is None:
+        self._past = past if spec.lagged_labels else None
+        if spec.lagged_labels and past is None:
             raise ValueError("the spec asks for past labels, and none were given")
         self._lists: dict[tuple[EdgeType, ...], Adjacency] = {}
         self._lists_of: dict[int, Adjacency] = {}
@@ -279,7 +279,7 @@ class HistoryFeatures:
         degrees: NDArray[np.int64],
         takes: NDArray[np.int64],
     ) -> Iterable[NDArray[Any]]:
-        from forekey.features.kernels import recent_form, sums_of_newest
+        from forekey.features.window_kernels import recent_form, sums_of_newest
 
         rows, lengths = seeds.rows, np.minimum(degrees.sum(axis=1), MAX_LISTED)
         decays = np.exp2(-1.0 / np.array(listed.half_lives, np.float64))

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from forekey import pipeline
-from forekey.inference import Calibration, FinalStage, Trees
+from forekey.inference import Blend, Calibration, Trees
 from forekey.objectives import BinaryObjective, MultilabelObjective, RegressionObjective
 from forekey.objectives.binary import weighted_auroc
 from forekey.objectives.multilabel import macro_auprc
+from forekey.training.bootstrap import Bootstrap
+from forekey.training.choose_blend import Validation, choose_blend, choose_calibration
 from forekey.training.evaluate import joined
-from forekey.training.final import Validation, choose_calibration, choose_final
-from forekey.training.intervals import Bootstrap
-from forekey.training.trees import Growing, TreeData, TreePlan, fit_trees, regrow
+from forekey.training.trees import Growing, TreeData, TreePlan, fit_trees, refit
 from forekey.workspace import Workspace
 
 PLAN = TreePlan(candidates=("careful", "random"), boosters=2, rounds=60, patience=10)
@@ -53,11 +53,11 @@ def test_trees_grown_again_take_the_same_setting_and_rounds_and_know_the_new_exa
     train, val = examples(300, 0), examples(300, 1)
     grown = fit_trees(BINARY, train, val, PLAN, 0, Growing(1))
     assert grown is not None
-    again = regrow(grown, BINARY, train.plus(val), PLAN, 0, Growing(1))
+    again = refit(grown, BINARY, train.plus(val), PLAN, 0, Growing(1))
     assert [len(g) for g in again.texts] == [len(g) for g in grown.trees.texts]
     known = [BINARY.mean_loss(t.raw(val.history), val.target) for t in (grown.trees, again)]
     assert known[1] < known[0]
-    assert regrow(grown, BINARY, train.plus(val), PLAN, 0, Growing(1)) == again
+    assert refit(grown, BINARY, train.plus(val), PLAN, 0, Growing(1)) == again
 
 
 def test_where_there_is_nothing_to_learn_there_are_no_trees() -> None:
@@ -72,11 +72,11 @@ def test_the_blend_takes_what_is_good_and_leaves_what_is_noise() -> None:
     grown = fit_trees(BINARY, train, val, PLAN, 0, Growing(1))
     assert grown is not None
     noise = np.random.default_rng(2).normal(size=(400, 1))
-    chosen = choose_final(Validation(BINARY, noise, val.history, val.target), grown.trees)
+    chosen = choose_blend(Validation(BINARY, noise, val.history, val.target), grown.trees)
     assert chosen.share <= 0.2
     truth = (4 * val.target - 2)[:, None]
-    assert choose_final(Validation(BINARY, truth, val.history, val.target), grown.trees).share >= 0.9
-    assert choose_final(Validation(BINARY, truth, val.history, val.target), None).trees is None
+    assert choose_blend(Validation(BINARY, truth, val.history, val.target), grown.trees).share >= 0.9
+    assert choose_blend(Validation(BINARY, truth, val.history, val.target), None).trees is None
 
 
 @pytest.mark.parametrize("size", [300, 4000])
@@ -94,7 +94,7 @@ def test_calibration_mends_logits_that_promise_too_much(size: int) -> None:
 
 def test_numbers_are_not_calibrated() -> None:
     assert choose_calibration(REGRESSION, np.ones((100, 1)), np.arange(100.0)) == Calibration()
-    assert FinalStage.load(None, Path()).apply(np.ones((2, 1)), None, REGRESSION).tolist() == [[1.0], [1.0]]
+    assert Blend.load(None, Path()).apply(np.ones((2, 1)), None, REGRESSION).tolist() == [[1.0], [1.0]]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=12))
@@ -153,7 +153,7 @@ def test_learning_from_validation_at_the_end_changes_the_model_and_not_what_vali
         runs = [
             train_task(task, current, source, own_project.registry, config, baselines=False)[0].manifest
             for config in (
-                replace(pipeline.train_config("fast", 0), regrow=again, max_epochs=2) for again in (False, True)
+                replace(pipeline.train_config("fast", 0), refit=again, max_epochs=2) for again in (False, True)
             )
         ]
     assert runs[0]["metrics"]["val"] == runs[1]["metrics"]["val"]

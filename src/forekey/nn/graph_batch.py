@@ -27,31 +27,31 @@ class NodeBatch:
 class RelationBatch:
     """The sampled edges of one relation, nearest hop first: positions among the nodes of its two types.
 
-    ``parent [m] int32``, ``child [m] int32``, ``rank [m] int32``, ``degrees [expanded] float32``; ``depths`` as in
+    ``dst [m] int32``, ``src [m] int32``, ``rank [m] int32``, ``degrees [expanded] float32``; ``depths`` as in
     :class:`forekey.sampling.Edges`.
     """
 
-    parent: Tensor
-    child: Tensor
+    dst: Tensor
+    src: Tensor
     rank: Tensor
     degrees: Tensor
     depths: tuple[int, ...]
 
     def within(self, hop: int, budgets: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the edges that nodes within ``hop`` hops hear along: parents, children, ranks; budgets go by hop."""
-        parent, child, rank = (part[: self.depths[hop]] for part in (self.parent, self.child, self.rank))
+        """Return the edges into nodes within ``hop`` hops: destinations, sources, ranks; budgets go by hop."""
+        dst, src, rank = (part[: self.depths[hop]] for part in (self.dst, self.src, self.rank))
         if budgets[hop] < budgets[0]:
-            # Deeper layers hear only the first of the neighbours that shallower ones sampled.
-            heard = rank < budgets[hop]
-            parent, child, rank = parent[heard], child[heard], rank[heard]
-        return parent, child, rank
+            # Deeper layers read only the first of the neighbours that shallower ones sampled.
+            kept = rank < budgets[hop]
+            dst, src, rank = dst[kept], src[kept], rank[kept]
+        return dst, src, rank
 
 
 @dataclass(frozen=True, slots=True)
 class GraphBatch:
     """One batch; the seeds are the first ``num_seeds`` nodes of the entity's type.
 
-    ``history [num_seeds, 2 * features] float32`` tells each seed's past in numbers, None to a model without.
+    ``history [num_seeds, 2 * features] float32`` are the seeds' window features, None for a model without.
     """
 
     num_seeds: int

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def render_page(state: ServingState) -> str:
     """Return tasks, versions, metrics, graph statistics, drift, quality and latency as HTML."""
-    template = Template(resources.files("forekey.serving").joinpath("page.html").read_text(encoding="utf-8"))
+    template = Template(resources.files("forekey.serving").joinpath("status_page.html").read_text(encoding="utf-8"))
     snapshot = state.snapshot_or_none()
     monitored = _monitored(state)
     facts = f"Snapshot {snapshot.id} as of {snapshot.as_of}" if snapshot else "No snapshot yet"

@@ -61,7 +61,7 @@ class ArrayRef:
         return cls(data["dtype"], data["length"], tuple(FileRef(*b) for b in data["blocks"]))
 
 
-class Pool:
+class BlockStore:
     """Put blocks in, map them back. A file is in the pool whole or not at all."""
 
     def __init__(self, folder: Path, *, rewrite: bool = False) -> None:
@@ -143,7 +143,7 @@ class Pool:
 class Writer:
     """Hashing and writing beside the work that makes the blocks: a thread, a bounded queue, results in order."""
 
-    def __init__(self, pool: Pool, ahead: int = 2) -> None:
+    def __init__(self, pool: BlockStore, ahead: int = 2) -> None:
         self.pool = pool
         self._threads = ThreadPoolExecutor(1, "forekey-writer")
         self._ahead = ahead
@@ -164,7 +164,7 @@ class Writer:
 
 
 @contextmanager
-def writer(pool: Pool) -> Iterator[Writer]:
+def writer(pool: BlockStore) -> Iterator[Writer]:
     """Write beside the work of the ``with`` block."""
     own = Writer(pool)
     try:

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from forekey.graph import from_micros
 from forekey.objectives import Metrics, Objective
+from forekey.training.bootstrap import Bootstrap
 from forekey.training.evaluate import Resolved
-from forekey.training.intervals import Bootstrap
 
 MODEL, NETWORK, TREES = "model", "network alone", "trees alone"
 _PARTS = (NETWORK, TREES)
 
 
 @dataclass
-class Judged:
+class Scorecard:
     """Scores and intervals by name and split; ``parts`` are the model's own, all others are baselines."""
 
     objective: Objective
@@ -28,7 +28,7 @@ class Judged:
     metrics: dict[str, dict[str, Metrics]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, objective: Objective, splits: dict[str, Resolved]) -> Judged:
+    def of(cls, objective: Objective, splits: dict[str, Resolved]) -> Scorecard:
         """Begin with the examples to be judged on."""
         draws = {s: Bootstrap(objective, splits[s].rows, splits[s].target) for s in ("val", "test")}
         return cls(objective, splits, draws)
@@ -90,6 +90,6 @@ class Judged:
                 rows["examples"].append(int(chosen.sum()))
                 target = self.splits[split].target[chosen]
                 for name, predicted in self.predicted.items():
-                    told = self.objective.metrics(target, predicted[split][chosen])
-                    rows.setdefault(name, []).append(told.get(metric))
+                    scores = self.objective.metrics(target, predicted[split][chosen])
+                    rows.setdefault(name, []).append(scores.get(metric))
         return rows

@@ -36,7 +36,7 @@ _SHIFT = 0.25  # a population stability index above which a distribution counts 
 _MEND = "If it is filled in later, set it to ignore in forekey.yaml; if not, leave it."
 
 
-def leak_risks(snapshot: Snapshot) -> Iterator[Finding]:
+def leakage_risks(snapshot: Snapshot) -> Iterator[Finding]:
     """List columns that look updated after the fact."""
     for table in snapshot.schema.tables:
         if snapshot.num_nodes(table.name) < FEWEST_ROWS:

@@ -24,7 +24,7 @@ from forekey.task import Task
 class BatchPredictions:
     """Every entity that existed at ``as_of``, in the order of the graph.
 
-    ``eligible [n] bool`` marks those that the task speaks of (they pass WHERE); ``embeddings [n, channels] float32``.
+    ``eligible [n] bool`` marks those that the task is about (they pass WHERE); ``embeddings [n, channels] float32``.
     """
 
     task: Task
@@ -86,7 +86,7 @@ def predict_everyone(
     as_of: datetime,
     workspace: Path,
 ) -> BatchPredictions:
-    """Predict every visible entity layer by layer; ``population`` holds the keys that the task speaks of, None all."""
+    """Predict every visible entity layer by layer; ``population`` holds the keys that the task is about, None all."""
     snapshot = predictor.features.view
     predictions, embeddings = predictor.predict_all(to_micros(as_of), workspace)
     eligible = np.ones(len(embeddings), bool)

@@ -12,13 +12,13 @@ from forekey.schema import ColumnSchema, Stype
 from forekey.task.labels import Examples
 from forekey.task.task import Task
 
-_TELLS_ALL = 0.98
+_DECIDES = 0.98
 _MIN_EXAMPLES = 50
 _MOST_VALUES = 100
 
 
-def restating_columns(task: Task, snapshot: Snapshot, examples: Examples) -> list[Finding]:
-    """List columns of the entity whose value at the anchor tells the label by itself.
+def leaking_target_columns(task: Task, snapshot: Snapshot, examples: Examples) -> list[Finding]:
+    """List columns of the entity whose value at the anchor determines the label by itself.
 
     A number is judged by its rank correlation with the label (Spearman), a category by the share of the label's
     variance between its values. Where labels are classes, it is the share of mistakes that naming the most frequent
@@ -40,12 +40,12 @@ def restating_columns(task: Task, snapshot: Snapshot, examples: Examples) -> lis
     for column in task.entity.columns:
         if column.name in table.column_names and (task.entity.name, column.name) not in task.hidden:
             values = table.column(column.name)
-            told = _saved(values, codes) if classes else _told(values, column, target)
-            if told >= _TELLS_ALL:
+            association = _saved(values, codes) if classes else _associated(values, column, target)
+            if association >= _DECIDES:
                 found.append(
                     Finding(
                         f"{task.entity.name}.{column.name}",
-                        f"leak risk: it nearly restates the target of '{task.name}' (association {told:.3f})",
+                        f"leak risk: it nearly restates the target of '{task.name}' (association {association:.3f})",
                         "If it is written after the fact, set it to ignore in forekey.yaml.",
                     )
                 )
@@ -64,7 +64,7 @@ def _saved(values: pa.ChunkedArray, classes: NDArray[np.int64]) -> float:
     return float((counts.max(axis=1).sum() - most) / (len(classes) - most))
 
 
-def _told(values: pa.ChunkedArray, column: ColumnSchema, target: NDArray[np.float64]) -> float:
+def _associated(values: pa.ChunkedArray, column: ColumnSchema, target: NDArray[np.float64]) -> float:
     if column.stype is Stype.NUMERICAL:
         numbers = values.to_numpy()
         there = np.isfinite(numbers)

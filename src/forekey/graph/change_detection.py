@@ -1,6 +1,6 @@
 """What an update asks of a table before it reads any row: what is there, what is new, what is gone.
 
-Whether the rows up to a mark (a moment, or a key) are still those that were read is told by how many there are and by a
+Whether the rows up to a mark (a moment, or a key) are still those that were read is decided by their number and by a
 checksum: the sum of a hash of each row's time and key (but for keys of text), taken by the database itself. It is
 compared with the one of the rows that were read, whose hashes the same database gave; if it differs, the table is read
 whole.
@@ -16,8 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sqlglot import exp
 
-from forekey.graph.clock import to_micros
-from forekey.graph.keys import Spelling
+from forekey.graph.key_index import Spelling
 from forekey.graph.rows import (
     alive,
     key_values,
@@ -29,6 +28,7 @@ from forekey.graph.rows import (
     total,
     written_keys,
 )
+from forekey.graph.timestamps import to_micros
 from forekey.schema import TableSchema
 from forekey.source import Source
 
