@@ -22,6 +22,7 @@ from forekey.testing import shop_tables
 from forekey.workspace import Workspace
 from tests.support.databases import SHOP_SCHEMA, START, Tables, cut, shops, source_of
 from tests.support.models import champion_of, random_predictor
+from tests.support.shipped import QUERIES, shipped
 
 
 def snapshots(tables: Tables, moment: datetime, folder: str) -> tuple[Snapshot, Snapshot]:
@@ -51,6 +52,21 @@ def test_a_prediction_at_t_does_not_depend_on_rows_after_t(tables: Tables, day: 
         ]
     assert predictions[0].tobytes() == predictions[1].tobytes()
     assert everyone[0].tobytes() == everyone[1].tobytes()
+
+
+@given(shops(), st.integers(1, 22), st.sampled_from(sorted(QUERIES)))
+def test_a_model_as_it_ships_does_not_depend_on_rows_after_t(tables: Tables, day: int, task: str) -> None:
+    """Network, trees, lagged labels and calibration together."""
+    moment, model = START + timedelta(days=day), shipped(task)
+    before = cut(tables, SHOP_SCHEMA, moment)
+    with tempfile.TemporaryDirectory() as folder:
+        full, past = snapshots(tables, moment, folder)
+        rows = np.arange(full.num_nodes("customers"), dtype=np.int32)
+        bound = [model.on(given, s, moment) for given, s in ((tables, full), (before, past))]
+        one_by_one = [b.predict(Seeds.at("customers", rows, to_micros(moment)))[0].values for b in bound]
+        together = [b.predict_all(to_micros(moment), Path(folder))[0].values for b in bound]
+    assert one_by_one[0].tobytes() == one_by_one[1].tobytes()
+    assert together[0].tobytes() == together[1].tobytes()
 
 
 @given(shops(), st.integers(0, 22))
