@@ -40,7 +40,7 @@ _HOMES = {
     "Trained": "train",
     "evaluate_examples": "evaluate",
     "gather": "job",
-    "interval_of_difference": "intervals",
+    "interval_of_difference": "bootstrap",
     "item_rows": "evaluate",
     "log_version": "tracking",
     "resolve_examples": "evaluate",
