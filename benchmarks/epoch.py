@@ -82,7 +82,7 @@ def our_epoch(folder: Path, name: str) -> float:
             max_batches=10_000,
             max_seconds=3600.0,
             history=False,
-            regrow=False,
+            refit=False,
         )
         seen: list[Any] = []
         with open_source(project.config.source, project.root) as source:

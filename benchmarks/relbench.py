@@ -30,8 +30,9 @@ from sklearn.metrics import mean_absolute_error, roc_auc_score
 from forekey import __version__, pipeline
 from forekey.graph import Micros, Snapshot, to_micros
 from forekey.inference import load_predictor
+from forekey.objectives import average_precision
 from forekey.source import open_source, read_manifest, relbench_tasks
-from forekey.task import TaskType, average_precision, define_task
+from forekey.task import TaskType, define_task
 from forekey.training import TrainConfig, item_rows, resolve_examples, train_task
 from forekey.workspace import Workspace
 
@@ -170,14 +171,14 @@ class Bench:
     def train(self, name: str, seed: int) -> Run:
         """Train once and score the official test rows."""
         task = define_task(name, self.project, self.snapshot.schema)
-        config = replace(pipeline.train_config(self.preset, seed), past_labels=False)
+        config = replace(pipeline.train_config(self.preset, seed), lagged_labels=False)
         assert isinstance(config, TrainConfig)
         started = time.perf_counter()
         # A ranking is asked for at the end of the history: nothing is stale then, in either regime.
         aging = Aging(self, seed, self.regime == "rolling" or task.task_type is TaskType.LINK_PREDICTION)
         with open_source(self.project.config.source, self.project.root) as source:
             version, _ = train_task(
-                task, self.snapshot, source, self.project.registry, config, baselines=False, aging=aging
+                task, self.snapshot, source, self.project.registry, config, baselines=False, delay=aging
             )
             labels = task.labels(source, self.snapshot)
         seconds = time.perf_counter() - started
@@ -191,7 +192,10 @@ class Bench:
         share = version.manifest["final"]["share"]
         chosen = f"network {share:.0%}"
         return Run(
-            percent * val[version.manifest["default_metric"]], score(task.task_type, target, predicted), chosen, seconds
+            percent * val[version.manifest["default_metric"]],
+            score(task.task_type, target, predicted.values),
+            chosen,
+            seconds,
         )
 
     def real_labels(self, name: str, keys: pa.ChunkedArray, times: Micros) -> np.ndarray[Any, Any]:
@@ -243,7 +247,7 @@ class Aging:
 def score(task_type: TaskType, target: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any]) -> float:
     """Return AUROC or MAP in per cent, or the mean absolute error."""
     if task_type is TaskType.LINK_PREDICTION:
-        return 100 * float(average_precision(target, predicted[:, : predicted.shape[1] // 2]).mean())
+        return 100 * float(average_precision(target, predicted).mean())
     if task_type is TaskType.BINARY_CLASSIFICATION:
         return 100 * float(roc_auc_score(target, predicted))
     return float(mean_absolute_error(target, predicted))

@@ -31,7 +31,7 @@ import torch
 from forekey import __version__
 from forekey.features import FeatureStore, fit_features
 from forekey.graph import Seeds, Snapshot, SnapshotStore, build_snapshot
-from forekey.inference import Assembler
+from forekey.inference import Collator
 from forekey.sampling import NeighborPlan, NeighborSampler
 from forekey.source import infer_schema, open_source
 
@@ -161,7 +161,7 @@ def our_ways(snapshot: Snapshot, strategy: Any) -> tuple[Way, Way]:
 
     def whole(seeds: Asked) -> int:
         def work(parts: list[tuple[Any, Any]]) -> int:
-            assemble, total = Assembler(features), 0
+            assemble, total = Collator(features), 0
             for rows, times in parts:
                 subgraph = sampler.sample(Seeds.at("e0", rows, times))
                 assemble(subgraph, tables)

@@ -28,8 +28,8 @@ import numpy as np
 import torch
 
 from forekey import __version__, demo, pipeline
+from forekey.objectives import BinaryObjective, PointwiseObjective, objective_from, objective_of
 from forekey.project import PQLTask
-from forekey.task import TaskType, compute_metrics, default_metric
 from forekey.testing import LEAGUE_TASKS, SHOP_TASKS, make_market, write_league, write_market_duckdb, write_shop
 from forekey.workspace import Workspace
 
@@ -127,7 +127,7 @@ def measured(database: Database, task: str, preset: str) -> dict[str, Any]:
     report = pipeline.train(database.project, task, preset=preset)
     ours = time.perf_counter() - started
     peer, score = peer_of(database.project, task, report.model_version)
-    metric, higher = report.default_metric, default_metric(report.task_type)[1]
+    metric, higher = report.default_metric, objective_of(report.task_type).higher_is_better
     return {
         "name": f"{database.name} {task}",
         "preset": preset,
@@ -157,9 +157,8 @@ def peer_of(project: Workspace, name: str, version: str) -> tuple[float, float]:
     import lightgbm as gbm
 
     from forekey.features import FeatureSpec, FeatureStore
-    from forekey.inference import past_for
+    from forekey.inference import lagged_labels_for
     from forekey.training import resolve_examples
-    from forekey.training.evaluate import as_numbers
 
     model, snapshot = project.registry.get(name, version), project.snapshots.current()
     task = pipeline.find_task(project, snapshot.schema, name)
@@ -167,13 +166,13 @@ def peer_of(project: Workspace, name: str, version: str) -> tuple[float, float]:
         labels = task.labels(source, snapshot)
     splits = {s: resolve_examples(snapshot, task, labels.split(s)) for s in ("train", "val", "test")}
     moments = np.unique(np.concatenate([r.times for r in splits.values()])).tolist()
-    past = past_for(model, task, lambda: project.source(), snapshot, moments, project.place("past"))
+    past = lagged_labels_for(model, task, lambda: project.source(), snapshot, moments, project.place("past"))
     features = FeatureStore(snapshot, FeatureSpec.from_dict(model.features()), past)
     columns = {s: features.history(r.seeds) for s, r in splits.items()}
-    classes = tuple(model.manifest["output"]["classes"])
-    target = {s: as_numbers(task.task_type, r.target, classes) for s, r in splits.items()}
-    binary = task.task_type is TaskType.BINARY_CLASSIFICATION
-    settings = {"objective": "binary", "metric": "auc"} if binary else {"objective": "l1", "metric": "l1"}
+    objective = objective_from(model.manifest["output"])
+    assert isinstance(objective, PointwiseObjective)
+    target = {s: objective.perfect(r.target) for s, r in splits.items()}
+    settings = objective.boosting() | ({"metric": "auc"} if isinstance(objective, BinaryObjective) else {})
     settings |= {"learning_rate": 0.05, "num_leaves": 31, "num_threads": torch.get_num_threads(), "verbosity": -1}
     started = time.perf_counter()
     train = gbm.Dataset(columns["train"], target["train"])
@@ -181,8 +180,7 @@ def peer_of(project: Workspace, name: str, version: str) -> tuple[float, float]:
     booster = gbm.train(settings, train, 300, [val], callbacks=[gbm.early_stopping(25, verbose=False)])
     seconds = time.perf_counter() - started
     predicted = np.asarray(booster.predict(columns["test"]))
-    found = compute_metrics(task.task_type, splits["test"].target, predicted, classes=classes)
-    score = found[default_metric(task.task_type)[0]]
+    score = objective.metrics(splits["test"].target, predicted)[objective.metric]
     return seconds, float("nan") if score is None else float(score)
 
 

@@ -40,7 +40,7 @@ ROOMS = {
     ),
     "Snapshots": ("graph/",),
     "Queries": ("query/",),
-    "Labels and splits": ("task/",),
+    "Labels and splits": ("task/", "objectives/"),
     "Training": ("training/", "nn/", "features/", "sampling/"),
     "Models and predictions": ("registry.py", "inference/", "pipeline/", "monitoring/", "retraining/"),
     "Store and service": ("store/", "serving/"),

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from forekey.graph import Integrity, Snapshot
     from forekey.monitoring import MonitorReport
+    from forekey.objectives import Metrics
     from forekey.pipeline import Reply
     from forekey.retraining import Challenge
-    from forekey.task import Metrics
 
 
 class Project:
@@ -144,7 +144,7 @@ class Task:
         return pipeline.embed(self._project, self.name)
 
     def predict(self, *, as_of: str | datetime | None = None) -> pa.Table:
-        """Return predictions for every entity that the task speaks of at a time (default: the snapshot's)."""
+        """Return predictions for every entity that the task is about at a time (default: the snapshot's)."""
         return pipeline.predict(self._project, self.name, as_of=_moment(as_of)).table()
 
     def explain(self, entity_id: Any, *, as_of: str | datetime | None = None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """DuckDB connections that draw nothing.
 
 In an interactive Python DuckDB draws a progress bar for long statements, over whatever else is printed; in a notebook
-without ipywidgets it refuses even to be told not to.
+without ipywidgets it refuses even the setting not to.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ class StoreError(ForekeyError):
 
 
 class TrackingError(ForekeyError):
-    """A tracking server that does not take what it is told."""
+    """A tracking server that does not take what is logged."""
 
     exit_code = 3
 
@@ -136,4 +136,4 @@ class UnknownEntity(ForekeyError):
 
 
 class ServeError(ForekeyError):
-    """The service cannot start where it was told to."""
+    """The service cannot start at the address that was asked for."""

@@ -15,7 +15,7 @@ class Listener:
     """What is called as work goes on; by default nothing.
 
     ``step`` begins a phase, ``advance(done, total)`` says how far it is, ``epoch`` gets a
-    :class:`forekey.training.loop.Epoch`, ``note`` a line that a reader should keep.
+    :class:`forekey.training.epochs.Epoch`, ``note`` a line that a reader should keep.
     """
 
     step: Callable[[str], None] = lambda _: None

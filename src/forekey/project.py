@@ -103,7 +103,7 @@ class TimeConfig(MomentConfig):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that tell the time."""
+        """The columns of the time."""
         return (self.column,) if self.column is not None else self.year_month_day or self.year_month or ()
 
     @property
@@ -174,7 +174,7 @@ class TableConfig(_Strict):
 
     ``sql`` defines the table by a query over the source's own tables. A key of several columns is a list of them, or
     their names joined by commas. ``time_from`` names the foreign key whose parent's time the rows take, in a table that
-    has none of its own. ``updated_at`` and ``deleted_at`` name the columns that tell when a row changed or was deleted;
+    has none of its own. ``updated_at`` and ``deleted_at`` name the columns with the times of changes and deletions;
     ``lookback_days`` is how late rows may come; ``watermark`` is the integer primary key of a table without times, if
     its keys only grow and its rows do not change.
     """

@@ -4,7 +4,7 @@ models/<task>/v3/manifest.json         what it is, from what, how good: snapshot
                                        and the hash of every other file
 models/<task>/v3/network.safetensors   the parameters of its networks, if it has any
 models/<task>/v3/trees/0-0.txt         its boosted trees, in LightGBM's own text
-models/<task>/v3/features.json         the column statistics it was trained with
+models/<task>/v3/features.json         what is computed from rows, with the column statistics it was trained with
 models/<task>/v3/report.html           what people read
 models/<task>/champion.json        the version in use, and the promotions that led there
 """
@@ -26,7 +26,7 @@ from forekey.errors import ModelError
 from forekey.files import draft_of, publish_folder, sweep_drafts, write_whole
 from forekey.graph import utc_now
 
-FORMAT = 2
+FORMAT = 3
 """Of the folder of a version; it changes when what lies there is read differently."""
 
 
@@ -78,7 +78,7 @@ class ModelVersion:
                 raise ModelError(f"{self.name} is damaged: '{path}' is not what was written. Train the task again.")
 
     def features(self) -> dict[str, Any]:
-        """Read the column statistics."""
+        """Read what is computed from rows."""
         data: dict[str, Any] = json.loads((self.folder / "features.json").read_text(encoding="utf-8"))
         return data
 
@@ -90,9 +90,7 @@ class Registry:
         self._folder = folder
         self._clock = clock
 
-    def register(
-        self, task: str, manifest: dict[str, Any], features: dict[str, Any], write: Callable[[ModelVersion], None]
-    ) -> ModelVersion:
+    def register(self, task: str, manifest: dict[str, Any], write: Callable[[ModelVersion], None]) -> ModelVersion:
         """Write a new version; it appears whole, under the next free number, or not at all.
 
         ``write`` puts the files of the version into its folder, which is a draft until all are there.
@@ -107,7 +105,6 @@ class Registry:
             full["created_at"] = self._clock().isoformat()
             draft = draft_of(home / "version")
             draft.mkdir()
-            (draft / "features.json").write_text(json.dumps(features), encoding="utf-8")
             write(ModelVersion(task, f"v{number}", draft, full))
             full["files"] = {str(p.relative_to(draft)): _digest(p) for p in sorted(draft.rglob("*")) if p.is_file()}
             (draft / "manifest.json").write_text(json.dumps(full, indent=1), encoding="utf-8")
@@ -151,6 +148,11 @@ class Registry:
         if found is None:
             raise ModelError(f"Task '{task}' has no model yet. Run `forekey train {_named(task)}`.")
         return found
+
+    def champion_name(self, task: str) -> str:
+        """Return the name of the version in use, of which nothing is read; as :meth:`champion` otherwise."""
+        history = self.history(task)
+        return history[-1]["version"] if history else self.champion(task).version
 
     def champion_or_none(self, task: str) -> ModelVersion | None:
         """Return the version in use, or None."""

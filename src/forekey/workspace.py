@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from forekey.graph.clock import utc_now
+from forekey.graph.timestamps import utc_now
 from forekey.project import Project
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ class Workspace(Project):
     """
 
     clock: Callable[[], datetime] = field(default=utc_now, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Give another process the project, which opens its parts anew."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def __repr__(self) -> str:
         tasks = f", tasks: {', '.join(self.config.tasks)}" if self.config.tasks else ""

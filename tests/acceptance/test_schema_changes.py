@@ -33,10 +33,10 @@ def test_a_column_that_is_gone_is_named_by_the_snapshot_and_by_the_models_that_n
 
 
 def test_a_wider_type_is_named_and_models_go_on(own_project: Workspace) -> None:
-    before = pipeline.predict(own_project, "spend").predictions.tolist()
+    before = pipeline.predict(own_project, "spend").predictions.values.tolist()
     alter(own_project, "ALTER TABLE customers ALTER COLUMN age TYPE DOUBLE")
     assert pipeline.snapshot(own_project).manifest["changes"] == ["customers: column 'age' was integer, is float"]
-    assert pipeline.predict(own_project, "spend").predictions.tolist() == before
+    assert pipeline.predict(own_project, "spend").predictions.values.tolist() == before
 
 
 def test_a_new_column_changes_nothing_until_it_is_named(own_project: Workspace) -> None:

@@ -26,6 +26,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -148,8 +149,7 @@ class Reader:
                 raise done.exception
             return done.stdout
         if words[:1] == ["curl"]:  # not every machine has it
-            with urllib.request.urlopen(next(w for w in words if w.startswith("http")), timeout=60) as answer:
-                return str(answer.read().decode())
+            return _fetched(next(w for w in words if w.startswith("http")), retries="--retry" in words)
         shown = subprocess.run(
             ["bash", "-ec", _as_shell(command)], capture_output=True, text=True, env={**os.environ, "COLUMNS": "120"}
         )
@@ -243,6 +243,20 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _fetched(url: str, *, retries: bool) -> str:
+    """Return what a URL answers; as curl with ``--retry``, ask again while the server is not ready."""
+    for _ in range(30 if retries else 0):
+        try:
+            urllib.request.urlopen(url, timeout=60).close()
+            break
+        except urllib.error.HTTPError as error:
+            if error.code != 503:
+                raise
+            time.sleep(1)
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return str(answer.read().decode())
 
 
 def _await(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forekey.features import FeatureKind, FeatureSpec, HistoryFeatures, HistoryScale, fit_features, fit_history
+from forekey.features import FeatureKind, FeatureSpec, HistoryScale, WindowFeatures, fit_features, fit_windows
 from forekey.features.spec import history_from_dict
 from forekey.graph import Seeds, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.source import infer_schema
@@ -26,10 +26,10 @@ CUTOFF = to_micros(START + timedelta(days=20))
 
 def told(snapshot: Snapshot, anchor: datetime, window: float = 7.0, seen: int | None = None) -> list[dict[str, float]]:
     """Return the pasts of all customers by feature name."""
-    spec = fit_history(snapshot, "customers", CUTOFF, window)
+    spec = fit_windows(snapshot, "customers", CUTOFF, window)
     rows = np.arange(snapshot.num_nodes("customers"), dtype=np.int32)
     times = np.full(len(rows), to_micros(anchor))
-    features = HistoryFeatures(snapshot, spec)
+    features = WindowFeatures(snapshot, spec)
     found, names = features.compute(Seeds.at("customers", rows, times, seen)), [f.name for f in features.features]
     assert len(set(names)) == len(names)
     return [dict(zip(names, row.tolist(), strict=True)) for row in found]
@@ -107,7 +107,7 @@ def test_what_came_after_the_graph_was_seen_is_not_told(shop: Snapshot) -> None:
 
 
 def test_the_row_of_one_entity_does_not_depend_on_who_else_is_asked_about(shop: Snapshot) -> None:
-    features = HistoryFeatures(shop, fit_history(shop, "customers", to_micros(datetime(2024, 5, 1)), 30.0))
+    features = WindowFeatures(shop, fit_windows(shop, "customers", to_micros(datetime(2024, 5, 1)), 30.0))
     rows, times = np.arange(40, dtype=np.int32), np.full(40, to_micros(datetime(2024, 6, 1)))
     together = features.compute(Seeds.at("customers", rows, times))
     alone = np.concatenate(
@@ -118,12 +118,12 @@ def test_the_row_of_one_entity_does_not_depend_on_who_else_is_asked_about(shop: 
 
 
 def test_features_that_are_left_out_are_not_computed_and_the_others_stay_as_they_are(shop: Snapshot) -> None:
-    spec = fit_history(shop, "customers", to_micros(datetime(2024, 5, 1)), 30.0)
+    spec = fit_windows(shop, "customers", to_micros(datetime(2024, 5, 1)), 30.0)
     rows, times = np.arange(40, dtype=np.int32), np.full(40, to_micros(datetime(2024, 6, 1)))
-    whole = HistoryFeatures(shop, spec)
+    whole = WindowFeatures(shop, spec)
     every, columns = whole.features, whole.compute(Seeds.at("customers", rows, times))
     unused = {f for f in every if f.origin.column == "amount" or f.kind is FeatureKind.CALENDAR or f.origin.hop == 2}
-    slim = HistoryFeatures(shop, spec.without(unused, ()))
+    slim = WindowFeatures(shop, spec.without(unused, ()))
     assert slim.features == tuple(f for f in every if f not in unused)
     assert not any(m.column == "amount" for focus in slim.spec.foci for listed in focus.lists for m in listed.measures)
     kept = [i for i, f in enumerate(every) if f not in unused]
@@ -131,21 +131,21 @@ def test_features_that_are_left_out_are_not_computed_and_the_others_stay_as_they
         slim.compute(Seeds.at("customers", rows, times)).tobytes() == np.ascontiguousarray(columns[:, kept]).tobytes()
     )
     again = slim.spec.without({slim.features[0]}, ())
-    assert HistoryFeatures(shop, again).features == slim.features[1:]
+    assert WindowFeatures(shop, again).features == slim.features[1:]
     assert history_from_dict(json.loads(json.dumps(asdict(again)))) == again
 
 
 def test_a_spec_is_read_back_as_it_was_written(shop: Snapshot) -> None:
     cutoff = to_micros(datetime(2024, 5, 1))
-    history = fit_history(shop, "customers", cutoff, 30.0, past_labels=True)
+    history = fit_windows(shop, "customers", cutoff, 30.0, lagged_labels=True)
     scale = HistoryScale.fit(np.array([[1.0, np.nan], [2.0, 3.0]], np.float32), ["a", "b"])
     spec = FeatureSpec(fit_features(shop, cutoff).tables, history, scale)
     assert FeatureSpec.from_dict(spec.to_dict()) == spec
 
 
 def test_hidden_columns_are_in_no_number(shop: Snapshot) -> None:
-    spec = fit_history(shop, "customers", to_micros(datetime(2024, 5, 1)), 30.0, [("orders", "amount")])
-    names = [f.name for f in HistoryFeatures(shop, spec).features]
+    spec = fit_windows(shop, "customers", to_micros(datetime(2024, 5, 1)), 30.0, [("orders", "amount")])
+    names = [f.name for f in WindowFeatures(shop, spec).features]
     assert any("channel" in n for n in names)
     assert not any("amount" in n for n in names)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from forekey import pipeline
-from forekey.features import CALENDAR, LABELS, FeatureKind, HistoryFeatures, Origin, fit_history
+from forekey.features import CALENDAR, LABELS, FeatureKind, Origin, WindowFeatures, fit_windows
 from forekey.graph import to_micros
 from forekey.project import PQLTask
 from forekey.workspace import Workspace
@@ -47,8 +47,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 def test_kinds_and_origins_do_not_follow_from_names(project: Workspace) -> None:
     snapshot = project.snapshots.current()
-    spec = fit_history(snapshot, "buyers", to_micros(snapshot.as_of), 14.0)
-    features = HistoryFeatures(snapshot, spec)
+    spec = fit_windows(snapshot, "buyers", to_micros(snapshot.as_of), 14.0)
+    features = WindowFeatures(snapshot, spec)
     found = [(f.name, f.kind, f.origin) for f in features.features]
     for name in ODD:
         assert (name, FeatureKind.OWN_COLUMN, Origin("buyers", name, 0)) in found

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forekey.features import PairFeatures, PairSpec, fit_history, interactions_between
+from forekey.features import PairFeatures, PairSpec, fit_windows, interactions_between
 from forekey.graph import MICROS_PER_DAY, Seeds, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
 from tests.support.databases import START, Tables, cut, source_of, table
@@ -59,7 +59,7 @@ def built(tables: Tables, folder: str, name: str = "full") -> Snapshot:
 
 def features(snapshot: Snapshot, cutoff: int) -> PairFeatures:
     known = interactions_between(SCHEMA, "people", "songs")
-    history = fit_history(snapshot, "songs", cutoff, WINDOW)
+    history = fit_windows(snapshot, "songs", cutoff, WINDOW)
     return PairFeatures(snapshot, PairSpec("people", "songs", WINDOW, known, history))
 
 

@@ -10,11 +10,11 @@ import pytest
 from forekey.features import (
     Feature,
     FeatureKind,
-    HistoryFeatures,
-    HistorySpec,
     Origin,
     Stat,
-    fit_history,
+    WindowFeatures,
+    WindowSpec,
+    fit_windows,
     in_words,
     topic,
 )
@@ -23,7 +23,7 @@ from forekey.source import infer_schema
 from forekey.testing import shop_tables
 from tests.support.databases import source_of
 
-NOTHING = HistorySpec("customers", 30.0, (), (), past_labels=False)
+NOTHING = WindowSpec("customers", 30.0, (), (), lagged_labels=False)
 NAN = float("nan")
 
 
@@ -77,8 +77,8 @@ def test_a_table_whose_rows_belong_to_another_row_names_it() -> None:
 def test_every_feature_of_a_shop_has_words_and_columns_their_values(tmp_path_factory: pytest.TempPathFactory) -> None:
     source = source_of(shop_tables(40, 200))
     shop: Snapshot = build_snapshot(source, infer_schema(source).schema, SnapshotStore(tmp_path_factory.mktemp("shop")))
-    spec = fit_history(shop, "customers", to_micros(datetime(2024, 5, 1)), 30.0)
-    features = HistoryFeatures(shop, spec)
+    spec = fit_windows(shop, "customers", to_micros(datetime(2024, 5, 1)), 30.0)
+    features = WindowFeatures(shop, spec)
     found = features.compute(Seeds.at("customers", np.arange(40), to_micros(datetime(2024, 6, 1))))
     words = [[in_words(f, v, spec) for f, v in zip(features.features, row, strict=True)] for row in found.tolist()]
     assert all(text and "nan" not in text and "{" not in text for row in words for text in row)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from forekey import pipeline
 from forekey.graph import SnapshotStore, build_snapshot
-from forekey.graph.keys import KeyForm, KeyIndex, key_number, key_numbers
+from forekey.graph.key_index import KeyForm, KeyIndex, key_number, key_numbers
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
 from forekey.workspace import Workspace
 from tests.support.databases import source_of

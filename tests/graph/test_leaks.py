@@ -15,7 +15,7 @@ from forekey import pipeline
 from forekey.graph import Snapshot, SnapshotStore, build_snapshot, check_integrity, to_micros
 from forekey.project import PQLTask
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
-from forekey.task import Examples, restating_columns
+from forekey.task import Examples, leaking_target_columns
 from forekey.testing import SHOP_TASKS, write_shop
 from forekey.workspace import Workspace
 from tests.support.databases import START, source_of
@@ -106,7 +106,7 @@ def test_a_column_that_restates_a_target_is_named_and_no_other(shop_project: Wor
     ages = rows.column("age").to_numpy()
     moments = np.full(len(rows), to_micros(snapshot.as_of))
     for target, named in ((ages**3, ["customers.age"]), (np.random.default_rng(0).normal(size=len(ages)), [])):
-        found = restating_columns(task, snapshot, Examples(rows.column("customer_id"), moments, target))
+        found = leaking_target_columns(task, snapshot, Examples(rows.column("customer_id"), moments, target))
         assert [f.where for f in found] == named
         assert all("restates the target of 'spend'" in f.what for f in found)
 
@@ -120,7 +120,7 @@ def test_a_column_that_restates_classes_is_named_and_no_other(shop_project: Work
     regions = np.array([str(r) for r in rows.column("region").to_pylist()], dtype=object)
     shuffled = np.random.default_rng(0).permutation(regions)
     for target, named in ((regions, ["customers.region"]), (shuffled, [])):
-        found = restating_columns(shown, snapshot, Examples(rows.column("customer_id"), moments, target))
+        found = leaking_target_columns(shown, snapshot, Examples(rows.column("customer_id"), moments, target))
         assert [f.where for f in found] == named
 
 

@@ -313,11 +313,11 @@ def test_a_table_that_comes_or_goes_is_named(project: Project) -> None:
 
 
 def test_blocks_that_did_not_change_are_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from forekey.graph import build, draft, pool
+    from forekey.graph import block_store, build, table_writer
 
-    for module in (build, draft):
+    for module in (build, table_writer):
         monkeypatch.setattr(module, "ROW_BLOCK", 64)
-    monkeypatch.setattr(pool, "ARRAY_BLOCK", 4096)  # a page of int8 at least
+    monkeypatch.setattr(block_store, "ARRAY_BLOCK", 4096)  # a page of int8 at least
     project = Project(tmp_path)
     orders = [(i, 1 + i % 2, i / 100) for i in range(10_000)]
     first = project.build(shop(orders=orders[:9000], lines=70))

@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 import pytest
 
 from forekey import pipeline
-from forekey.features import CALENDAR, LABELS, FeatureStore, HistoryFeatures, Origin, fit_history
+from forekey.features import CALENDAR, LABELS, FeatureStore, Origin, WindowFeatures, fit_windows
 from forekey.graph import Seeds, SnapshotStore, build_snapshot, to_micros
 from forekey.inference import Explainer, Part, Predictor, Ranker, RankExplainer, explain_entity, explain_ranking
-from forekey.inference.assemble import Assembler
+from forekey.inference.collate import Collator
 from forekey.inference.explain import _one_more
 from forekey.sampling import NeighborPlan, NeighborSampler
 from forekey.source import infer_schema
@@ -78,7 +78,7 @@ def test_what_makes_the_label_is_found(trained_project: Workspace) -> None:
 def test_nothing_taken_away_is_the_prediction_itself(trained_project: Workspace) -> None:
     explainer, seeds = asked(trained_project, "churn")
     predicted, _ = champion_of(trained_project, "churn").predict(seeds)
-    np.testing.assert_allclose(explainer.effects(seeds, kinds=["hop"]).predictions, predicted, atol=1e-6)
+    np.testing.assert_allclose(explainer.effects(seeds, kinds=["hop"]).predictions, predicted.values, atol=1e-6)
 
 
 def test_everything_taken_away_leaves_nothing_to_tell_entities_apart(trained_project: Workspace) -> None:
@@ -104,7 +104,7 @@ def test_the_reasons_for_a_ranking_add_up_to_its_scores(trained_project: Workspa
     seeds = Seeds.at("customers", np.arange(5), now)
     ranked, _ = ranker.predict(seeds)
     for q, told in enumerate(explain_ranking(ranker, seeds)):  # type: ignore[arg-type]
-        assert [r["item"] for r in told] == ranked[q, :5].tolist()
+        assert [r["item"] for r in told] == ranked.items[q].tolist()
         assert all(len(r["reasons"]) == 5 for r in told)
     names = {r["feature"] for r in explain_entity(ranker, 0, now)["items"][0]["reasons"]}
     assert names <= {feature.name for feature in ranker.pairs.features}  # type: ignore[union-attr]
@@ -112,8 +112,8 @@ def test_the_reasons_for_a_ranking_add_up_to_its_scores(trained_project: Workspa
 
 def test_each_number_of_a_past_knows_where_it_comes_from(shop_project: Workspace) -> None:
     snapshot = shop_project.snapshots.current()
-    spec = fit_history(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
-    features = HistoryFeatures(snapshot, spec)
+    spec = fit_windows(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
+    features = WindowFeatures(snapshot, spec)
     found = {f.name: f.origin for f in features.features}
     assert found["age"] == Origin("customers", "age", 0)
     assert found["orders: sum amount, 30 days"] == Origin("orders", "amount", 1)
@@ -137,7 +137,7 @@ def test_the_effect_of_a_neighbour_is_that_of_a_database_without_it(tmp_path: Pa
     assert orders.count(customer) > 6
     row = int(full.lookup("customers", [customer])[0])
     told = Explainer(predictor).neighbors(row, now)
-    whole = predictor.predict(Seeds.at(predictor.entity, np.array([row]), now))[0][0]
+    whole = predictor.predict(Seeds.at(predictor.entity, np.array([row]), now))[0].values[0]
     assert len(told) == 4
     for neighbor in told:
         kept = {
@@ -149,16 +149,16 @@ def test_the_effect_of_a_neighbour_is_that_of_a_database_without_it(tmp_path: Pa
         }
         fewer = build_snapshot(source_of(kept), schema, SnapshotStore(tmp_path / str(neighbor["key"])))
         again = Predictor(
-            predictor.model, FeatureStore(fewer, predictor.features.spec), predictor.plan, predictor.transform
+            predictor.model, FeatureStore(fewer, predictor.features.spec), predictor.plan, predictor.objective
         )
-        without = again.predict(Seeds.at(again.entity, np.array([row]), now))[0][0]
+        without = again.predict(Seeds.at(again.entity, np.array([row]), now))[0].values[0]
         assert neighbor["effect"] == pytest.approx(whole - without, abs=1e-6)
 
 
 def test_what_is_reached_through_a_table_is_gone_with_it(shop_project: Workspace) -> None:
     snapshot = shop_project.snapshots.current()
-    spec = fit_history(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
-    features = HistoryFeatures(snapshot, spec)
+    spec = fit_windows(snapshot, "customers", to_micros(snapshot.as_of), 30.0)
+    features = WindowFeatures(snapshot, spec)
     found = {f.name: f.origin for f in features.features}
     lines = found["order_lines of orders: mean quantity, all time"]
     assert Part("table", "orders").covers(lines)
@@ -173,7 +173,7 @@ def test_a_ranking_is_explained_in_the_order_in_which_it_is_given(trained_projec
     seeds = Seeds.at("customers", np.arange(200), now)
     ranked, _ = ranker.predict(seeds)
     told = explain_ranking(ranker, seeds)  # type: ignore[arg-type]
-    assert [[r["item"] for r in items] for items in told] == ranked[:, :5].astype(int).tolist()
+    assert [[r["item"] for r in items] for items in told] == ranked.items.tolist()
 
 
 def test_neighbours_add_to_what_was_predicted_whatever_the_budgets(tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_neighbours_add_to_what_was_predicted_whatever_the_budgets(tmp_path: Pat
     one = Seeds.at("orders", np.array([50]), to_micros(full.as_of))
     explainer = Explainer(predictor)
     subgraph = NeighborSampler(full, _one_more(plan)).sample(one)
-    batch = Assembler(predictor.features)(subgraph, predictor.model.config.types_at(0))
-    heard = explainer._final(explainer._heard(batch, None), None)
+    batch = Collator(predictor.features)(subgraph, predictor.model.config.types_at(0))
+    heard = explainer._final(explainer._without_neighbors(batch, ()), None)
     assert heard == pytest.approx(predictor.network(one, None)[0], abs=1e-5)
     assert len(explainer.neighbors(50, to_micros(full.as_of))) > 0
 
@@ -222,7 +222,7 @@ def test_the_items_explained_are_those_that_are_ranked_and_say_how_far_they_stan
 ) -> None:
     explainer, ranker, seeds = rankings(trained_project)
     found = explainer.effects(seeds, kinds=["hop"])
-    assert found.items.tolist() == ranker.predict(seeds)[0][:, : ranker.top].astype(int).tolist()
+    assert found.items.tolist() == ranker.predict(seeds)[0].values.tolist()
     whole = explainer.without(seeds, ())
     for p, part in enumerate(found.parts):
         left = explainer.without(seeds, [part])
@@ -255,3 +255,18 @@ def test_what_counts_for_rankings_stands_in_the_report_and_in_each_explanation(t
     one = pipeline.explain(trained_project, "baskets", 7)
     assert {"items", "tables", "columns", "hops"} < set(one)
     assert {t["table"] for t in one["tables"]} & {"orders", "order_lines"}
+
+
+@pytest.mark.parametrize("task", ["churn", "next_channel", "weeks"])
+def test_many_choices_in_one_pass_are_what_each_is_by_itself(trained_project: Workspace, task: str) -> None:
+    """For few seeds, copies that lack different parts go through the network together."""
+    predictor = champion_of(trained_project, task)
+    explainer, now = Explainer(predictor), to_micros(trained_project.snapshots.current().as_of)
+    seeds = Seeds.at("customers", np.array([3, 7, 50]), now)
+    gone = [(), *((part,) for part in explainer.parts), tuple(explainer.parts[:3])]
+    together = explainer.without_each(seeds, gone)
+    alone = np.stack([explainer.without(seeds, parts) for parts in gone], axis=1)
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    for i in range(3):
+        np.testing.assert_allclose(explainer.without_each(seeds.take(np.array([i])), gone)[0], together[i], atol=1e-5)
+    assert len({tuple(np.round(row, 6)) for row in together[0]}) > 3

@@ -41,16 +41,16 @@ def test_states_in_files_worked_off_in_parts_are_those_in_memory(
     np.testing.assert_allclose(in_parts, in_memory, atol=1e-5, rtol=1e-5)
 
 
-def test_batches_of_a_graph_that_grows_are_assembled(shop_project: Workspace) -> None:
+def test_batches_of_a_graph_that_grows_are_collated(shop_project: Workspace) -> None:
     """What counts distinct rows is as long as the table: also when rows came since the last batch."""
     snapshot = shop_project.snapshots.current()
     predictor = random_predictor(snapshot, "orders", snapshot.as_of)
-    now, assemble = to_micros(snapshot.as_of), predictor._assemble
+    now, collate = to_micros(snapshot.as_of), predictor._collate
     sampler = NeighborSampler(snapshot, predictor.plan)
     every = snapshot.num_nodes("orders")
-    assemble._scratch["orders"] = np.full(every - 5, -1, np.int32)  # as it was when five orders fewer were there
+    collate._scratch["orders"] = np.full(every - 5, -1, np.int32)  # as it was when five orders fewer were there
     subgraph = sampler.sample(Seeds.at("orders", np.arange(every), now))
-    batch = assemble(subgraph, predictor.graph_model.config.types_at(0))
-    assert len(assemble._scratch["orders"]) >= every  # a compiled loop writes past the end without a word
+    batch = collate(subgraph, predictor.graph_model.config.types_at(0))
+    assert len(collate._scratch["orders"]) >= every  # a compiled loop writes past the end without a word
     assert len(batch.nodes["orders"].place) == len(subgraph.nodes["orders"].rows)
     assert int(batch.nodes["orders"].place.max()) < len(batch.nodes["orders"].numbers)

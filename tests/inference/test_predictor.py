@@ -11,18 +11,18 @@ import pytest
 from forekey import pipeline
 from forekey.errors import ModelError
 from forekey.graph import Seeds
-from forekey.inference import OutputTransform, load_predictor, predictions_from
+from forekey.inference import load_predictor
 from forekey.inference.load import check_signature
-from forekey.task import TaskType
+from forekey.objectives import BinaryObjective, RegressionObjective, objective_from
 from forekey.workspace import Workspace
 from tests.support.models import champion_of
 
 
 def test_predictions_are_probabilities_numbers_or_shares(trained_project: Workspace) -> None:
     churn = pipeline.predict(trained_project, "churn")
-    assert ((churn.predictions > 0) & (churn.predictions < 1)).all()
+    assert ((churn.predictions.values > 0) & (churn.predictions.values < 1)).all()
     channel = pipeline.predict(trained_project, "next_channel")
-    np.testing.assert_allclose(channel.predictions.sum(axis=1), 1.0)
+    np.testing.assert_allclose(channel.predictions.values.sum(axis=1), 1.0)
     assert set(channel.table().column("prediction").to_pylist()) <= {"web", "app", "shop"}
 
 
@@ -30,16 +30,16 @@ def test_of_what_is_never_negative_no_prediction_is(trained_project: Workspace) 
     for task in ("spend", "weeks"):
         predicted = np.array(pipeline.predict(trained_project, task).table().column("prediction").to_pylist())
         assert predicted.min() >= 0.0
-    below = OutputTransform(TaskType.REGRESSION, center=1.0, scale=2.0)
+    below = RegressionObjective(center=1.0, spread=2.0)
     raw = np.array([[-3.0], [1.0]])
-    assert predictions_from(raw, below).tolist() == [-5.0, 3.0]
-    assert predictions_from(raw, replace(below, least=0.5)).tolist() == [0.5, 3.0]
-    assert OutputTransform.from_dict(replace(below, least=0.5).to_dict()).least == 0.5
+    assert below.link(raw).tolist() == [-5.0, 3.0]
+    assert replace(below, least=0.5).link(raw).tolist() == [0.5, 3.0]
+    assert objective_from(replace(below, least=0.5).to_dict()) == replace(below, least=0.5)
 
 
 def test_sets_of_classes_and_forecasts_are_exported_as_lists(trained_project: Workspace) -> None:
     channels = pipeline.predict(trained_project, "channels").table()
-    classes = pipeline.predict(trained_project, "channels").transform.classes
+    classes = pipeline.predict(trained_project, "channels").predictions.names
     for row in channels.to_pylist():
         assert set(row["prediction"]) == {c for c, p in zip(classes, row["probabilities"], strict=True) if p >= 0.5}
     weeks = pipeline.predict(trained_project, "weeks").table()
@@ -55,7 +55,7 @@ def test_the_export_holds_who_the_task_speaks_of(trained_project: Workspace) -> 
 def test_predictions_of_the_past_are_those_of_the_past(trained_project: Workspace) -> None:
     early, late = (pipeline.predict(trained_project, "spend", as_of=datetime(2024, m, 1)) for m in (4, 10))
     assert early.as_of == datetime(2024, 4, 1)
-    assert not np.allclose(early.predictions, late.predictions)
+    assert not np.allclose(early.predictions.values, late.predictions.values)
 
 
 def test_a_snapshot_without_what_the_model_needs_is_refused_by_name(trained_project: Workspace) -> None:
@@ -84,13 +84,13 @@ def test_damaged_weights_are_named(own_project: Workspace) -> None:
 def test_nobody_asked_for_is_nobody_answered(trained_project: Workspace) -> None:
     predictor = champion_of(trained_project, "churn")
     predictions, embeddings = predictor.predict(Seeds.at("customers", np.empty(0), np.empty(0)))
-    assert predictions.shape == (0,)
+    assert predictions.values.shape == (0,)
     assert embeddings.shape == (0, 64)
 
 
 def test_raw_outputs_become_units_of_the_label() -> None:
-    binary = predictions_from(np.array([[0.0], [1000.0]], np.float32), OutputTransform(TaskType.BINARY_CLASSIFICATION))
+    binary = BinaryObjective().link(np.array([[0.0], [1000.0]]))
     assert binary[0] == 0.5
     assert np.isfinite(binary).all()
-    number = predictions_from(np.array([[2.0]], np.float32), OutputTransform(TaskType.REGRESSION, 10.0, 3.0))
+    number = RegressionObjective(10.0, 3.0).link(np.array([[2.0]]))
     assert number.tolist() == [16.0]

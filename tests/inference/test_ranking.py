@@ -9,7 +9,7 @@ import pytest
 
 from forekey import pipeline
 from forekey.graph import Seeds, to_micros
-from forekey.inference import Pairs, Ranker, RankStage
+from forekey.inference import Pairs, RankBlend, Ranker
 from forekey.workspace import Workspace
 from tests.support.models import champion_of
 
@@ -28,14 +28,14 @@ def test_the_best_come_first_and_equals_by_their_row() -> None:
 def test_sampled_layerwise_and_stored_rankings_agree(trained_project: Workspace, tmp_path: Path, share: float) -> None:
     ranker = champion_of(trained_project, "baskets")
     assert isinstance(ranker, Ranker)
-    ranker.stage = RankStage(share, ranker.stage.trees, ranker.stage.tower_scale, ranker.stage.tree_scale)
+    ranker.stage = RankBlend(share, ranker.stage.trees, ranker.stage.tower_scale, ranker.stage.tree_scale)
     now = to_micros(trained_project.snapshots.current().as_of)
     everyone, vectors = ranker.predict_all(now, tmp_path)
     rows = np.arange(len(everyone), dtype=np.int32)
     sampled, own = ranker.predict(Seeds.at(ranker.entity, rows, now))
     np.testing.assert_allclose(own, vectors, atol=1e-4, rtol=1e-4)
-    np.testing.assert_allclose(sampled[:, 5:], everyone[:, 5:], atol=1e-3, rtol=1e-4)
-    assert (sampled[:, :5] == everyone[:, :5]).mean() > 0.99  # scores that are nearly equal may change places
+    np.testing.assert_allclose(sampled.scores, everyone.scores, atol=1e-3, rtol=1e-4)
+    assert (sampled.items == everyone.items).mean() > 0.99  # scores that are nearly equal may change places
 
 
 def test_a_ranking_does_not_depend_on_who_else_is_asked_about(trained_project: Workspace) -> None:
@@ -43,8 +43,9 @@ def test_a_ranking_does_not_depend_on_who_else_is_asked_about(trained_project: W
     now = to_micros(trained_project.snapshots.current().as_of)
     rows = np.arange(50, dtype=np.int32)
     together, _ = ranker.predict(Seeds.at(ranker.entity, rows, now))
-    alone = np.concatenate([ranker.predict(Seeds.at(ranker.entity, rows[i : i + 1], now))[0] for i in range(50)])
-    np.testing.assert_allclose(together, alone, atol=1e-4)
+    alone = [ranker.predict(Seeds.at(ranker.entity, rows[i : i + 1], now))[0] for i in range(50)]
+    np.testing.assert_allclose(together.scores, np.concatenate([one.scores for one in alone]), atol=1e-4)
+    np.testing.assert_array_equal(together.items, np.concatenate([one.items for one in alone]))
 
 
 def test_an_export_names_items_by_their_keys(trained_project: Workspace) -> None:

@@ -38,10 +38,10 @@ def predictor_of(project: Workspace, name: str) -> tuple[Predictor, int]:
 def test_one_by_one_and_all_at_once_agree_to_the_bit(instant: Workspace, task: str) -> None:
     predictor, now = predictor_of(instant, task)
     every, embeddings = predictor.predict_all(now, instant.place("scratch"))
-    np.testing.assert_array_equal(predictor.predictions_all(now, instant.place("scratch")), every)
+    np.testing.assert_array_equal(predictor.predictions_all(now, instant.place("scratch")).values, every.values)
     for row in (0, 7, len(every) - 1):
         one, vector = predictor.predict(Seeds.at(predictor.entity, np.array([row]), now))
-        np.testing.assert_array_equal(one[0], every[row])
+        np.testing.assert_array_equal(one.values[0], every.values[row])
         np.testing.assert_allclose(vector[0], embeddings[row], rtol=1e-6)
 
 
@@ -74,7 +74,7 @@ def test_contributions_add_up_to_the_raw_outputs(instant: Workspace, task: str) 
 @pytest.mark.parametrize("task", TASKS)
 def test_no_network_is_stored_and_the_version_says_so(instant: Workspace, task: str) -> None:
     version = instant.registry.champion(task)
-    assert version.manifest["model"] is None
+    assert version.manifest["networks"] == {}
     assert (version.manifest["embedding"], version.manifest["blend"]) == (
         "trees",
         "Trees only: no network was trained.",
@@ -92,16 +92,16 @@ def test_a_prediction_is_explained_without_a_network(instant: Workspace) -> None
 def test_a_network_that_adds_nothing_is_left_out(own_project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from forekey.training import train
+    from forekey.training import pointwise
 
-    chosen = train.choose_final
+    chosen = pointwise.choose_blend
     monkeypatch.setattr(
-        train, "choose_final", lambda known, trees: replace(chosen(known, trees), share=0.0, trees=trees)
+        pointwise, "choose_blend", lambda known, trees: replace(chosen(known, trees), share=0.0, trees=trees)
     )
     report = pipeline.train(own_project, "churn", preset="fast")
     version = own_project.registry.get("churn", report.model_version)
     assert report.blend == "Trees only: the network added nothing on validation."
-    assert version.manifest["model"] is None
+    assert version.manifest["networks"] == {}
     assert not version.weights.exists()
     assert "network alone" in version.manifest["parts"]
 

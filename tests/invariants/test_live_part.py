@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from forekey.features import FeatureStore, HistoryFeatures, fit_features, fit_history
+from forekey.features import FeatureStore, WindowFeatures, fit_features, fit_windows
 from forekey.graph import GraphView, Seeds, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.inference import Predictor
 from forekey.sampling import NeighborPlan, NeighborSampler
@@ -137,11 +137,11 @@ def test_window_features_are_the_same_to_the_bit(seed: int, day: int) -> None:
         cutoff = to_micros(START + timedelta(days=20))
         moment = to_micros(START + timedelta(days=day, hours=12))
         for entity in ("customers", "orders"):
-            spec = fit_history(whole, entity, cutoff, 7.0)
+            spec = fit_windows(whole, entity, cutoff, 7.0)
             rows = whole.presence(entity).at(moment)
             seeds = Seeds.at(entity, rows, moment)
-            one = HistoryFeatures(whole, spec).compute(seeds)
-            two = HistoryFeatures(split, spec).compute(seeds.moved(entity, split.rows_of(entity, rows)))
+            one = WindowFeatures(whole, spec).compute(seeds)
+            two = WindowFeatures(split, spec).compute(seeds.moved(entity, split.rows_of(entity, rows)))
             assert one.tobytes() == two.tobytes()
 
 
@@ -153,7 +153,7 @@ def test_the_layerwise_pass_gives_the_same_embeddings(seed: int, day: int, aggre
             late = START + timedelta(days=20)
             one = random_predictor(whole, entity, late, aggregation=aggregation)  # type: ignore[arg-type]
             store = FeatureStore(split, fit_features(whole, to_micros(late)))
-            two = Predictor(one.model, store, NeighborPlan((4, 3)), one.transform)
+            two = Predictor(one.model, store, NeighborPlan((4, 3)), one.objective)
             embedded = one.predict_all(moment, Path(folder))[1]
             there = split.presence(entity).at(moment)
             again = np.zeros((split.num_nodes(entity), embedded.shape[1]), np.float32)

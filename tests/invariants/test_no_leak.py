@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forekey import pipeline
-from forekey.features import HistoryFeatures, fit_features, fit_history
+from forekey.features import WindowFeatures, fit_features, fit_windows
 from forekey.graph import Seeds, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.query import bind, label_sql, parse, shift
 from forekey.sampling import NeighborPlan, NeighborSampler
@@ -22,6 +22,7 @@ from forekey.testing import shop_tables
 from forekey.workspace import Workspace
 from tests.support.databases import SHOP_SCHEMA, START, Tables, cut, shops, source_of
 from tests.support.models import champion_of, random_predictor
+from tests.support.shipped import QUERIES, shipped
 
 
 def snapshots(tables: Tables, moment: datetime, folder: str) -> tuple[Snapshot, Snapshot]:
@@ -42,15 +43,30 @@ def test_a_prediction_at_t_does_not_depend_on_rows_after_t(tables: Tables, day: 
         times = np.full(len(rows), to_micros(moment))
         plan = NeighborPlan(budget)
         predictions = [
-            random_predictor(s, "customers", moment, plan).predict(Seeds.at("customers", rows, times))[0]
+            random_predictor(s, "customers", moment, plan).predict(Seeds.at("customers", rows, times))[0].values
             for s in (full, past)
         ]
         everyone = [
-            random_predictor(s, "customers", moment, plan).predict_all(to_micros(moment), Path(folder))[0]
+            random_predictor(s, "customers", moment, plan).predict_all(to_micros(moment), Path(folder))[0].values
             for s in (full, past)
         ]
     assert predictions[0].tobytes() == predictions[1].tobytes()
     assert everyone[0].tobytes() == everyone[1].tobytes()
+
+
+@given(shops(), st.integers(1, 22), st.sampled_from(sorted(QUERIES)))
+def test_a_model_as_it_ships_does_not_depend_on_rows_after_t(tables: Tables, day: int, task: str) -> None:
+    """Network, trees, lagged labels and calibration together."""
+    moment, model = START + timedelta(days=day), shipped(task)
+    before = cut(tables, SHOP_SCHEMA, moment)
+    with tempfile.TemporaryDirectory() as folder:
+        full, past = snapshots(tables, moment, folder)
+        rows = np.arange(full.num_nodes("customers"), dtype=np.int32)
+        bound = [model.on(given, s, moment) for given, s in ((tables, full), (before, past))]
+        one_by_one = [b.predict(Seeds.at("customers", rows, to_micros(moment)))[0].values for b in bound]
+        together = [b.predict_all(to_micros(moment), Path(folder))[0].values for b in bound]
+    assert one_by_one[0].tobytes() == one_by_one[1].tobytes()
+    assert together[0].tobytes() == together[1].tobytes()
 
 
 @given(shops(), st.integers(0, 22))
@@ -86,9 +102,9 @@ def test_pasts_in_numbers_do_not_depend_on_rows_after_the_anchor(tables: Tables,
         for entity in ("customers", "orders"):
             visible = int(past.visible(entity, np.array([to_micros(moment)]))[0])
             rows, times = np.arange(visible, dtype=np.int32), np.full(visible, to_micros(moment))
-            spec = fit_history(past, entity, to_micros(moment), 5.0)
-            assert spec == fit_history(full, entity, to_micros(moment), 5.0)
-            a, b = (HistoryFeatures(s, spec).compute(Seeds.at("customers", rows, times)) for s in (full, past))
+            spec = fit_windows(past, entity, to_micros(moment), 5.0)
+            assert spec == fit_windows(full, entity, to_micros(moment), 5.0)
+            a, b = (WindowFeatures(s, spec).compute(Seeds.at("customers", rows, times)) for s in (full, past))
             assert a.tobytes() == b.tobytes()
 
 
@@ -117,7 +133,8 @@ def test_on_a_generated_shop_predictions_of_the_past_stay_when_the_future_arrive
     rows = np.arange(60, dtype=np.int32)
     times = np.full(60, to_micros(moment))
     a, b = (
-        random_predictor(s, "customers", moment).predict(Seeds.at("customers", rows, times))[0] for s in (full, past)
+        random_predictor(s, "customers", moment).predict(Seeds.at("customers", rows, times))[0].values
+        for s in (full, past)
     )
     assert a.tobytes() == b.tobytes()
     assert len(np.unique(a)) > 30
@@ -134,10 +151,10 @@ def test_on_the_formula_1_database(relbench_f1: Path, tmp_path: Path, day: str) 
     times = np.full(len(rows), to_micros(moment))
     a, b = (random_predictor(s, "drivers", moment, NeighborPlan((16, 8))) for s in (full, past))
     assert (
-        a.predict(Seeds.at("drivers", rows, times))[0].tobytes()
-        == b.predict(Seeds.at("drivers", rows, times))[0].tobytes()
+        a.predict(Seeds.at("drivers", rows, times))[0].values.tobytes()
+        == b.predict(Seeds.at("drivers", rows, times))[0].values.tobytes()
     )
-    everyone = [p.predict_all(to_micros(moment), tmp_path)[0].tobytes() for p in (a, b)]
+    everyone = [p.predict_all(to_micros(moment), tmp_path)[0].values.tobytes() for p in (a, b)]
     assert everyone[0] == everyone[1]
 
 
@@ -157,10 +174,10 @@ def test_a_prediction_for_the_past_does_not_see_attributes_that_changed_since(
     assert len(versions) > 50
     after = pipeline.predict(own_project, task, as_of=first.as_of)
     assert after.keys == before.keys
-    assert after.predictions.tolist() == before.predictions.tolist()
+    assert after.predictions.values.tolist() == before.predictions.values.tolist()
     assert after.embeddings.tolist() == before.embeddings.tolist()
     now = pipeline.predict(own_project, task)
-    assert now.predictions.tolist() != before.predictions.tolist()
+    assert now.predictions.values.tolist() != before.predictions.values.tolist()
 
 
 def test_sampled_and_layerwise_agree_on_former_contents(own_project: Workspace, tmp_path: Path) -> None:
@@ -187,7 +204,7 @@ def test_rankings_on_the_shop_do_not_see_what_comes_later(tmp_path: Path) -> Non
         tables = tables or cut(shop_tables(), infer_schema(source_of(shop_tables())).schema, moment)
         source = source_of(tables)
         snapshot = build_snapshot(source, infer_schema(source_of(shop_tables())).schema, SnapshotStore(tmp_path / name))
-        history = fit_history(snapshot, "products", to_micros(moment), 30.0)
+        history = fit_windows(snapshot, "products", to_micros(moment), 30.0)
         known = interactions_between(snapshot.schema, "customers", "products")
         pairs = PairFeatures(snapshot, PairSpec("customers", "products", 30.0, known, history))
         seeds = Seeds.at("customers", np.arange(200), to_micros(moment))

@@ -117,5 +117,5 @@ def test_training_goes_on_with_numbers_of_any_size(size: str, tmp_path: Path) ->
     made = pipeline.labels(project, "spend")
     assert sum(made.statistics[s]["rows"] for s in ("train", "val", "test")) == len(made.table)
     assert report.metrics["test"]["mae"] is not None
-    predicted = pipeline.predict(project, "spend").predictions
+    predicted = pipeline.predict(project, "spend").predictions.values
     assert (abs(predicted) < 1e39).all()

@@ -50,9 +50,9 @@ def test_the_sample_is_the_tree_that_a_plain_reading_gives(tables: Tables, days:
         snapshot = build_snapshot(source_of(tables), SHOP_SCHEMA, SnapshotStore(Path(folder)))
         subgraph = sample(snapshot, days, plan)
         for relation, edges in subgraph.edges.items():
-            parents, children = subgraph.nodes[relation.source], subgraph.nodes.get(relation.neighbor)
+            parents, children = subgraph.nodes[relation.dst], subgraph.nodes.get(relation.src)
             taken: dict[int, list[int]] = {i: [] for i in range(parents.depths[1])}
-            for p, c in zip(edges.parent.tolist(), edges.child.tolist(), strict=True):
+            for p, c in zip(edges.dst.tolist(), edges.src.tolist(), strict=True):
                 assert children is not None
                 assert parents.seeds[p] == children.seeds[c]
                 taken[p].append(int(children.rows[c]))
@@ -73,7 +73,7 @@ def visible_neighbors(snapshot: Snapshot, relation: Relation, row: int, moment: 
     """Return neighbours at or before a time, oldest first, by looking at every one."""
     parents = snapshot.parents(relation.edge)
     found = [int(parents[row])] if relation.up else np.flatnonzero(parents == row).tolist()
-    times = snapshot.times(relation.neighbor)
+    times = snapshot.times(relation.src)
     return [n for n in found if n >= 0 and (times is None or times[n] <= moment)]
 
 

@@ -201,12 +201,12 @@ def test_an_online_answer_is_the_asked_entitys_whatever_is_published_meanwhile(
 
     with own_project.store() as store:
         state = ServingState(own_project, store)
-        loaded = state._predictor("spend")
+        loaded = state.engine.bound("spend")
         before = state.predict("spend", [7, 8], "online")
         with duckdb.connect(str(own_project.root / "shop.duckdb")) as connection:
             connection.execute("INSERT INTO customers VALUES (-5, 'north', 30)")
         pipeline.snapshot(own_project)
-        monkeypatch.setattr(state, "_predictor", lambda task: loaded)
+        monkeypatch.setattr(state.engine, "bound", lambda task: loaded)
         assert state.predict("spend", [7, 8], "online") == before
 
 

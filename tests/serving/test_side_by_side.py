@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from forekey.sampling import kernels
+from forekey.sampling import tree_kernels
 from forekey.serving import state as serving
 from forekey.serving.state import ServingState
 from forekey.testing import SHOP_TASKS
@@ -37,7 +37,7 @@ def test_batches_that_are_assembled_at_once_share_no_scratch(
 ) -> None:
     """Each of two threads is halfway through counting distinct rows while the other is."""
     alone = state.predict("churn", [3, 4, 5], "online")
-    compiled = kernels.distinct
+    compiled = tree_kernels.distinct
 
     def in_two_halves(rows: np.ndarray, scratch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         scratch[rows[:1]] = 0  # as it is halfway
@@ -45,7 +45,7 @@ def test_batches_that_are_assembled_at_once_share_no_scratch(
         scratch[rows[:1]] = -1
         return compiled(rows, scratch) if len(rows) else (rows, rows)
 
-    monkeypatch.setattr(kernels, "distinct", in_two_halves)
+    monkeypatch.setattr(tree_kernels, "distinct", in_two_halves)
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda _: state.predict("churn", [3, 4, 5], "online"), range(24)))
     assert all(answers == alone for answers in together)
@@ -79,6 +79,6 @@ def test_an_explanation_holds_up_nobody(state: ServingState, monkeypatch: pytest
 
 def test_the_snapshot_is_opened_once(state: ServingState, monkeypatch: pytest.MonkeyPatch) -> None:
     first = state.snapshot()
-    monkeypatch.setattr(type(state.snapshots), "open", lambda *_: pytest.fail("opened again"))
+    monkeypatch.setattr(type(state.workspace.snapshots), "open", lambda *_: pytest.fail("opened again"))
     assert state.snapshot_or_none() is first
     assert state.snapshot() is first

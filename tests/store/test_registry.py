@@ -12,11 +12,12 @@ from forekey.registry import ModelVersion, Registry
 
 
 def register(registry: Registry, task: str = "churn") -> str:
-    return registry.register(task, {"metrics": {}}, {"tables": []}, _write).version
+    return registry.register(task, {"metrics": {}}, _write).version
 
 
 def _write(draft: ModelVersion) -> None:
     draft.weights.write_bytes(b"w")
+    (draft.folder / "features.json").write_text('{"tables": []}')
 
 
 def test_versions_count_up_and_keep_what_they_were_given(tmp_path: Path) -> None:
@@ -36,7 +37,7 @@ def test_a_failed_registration_leaves_no_version(tmp_path: Path) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        registry.register("churn", {}, {}, fail)
+        registry.register("churn", {}, fail)
     assert registry.versions("churn") == []
     assert register(registry) == "v1"
 
@@ -126,7 +127,7 @@ def test_a_number_that_another_process_took_is_passed_over(tmp_path: Path) -> No
             (tmp_path / "churn" / "v1" / "manifest.json").write_text("{}")
         (draft.folder / "says").write_text(draft.version)
 
-    version = registry.register("churn", {}, {}, slow)
+    version = registry.register("churn", {}, slow)
     assert version.version == "v2"
     assert (version.folder / "says").read_text() == "v2"
     assert not list((tmp_path / "churn").glob(".draft*"))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from forekey.errors import ProjectError, StoreError
+from forekey.objectives import Numbers
 from forekey.project import Config
 from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, open_store
 from forekey.store.lmdb_store import LmdbStore
@@ -66,7 +67,7 @@ def publish(store: KeyValueStore, which: EmbeddingVersion, offset: float = 0.0) 
     keys = [1, "Ünï", "k" * 5000]
     embeddings = np.arange(12, dtype=np.float32).reshape(3, 4) + np.float32(offset)
     EmbeddingStore(store).publish(
-        which, keys, np.array([0.1, 0.2, 0.3]) + offset, embeddings, np.array([True, False, True])
+        which, keys, Numbers(np.array([0.1, 0.2, 0.3]) + offset), embeddings, np.array([True, False, True])
     )
 
 
@@ -78,7 +79,7 @@ def test_records_come_back_as_they_were(store: KeyValueStore) -> None:
     records = embeddings.get_many(current, ["1", "Ünï", "k" * 5000, 2])
     assert records[3] is None
     assert [r.eligible for r in records if r] == [True, False, True]
-    assert [float(r.prediction[0]) for r in records if r] == [0.1, 0.2, 0.3]
+    assert current.predictions([r for r in records if r]).values.tolist() == [0.1, 0.2, 0.3]
     assert records[1] is not None
     assert records[1].embedding.tolist() == [4, 5, 6, 7]
     assert len(list(embeddings.scan(current))) == 3
@@ -94,7 +95,7 @@ def test_a_reader_keeps_its_version_until_the_one_after_the_next(store: KeyValue
     new = embeddings.get_many(version("v1-b"), [1])[0]
     assert old is not None
     assert new is not None
-    assert (float(old.prediction[0]), float(new.prediction[0])) == (0.1, 10.1)
+    assert held.predictions([old, new]).values.tolist() == [0.1, 10.1]
     publish(store, version("v1-c"))
     assert embeddings.get_many(held, [1]) == [None]
 
@@ -124,13 +125,26 @@ def test_what_was_cut_short_is_swept_up_but_what_may_still_be_written_is_not(
     assert len(list(store.scan(b"record/churn/"))) == 6
 
 
+def test_what_another_version_of_forekey_stored_is_refused_in_plain_words_and_replaced(store: KeyValueStore) -> None:
+    publish(store, version("v1-old"))
+    meta = store.get(b"meta/churn/v1-old")
+    assert meta is not None
+    store.put_many([(b"meta/churn/v1-old", meta.replace(b'"format":2', b'"format":1'))])
+    with pytest.raises(StoreError, match=r"stored for 'churn' was written by another version .* `forekey embed churn`"):
+        EmbeddingStore(store).current("churn")
+    publish(store, version("v1-new"))
+    found = EmbeddingStore(store).current("churn")
+    assert found is not None
+    assert found.version == "v1-new"
+
+
 def test_tasks_do_not_see_each_other(store: KeyValueStore) -> None:
     publish(store, version())
     publish(store, replace(version(), task="churn2"), offset=1.0)
     assert EmbeddingStore(store).current("other") is None
     record = EmbeddingStore(store).get_many(version(), [1])[0]
     assert record is not None
-    assert float(record.prediction[0]) == 0.1
+    assert version().predictions([record]).values.tolist() == [0.1]
 
 
 def test_two_holders_in_one_process_share_an_lmdb_file(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import torch
 from forekey import pipeline
 from forekey.features import FeatureStore, fit_features
 from forekey.graph import Snapshot, to_micros
-from forekey.inference import OutputTransform, Predictor
+from forekey.inference import Predictor
 from forekey.nn import Aggregation, GraphModel, ModelConfig, RelationSpec, TableSpec
+from forekey.objectives import BinaryObjective
 from forekey.sampling import NeighborPlan, relations_of
-from forekey.task import TaskType
 from forekey.workspace import Workspace
 
 
@@ -36,7 +36,7 @@ def random_predictor(
             for t in spec.tables
         ),
         tuple(
-            RelationSpec(str(r), r.source, r.neighbor, tuple(plan.budget(r, h) for h in range(plan.hops)), r.up)
+            RelationSpec(str(r), r.dst, r.src, tuple(plan.budget(r, h) for h in range(plan.hops)), r.up)
             for r in relations_of(snapshot.schema)
         ),
         plan.hops,
@@ -46,8 +46,7 @@ def random_predictor(
         aggregation=aggregation,
     )
     torch.manual_seed(seed)
-    transform = OutputTransform(TaskType.BINARY_CLASSIFICATION)
-    return Predictor(GraphModel(config), FeatureStore(snapshot, spec), plan, transform)
+    return Predictor(GraphModel(config), FeatureStore(snapshot, spec), plan, BinaryObjective())
 
 
 def champion_of(project: Workspace, task: str, *moments: int) -> Predictor:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.graph import Adjacency, Micros, Presence, Snapshot
-from forekey.graph.kernels import invert
+from forekey.graph.edge_kernels import invert
 from forekey.schema import EdgeType
 
 

@@ -132,7 +132,7 @@ DOUBTFUL = {
     "empty sets": (SETS, {"train": [["a"], []] * 50, "val": [["a"], []] * 50, "test": [[]] * 50}, "Every label of test is empty"),
     "far numbers": (NUMBER, {"train": DRAWN.normal(5, 1, 300), "val": DRAWN.normal(5, 1, 90), "test": DRAWN.normal(9, 1, 90)}, "The labels of test are far from those of train: mean"),
     "far shares": (BINARY, {"train": [0.0] * 490 + [1.0] * 10, "val": [0.0] * 49 + [1.0], "test": [0.0, 1.0] * 50}, "The labels of test are far"),
-    "other classes": (CLASSES, {"train": ["a", "b"] * 50, "val": ["a", "b"] * 50, "test": ["c", "c", "c", "a"] * 20}, "The classes of test are not those of train: 75%"),
+    "other classes": (CLASSES, {"train": ["a", "b"] * 50, "val": ["a", "b"] * 50, "test": ["c", "c", "c", "a"] * 20}, "The labels of test are far from those of train: 75% would"),
 }  # fmt: skip
 FINE = {
     "rare events": (BINARY, {s: [0.0] * 990 + [1.0] * 10 for s in ("train", "val", "test")}),

@@ -10,10 +10,11 @@ import pytest
 
 from forekey import pipeline
 from forekey.errors import TaskError
-from forekey.progress import Listener
+from forekey.progress import SILENT, Listener
 from forekey.project import LabelTask, PQLTask
-from forekey.training import train_task
+from forekey.training import gather, train_task
 from forekey.training.lineage import run_id
+from forekey.training.ranking import RankingRecipe
 from forekey.training.trees import Growing
 from forekey.workspace import Workspace
 from tests.monitoring.test_monitoring import add_month
@@ -118,19 +119,20 @@ def test_a_run_of_towers_that_was_cut_off_goes_on(own_project: Workspace) -> Non
 def test_trees_learn_from_all_times_when_there_are_too_many_pairs(
     own_project: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from forekey.training import ranking
+    from forekey.training import pair_trees
 
     current = own_project.snapshots.current()
     task = pipeline.find_task(own_project, current.schema, "baskets")
-    monkeypatch.setattr(ranking, "_MAX_PAIRS", 2_000)
+    monkeypatch.setattr(pair_trees, "_MAX_PAIRS", 2_000)
     seen: list[Any] = []
     with own_project.source() as source:
-        data = ranking._prepare(task, current, source, pipeline.train_config("fast", 0), None)
-    real = data.pairs.compute
-    monkeypatch.setattr(data.pairs, "compute", lambda *a: (seen.append(a[0].times), real(*a))[1])
-    made = ranking._pair_set(data.pairs, data.splits["train"], 0)
+        job = gather(task, current, source, pipeline.train_config("fast", 0))
+    pairs = RankingRecipe(job, SILENT)._pairs
+    real = pairs.compute
+    monkeypatch.setattr(pairs, "compute", lambda *a: (seen.append(a[0].times), real(*a))[1])
+    made = pair_trees._pair_set(pairs, job.splits["train"], 0)
     assert len(made.label) <= 2_000
-    assert set(seen[0].tolist()) == set(data.splits["train"].times.tolist())
+    assert set(seen[0].tolist()) == set(job.splits["train"].times.tolist())
 
 
 def test_items_that_were_not_there_yet_are_named(own_project: Workspace) -> None:
@@ -211,7 +213,7 @@ def test_a_run_that_had_stopped_before_it_was_cut_off_does_not_go_on(
 
     with own_project.source() as source:
         with monkeypatch.context() as patched:
-            patched.setattr(ranking, "_grow", killed)
+            patched.setattr(ranking, "grow_pair_trees", killed)
             with pytest.raises(RuntimeError):
                 train_task(
                     task, current, source, models, config, listener=Listener(epoch=lambda e: epochs[0].append(e.number))
@@ -261,29 +263,31 @@ def test_runs_that_see_the_graph_cut_otherwise_never_go_on_from_one_another(own_
         raise CutOff
 
     with own_project.source() as source:
-        for aging, left in ((lambda _, times: times - 1, False), (None, True)):
+        for delay, left in ((lambda _, times: times - 1, False), (None, True)):
             with pytest.raises(CutOff):
                 train_task(
-                    task, current, source, models, config, baselines=False, aging=aging, listener=Listener(epoch=cut)
+                    task, current, source, models, config, baselines=False, delay=delay, listener=Listener(epoch=cut)
                 )
             assert models.unfinished("baskets", run_id(task, current, config)).exists() is left
 
 
 def test_choices_are_made_on_so_many_rankings_at_most(own_project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from forekey.training import ranking
+    from forekey.training import pair_trees
 
     current = own_project.snapshots.current()
     task = pipeline.find_task(own_project, current.schema, "baskets")
-    monkeypatch.setattr(ranking, "_MAX_JUDGED", 20)
+    monkeypatch.setattr(pair_trees, "_MAX_JUDGED", 20)
     config = pipeline.train_config("fast", 0)
     with own_project.source() as source:
-        data = ranking._prepare(task, current, source, config, None)
-    ranker, _ = ranking._towers(task, data, config, lambda _: None)
+        recipe = RankingRecipe(gather(task, current, source, config), SILENT)
+    networks, _ = recipe.fit(config, SILENT)
+    chosen = recipe.choose(networks, config, Growing(1))
+    ranker = recipe._on(chosen.model)
     asked: list[int] = []
     real = ranker.scored
     monkeypatch.setattr(ranker, "scored", lambda rows, *rest: (asked.append(len(rows)), real(rows, *rest))[1])
-    assert len(data.judging) > 20
-    ranking._choose(ranker, data, ranking._grow(ranker, data, config, Growing(1)).trees)
+    assert len(recipe._judging) > 20
+    pair_trees.choose_rank_blend(ranker, recipe._judging, chosen.grown.trees)
     assert asked == [20]
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from forekey import pipeline
 from forekey.errors import ModelError, TaskError
-from forekey.task import TaskType
+from forekey.objectives import BinaryObjective, RegressionObjective
 from forekey.training.config import TrainConfig
-from forekey.training.loop import Epoch
+from forekey.training.epochs import Epoch
 from forekey.training.search import applied, search
 from forekey.workspace import Workspace
 
@@ -33,7 +33,7 @@ def test_a_search_keeps_to_its_time_and_says_what_it_tried(own_project: Workspac
     used = version.manifest["config"]
     same = ("channels", "aggregation", "learning_rate", "dropout", "neighbors")
     assert {k: used[k] for k in same} == {k: chosen[k] for k in same}
-    assert version.manifest["model"]["aggregation"] == used["aggregation"]
+    assert version.manifest["networks"]["network"]["aggregation"] == used["aggregation"]
     assert any(note.startswith(f"Tried {len(tried)} settings") for note in report.notes)
     assert "Settings that were tried" in (version.folder / "report.html").read_text()
     assert len(pipeline.predict(own_project, "churn").keys) == 200
@@ -50,7 +50,7 @@ def test_a_ranking_is_searched_for_too(own_project: Workspace) -> None:
     complete = [t for t in tried if not t["stopped"] and t["score"] is not None]
     best = max(complete, key=lambda t: t["score"])["settings"]
     assert (used["channels"], used["aggregation"]) == (best["channels"], best["aggregation"])
-    assert {version.manifest["model"][t]["channels"] for t in ("entities", "items")} == {best["channels"]}
+    assert {version.manifest["networks"][t]["channels"] for t in ("entities", "items")} == {best["channels"]}
     assert len(pipeline.predict(own_project, "baskets").keys) == 200
 
 
@@ -73,7 +73,7 @@ def test_settings_that_lose_their_way_are_left_and_the_search_goes_on() -> None:
             raise ModelError("The training loss is not finite.")
         heard(Epoch(1, 1, 0.1, "auroc", 0.7, True, 0.1))
 
-    chosen, tried = search(TaskType.BINARY_CLASSIFICATION, config, train, lambda _: None)
+    chosen, tried = search(BinaryObjective, config, train, lambda _: None)
     assert tried[0].stopped
     assert tried[0].score is None
     assert chosen.channels == 32
@@ -85,4 +85,4 @@ def test_where_nothing_works_the_settings_stay_as_asked() -> None:
     def train(own: TrainConfig, heard: Callable[[Epoch], None]) -> None:
         raise ModelError("The training loss is not finite.")
 
-    assert search(TaskType.REGRESSION, config, train, lambda _: None)[0] == config
+    assert search(RegressionObjective, config, train, lambda _: None)[0] == config

@@ -10,7 +10,7 @@ import pytest
 
 from forekey.features import Feature, FeatureKind, Origin, Stat
 from forekey.graph import Seeds
-from forekey.inference import OutputTransform
+from forekey.objectives import BinaryObjective, ForecastObjective, MulticlassObjective, RegressionObjective
 from forekey.task import Examples, TaskType
 from forekey.training.evaluate import Resolved
 from forekey.training.select import unused_features
@@ -54,9 +54,7 @@ def test_what_decides_is_kept_and_what_is_constant_or_repeated_is_not(lagged: bo
     known = tuple(
         feature(i, FeatureKind.LAGGED_LABEL if lagged and i == 5 else FeatureKind.OWN_WINDOW) for i in range(700)
     )
-    unused = unused_features(
-        Computed(columns, known), examples(target), OutputTransform(TaskType.BINARY_CLASSIFICATION), 0
-    )  # type: ignore[arg-type]
+    unused = unused_features(Computed(columns, known), examples(target), BinaryObjective(), 0)  # type: ignore[arg-type]
     assert {known[1], known[2], known[3]} <= unused
     assert not {known[0], known[4]} & unused
     if lagged:
@@ -67,9 +65,7 @@ def test_of_thousands_of_useless_features_most_are_left_out() -> None:
     columns = noise(3_000)
     target = (columns[:, 7] > 0.3).astype(np.float64)
     known = tuple(feature(i) for i in range(3_000))
-    unused = unused_features(
-        Computed(columns, known), examples(target), OutputTransform(TaskType.BINARY_CLASSIFICATION), 0
-    )  # type: ignore[arg-type]
+    unused = unused_features(Computed(columns, known), examples(target), BinaryObjective(), 0)  # type: ignore[arg-type]
     assert known[7] not in unused
     assert len(known) - len(unused) == 512
 
@@ -80,18 +76,15 @@ def test_few_features_are_all_kept_and_one_that_is_sometimes_missing_too() -> No
     columns[1::2, 3] = 1.0  # constant where it is known: whether it is known may say something
     known = tuple(feature(i) for i in range(30))
     target = np.random.default_rng(1).integers(0, 2, N).astype(np.float64)
-    assert (
-        unused_features(Computed(columns, known), examples(target), OutputTransform(TaskType.BINARY_CLASSIFICATION), 0)
-        == set()
-    )  # type: ignore[arg-type]
+    assert unused_features(Computed(columns, known), examples(target), BinaryObjective(), 0) == set()  # type: ignore[arg-type]
 
 
 def test_labels_that_are_all_alike_leave_nothing_out_but_what_is_constant() -> None:
     columns = noise(100)
     columns[:, 9] = 0.0
     known = tuple(feature(i) for i in range(100))
-    transform = OutputTransform(TaskType.BINARY_CLASSIFICATION)
-    assert unused_features(Computed(columns, known), examples(np.ones(N)), transform, 0) == {known[9]}  # type: ignore[arg-type]
+    objective = BinaryObjective()
+    assert unused_features(Computed(columns, known), examples(np.ones(N)), objective, 0) == {known[9]}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", [TaskType.REGRESSION, TaskType.MULTICLASS_CLASSIFICATION, TaskType.FORECASTING])
@@ -100,12 +93,12 @@ def test_every_kind_of_label_chooses(kind: TaskType) -> None:
     known = tuple(feature(i) for i in range(600))
     if kind is TaskType.MULTICLASS_CLASSIFICATION:
         target = np.where(columns[:, 11] > 0, "a", "b").astype(object)
-        transform = OutputTransform(kind, classes=("a", "b"))
+        objective = MulticlassObjective(("a", "b"))
     elif kind is TaskType.FORECASTING:
         target = np.stack([columns[:, 11], noise(1, 5)[:, 0]], axis=1).astype(np.float64)
-        transform = OutputTransform(kind, 0.0, 1.0, (), 2)
+        objective = ForecastObjective(frames=2)
     else:
-        target, transform = columns[:, 11].astype(np.float64), OutputTransform(kind, 0.0, 1.0)
-    unused = unused_features(Computed(columns, known), examples(target), transform, 0)  # type: ignore[arg-type]
+        target, objective = columns[:, 11].astype(np.float64), RegressionObjective()
+    unused = unused_features(Computed(columns, known), examples(target), objective, 0)  # type: ignore[arg-type]
     assert known[11] not in unused
     assert len(unused) >= 600 - 512

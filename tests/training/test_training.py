@@ -6,18 +6,21 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from forekey import pipeline
 from forekey.errors import TaskError
 from forekey.graph import Seeds
+from forekey.objectives import Loss
 from forekey.progress import Listener
 from forekey.project import PQLTask
 from forekey.registry import ModelVersion
-from forekey.task import TaskType
-from forekey.training import TrainReport
-from forekey.training.loop import example_loss
+from forekey.task import Examples, TaskType
+from forekey.training import TrainReport, resolve_examples
+from forekey.training.evaluate import Resolved
+from forekey.training.losses import example_loss
 from forekey.workspace import Workspace
 
 BASELINES = {"constant", "last_value", "entity_mean", "lightgbm_columns", "lightgbm"}
@@ -58,11 +61,26 @@ def test_a_forecast_learns_from_labels_that_end_before_it_is_judged(trained_proj
 
 
 def test_too_many_classes_are_to_be_ranked(own_project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from forekey.training import prepare
+    from forekey.objectives import multilabel
 
-    monkeypatch.setattr(prepare, "_MAX_CLASSES", 2)
-    with pytest.raises(TaskError, match=r"hold 3 classes; CLASSIFY takes up to 2\. Use RANK TOP k"):
+    monkeypatch.setattr(multilabel, "_MAX_CLASSES", 2)
+    with pytest.raises(
+        TaskError,
+        match=r"Task 'channels' cannot be learnt. The training labels hold 3 classes; CLASSIFY takes up to 2\. Use RANK TOP k",
+    ):
         pipeline.train(own_project, "channels", preset="fast")
+
+
+def test_some_examples_are_those_at_positions_or_where_a_mask_holds(own_project: Workspace) -> None:
+    current = own_project.snapshots.current()
+    task = pipeline.find_task(own_project, current.schema, "next_channel")
+    with own_project.source() as source:
+        every = resolve_examples(current, task, task.labels(source, current).split("val"))
+    mask = every.rows % 2 == 0
+    one, two = every.only(mask), every.only(np.flatnonzero(mask))
+    assert 0 < len(one) == len(two) < len(every)
+    assert one.examples.keys.to_pylist() == two.examples.keys.to_pylist()
+    assert one.target.tolist() == two.target.tolist() == every.target[mask].tolist()
 
 
 def test_a_version_tells_where_it_comes_from(trained_project: Workspace) -> None:
@@ -152,20 +170,20 @@ def test_a_static_target_trains_without_seeing_itself(own_project: Workspace) ->
 
 
 @pytest.mark.parametrize(
-    ("task_type", "output", "target"),
+    ("loss", "output", "target"),
     [
-        (TaskType.BINARY_CLASSIFICATION, [[0.5], [-3.0], [2.0]], [1.0, 1.0, 0.0]),
-        (TaskType.MULTICLASS_CLASSIFICATION, [[0.5, 1.0], [-3.0, 2.0], [2.0, 0.0]], [1, 0, 1]),
-        (TaskType.MULTILABEL_CLASSIFICATION, [[0.5, 1.0], [-3.0, 2.0], [2.0, 0.0]], [[1.0, 0.0]] * 3),
-        (TaskType.REGRESSION, [[0.5], [-3.0], [2.0]], [1.0, 1.0, 0.0]),
-        (TaskType.FORECASTING, [[0.5, 1.0], [-3.0, 2.0], [2.0, 0.0]], [[1.0, 0.0]] * 3),
+        ("logistic", [[0.5], [-3.0], [2.0]], [1.0, 1.0, 0.0]),
+        ("softmax", [[0.5, 1.0], [-3.0, 2.0], [2.0, 0.0]], [1, 0, 1]),
+        ("logistic", [[0.5, 1.0], [-3.0, 2.0], [2.0, 0.0]], [[1.0, 0.0]] * 3),
+        ("absolute", [[0.5], [-3.0], [2.0]], [1.0, 1.0, 0.0]),
+        ("absolute", [[0.5, 1.0], [-3.0, 2.0], [2.0, 0.0]], [[1.0, 0.0]] * 3),
     ],
 )
-def test_an_example_counts_by_its_weight(task_type: TaskType, output: list[Any], target: list[Any]) -> None:
+def test_an_example_counts_by_its_weight(loss: Loss, output: list[Any], target: list[Any]) -> None:
     outputs, targets = torch.tensor(output), torch.tensor(target)
-    plain = [example_loss(task_type, outputs[[i]], targets[[i]], None).item() for i in range(3)]
-    assert example_loss(task_type, outputs, targets, None).item() == pytest.approx(np.mean(plain))
-    weighted = example_loss(task_type, outputs, targets, torch.tensor([0.0, 3.0, 1.0])).item()
+    plain = [example_loss(loss, outputs[[i]], targets[[i]], None).item() for i in range(3)]
+    assert example_loss(loss, outputs, targets, None).item() == pytest.approx(np.mean(plain))
+    weighted = example_loss(loss, outputs, targets, torch.tensor([0.0, 3.0, 1.0])).item()
     assert weighted == pytest.approx((3 * plain[1] + plain[2]) / 4)
 
 
@@ -229,11 +247,29 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(
     assert not place.exists()
 
 
-def test_where_the_data_end_before_what_is_predicted_all_examples_see_them_so_old() -> None:
-    from forekey.training.prepare import _as_late_as_tests
+def examples_at(*times: int) -> dict[str, Resolved]:
+    seeds = Seeds.at("customers", np.arange(len(times)), np.array(times))
+    target = np.zeros(len(times))
+    return {
+        "test": Resolved(seeds, target, Examples(pa.chunked_array([np.arange(len(times))]), seeds.times, target), 0)
+    }
 
-    assert _as_late_as_tests(np.array([5, 9]), 10, 0) is None
-    seen = _as_late_as_tests(np.array([12, 30]), 10, 0)
+
+def test_examples_of_one_time_see_the_graph_alike_where_items_are_ranked() -> None:
+    from forekey.training.job import late_as_tests
+
+    seen = late_as_tests(examples_at(12, 12, 12, 30), 10, 0, by_moment=True)
+    assert seen is not None
+    cutoffs = seen("train", np.repeat(np.arange(100, 110), 20)).reshape(10, 20)
+    assert (cutoffs == cutoffs[:, :1]).all()
+    assert set((np.arange(100, 110) - cutoffs[:, 0]).tolist()) == {2, 20}
+
+
+def test_where_the_data_end_before_what_is_predicted_all_examples_see_them_so_old() -> None:
+    from forekey.training.job import late_as_tests
+
+    assert late_as_tests(examples_at(5, 9), 10, 0, by_moment=False) is None
+    seen = late_as_tests(examples_at(12, 30), 10, 0, by_moment=False)
     assert seen is not None
     tests = np.array([8, 12, 30])
     assert Seeds.at("customers", np.arange(3), tests, seen("test", tests)).cutoffs.tolist() == [8, 10, 10]

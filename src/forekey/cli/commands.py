@@ -320,7 +320,7 @@ def embed(task: str, root: Path, as_json: bool, verbose: bool) -> None:
 def predict(
     task: str, out: Path | None, table: str | None, as_of: datetime | None, root: Path, as_json: bool, verbose: bool
 ) -> None:
-    """Export predictions for every entity that TASK speaks of."""
+    """Export predictions for every entity that TASK is about."""
     from forekey import pipeline
     from forekey.cli import files, render
     from forekey.cli.listening import listening

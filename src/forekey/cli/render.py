@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from forekey.graph import Difference, Integrity, Snapshot
     from forekey.inference import BatchPredictions
     from forekey.monitoring import MonitorReport
+    from forekey.objectives import Metrics
     from forekey.pipeline import Embedded, Labelled
     from forekey.project import RetrainConfig
     from forekey.registry import ModelVersion, Registry
     from forekey.retraining import Challenge, Decision
     from forekey.store import EmbeddingVersion
-    from forekey.task import Metrics
     from forekey.training import TrainReport
     from forekey.workspace import Workspace
 

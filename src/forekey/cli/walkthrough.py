@@ -1,4 +1,4 @@
-"""``forekey demo``: the whole way on real data, told step by step."""
+"""``forekey demo``: the whole way on real data, step by step."""
 
 from __future__ import annotations
 

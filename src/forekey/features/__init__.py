@@ -3,14 +3,14 @@
 from forekey.features.embedder import WIDTH
 from forekey.features.encode import Encoded, FeatureStore, encode_rows
 from forekey.features.feature import CALENDAR, LABELS, Feature, Origin, Stat
-from forekey.features.history import HistoryFeatures, fit_history
-from forekey.features.kinds import FeatureKind
+from forekey.features.feature_kind import FeatureKind
 from forekey.features.pair_feature import PairFeature
 from forekey.features.pairs import PairFeatures, PairSpec, interactions_between
 from forekey.features.spec import FeatureSpec, HistoryScale, fit_features
 from forekey.features.statistics import ColumnFeature, TableFeatures
 from forekey.features.texts import TextCache
-from forekey.features.window_spec import HistorySpec
+from forekey.features.window_features import WindowFeatures, fit_windows
+from forekey.features.window_spec import WindowSpec
 from forekey.features.words import in_words, topic, value_of
 
 __all__ = [
@@ -23,9 +23,7 @@ __all__ = [
     "FeatureKind",
     "FeatureSpec",
     "FeatureStore",
-    "HistoryFeatures",
     "HistoryScale",
-    "HistorySpec",
     "Origin",
     "PairFeature",
     "PairFeatures",
@@ -33,9 +31,11 @@ __all__ = [
     "Stat",
     "TableFeatures",
     "TextCache",
+    "WindowFeatures",
+    "WindowSpec",
     "encode_rows",
     "fit_features",
-    "fit_history",
+    "fit_windows",
     "in_words",
     "interactions_between",
     "topic",

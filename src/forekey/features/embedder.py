@@ -1,7 +1,7 @@
 """What texts mean, as vectors: the mean of their tokens' vectors, from weights that lie inside a package on PyPI.
 
 The vectors are those of WordLlama (Miller 2024): token embeddings of a large language model, trained further so that
-the mean of a text's tokens tells what it is about, and the first numbers of it most (Matryoshka: Kusupati et al. 2022).
+the mean of a text's tokens encodes what it is about, its first numbers most (Matryoshka: Kusupati et al. 2022).
 Nothing is fetched at run time.
 """
 

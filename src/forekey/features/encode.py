@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from forekey.features.embedder import embed_texts
 from forekey.features.feature import Feature
-from forekey.features.history import HistoryFeatures
 from forekey.features.spec import FeatureSpec, HistoryScale
 from forekey.features.statistics import RESERVED_CODES, TEXT_BUCKETS, ColumnFeature, TableFeatures, days_of
 from forekey.features.texts import TextCache
+from forekey.features.window_features import WindowFeatures
 from forekey.graph import GraphView, Seeds
 from forekey.schema import Stype
-from forekey.task import PastLabels
+from forekey.task import LaggedLabels
 
 _MISSING, _UNKNOWN = 0, 1
 _MOST = float(np.finfo(np.float64).max)
@@ -56,7 +56,7 @@ class FeatureStore:
         self,
         view: GraphView,
         spec: FeatureSpec,
-        past: PastLabels | None = None,
+        past: LaggedLabels | None = None,
         beside: FeatureStore | None = None,
         cache: Path | None = None,
     ) -> None:
@@ -64,7 +64,7 @@ class FeatureStore:
         self.spec = spec
         self._texts = TextCache(cache) if cache is not None else None
         self._tables: dict[str, Encoded] = beside._tables if beside is not None else {}
-        self._history = HistoryFeatures(view, spec.history, past) if spec.history is not None else None
+        self._history = WindowFeatures(view, spec.history, past) if spec.history is not None else None
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -72,7 +72,7 @@ class FeatureStore:
         return self._history.features if self._history is not None else ()
 
     def history(self, seeds: Seeds) -> NDArray[np.float32] | None:
-        """Return the window features of some entities (see :class:`HistoryFeatures`); None if the spec has none."""
+        """Return the window features of some entities (see :class:`WindowFeatures`); None if the spec has none."""
         return self._history.compute(seeds) if self._history is not None else None
 
     def learn_scale(self, history: NDArray[np.float32]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from forekey.features.kinds import FeatureKind
+from forekey.features.feature_kind import FeatureKind
 
 CALENDAR, LABELS = "calendar", "earlier labels"
 

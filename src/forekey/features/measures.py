@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from forekey.features.statistics import days_of
-from forekey.graph import GraphView, Snapshot
+from forekey.graph import GraphView, Snapshot, take_rows
 from forekey.schema import Stype
 
 MAX_INDICATORS = 6
@@ -77,7 +77,10 @@ def measure_rows(
     """
     rows = view.all_contents(table)
     if contents is not None:
-        rows = rows.take(pa.array(contents))
+        read = list(dict.fromkeys([m.column for m in measures]))
+        time = view.schema.table(table).time_column
+        read += [time] if time is not None and time not in read else []
+        rows = take_rows(rows.select(read), contents)
     time_column = view.schema.table(table).time_column
     out = np.empty((len(rows), len(measures)), np.float32)
     for at, measure in enumerate(measures):

@@ -1,4 +1,4 @@
-"""Pairs of an entity and an item in numbers: what passed between the two, and between each of them and others.
+"""Features of a pair of an entity and an item: what passed between the two, and between each of them and others.
 
 A ranking asks which items an entity will meet next: products in baskets, circuits of a season. What it met before, how
 lately and how often, what is popular now, what the likes of it meet: these are counted here from rows that join the
@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forekey.features.feature import Origin
-from forekey.features.history import HistoryFeatures
 from forekey.features.pair_feature import BETWEEN, PairFeature, PairStat
 from forekey.features.spec import history_from_dict
-from forekey.features.window_spec import HistorySpec
+from forekey.features.window_features import WindowFeatures
+from forekey.features.window_spec import WindowSpec
 from forekey.graph import MICROS_PER_DAY, Adjacency, GraphView, Micros, Seeds
 from forekey.schema import EdgeType, Schema
 
@@ -57,13 +57,13 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True)
 class PairSpec:
-    """Which numbers tell of a pair; ``items`` is the table of the items, ``history`` describes their own past."""
+    """Which features a pair has; ``items`` is the table of the items, ``history`` describes their own past."""
 
     entity: str
     items: str
     window_days: float
     interactions: tuple[Interaction, ...]
-    history: HistorySpec
+    history: WindowSpec
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; :meth:`from_dict` reads it back to an equal spec."""
@@ -153,7 +153,7 @@ class PairFeatures:
         self.spec = spec
         self.num_items = view.num_nodes(spec.items)
         self._rows = [_Rows.of(view, i) for i in spec.interactions]
-        self._history = HistoryFeatures(view, spec.history)
+        self._history = WindowFeatures(view, spec.history)
 
     def candidates(
         self, seeds: Seeds, extra: NDArray[np.int32] | None = None
@@ -215,7 +215,7 @@ class PairFeatures:
     def compute(self, seeds: Seeds, ptr: NDArray[np.int64], items: NDArray[np.int32]) -> NDArray[np.float32]:
         """Describe the candidates of each entity as of its time, from what was known by its cutoff.
 
-        Returns ``[pairs, features] float32``, NaN where there is nothing to tell.
+        Returns ``[pairs, features] float32``, NaN where a value is missing.
         """
         query = np.repeat(np.arange(len(seeds)), np.diff(ptr))
         blocks: list[NDArray[Any]] = []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from forekey.features.measures import Measure
 from forekey.features.statistics import ColumnFeature, TableFeatures, fit_column, robust_scale
-from forekey.features.window_spec import Focus, HistorySpec, ListFeatures
+from forekey.features.window_spec import Focus, ListFeatures, WindowSpec
 from forekey.graph import Snapshot
 from forekey.schema import EdgeType, Stype
 
@@ -45,7 +45,7 @@ class FeatureSpec:
     """The features of every table, and of an entity's past; equal specs encode equal rows equally."""
 
     tables: tuple[TableFeatures, ...]
-    history: HistorySpec | None = None
+    history: WindowSpec | None = None
     scale: HistoryScale | None = None
 
     def table(self, name: str) -> TableFeatures:
@@ -100,9 +100,9 @@ def _column(data: dict[str, Any]) -> ColumnFeature:
     return ColumnFeature(**{**data, "stype": Stype(data["stype"]), "vocabulary": tuple(data["vocabulary"])})
 
 
-def history_from_dict(data: dict[str, Any]) -> HistorySpec:
-    """Read the JSON form of a :class:`HistorySpec`."""
-    return HistorySpec(
+def history_from_dict(data: dict[str, Any]) -> WindowSpec:
+    """Read the JSON form of a :class:`WindowSpec`."""
+    return WindowSpec(
         data["entity"],
         data["window_days"],
         tuple(
@@ -116,7 +116,7 @@ def history_from_dict(data: dict[str, Any]) -> HistorySpec:
             for f in data["foci"]
         ),
         tuple(data["seasons"]),
-        data["past_labels"],
+        data["lagged_labels"],
         tuple(data["kept"]) if data.get("kept") is not None else None,
     )
 

@@ -1,4 +1,4 @@
-"""Codes and vectors of texts, kept per block of a snapshot: what was taken apart once is not taken apart again.
+"""Codes and vectors of texts, kept per block of a snapshot: what was encoded once is not encoded again.
 
 Texts are what is slow to encode (of a million rows 2.5 s, where a number takes 0.01 s and a moment 0.2 s), and their
 codes depend on no statistics: they are the same for every model, and blocks are shared between snapshots.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from forekey.features.feature import CALENDAR, LABELS, Feature, Origin, Stat
-from forekey.features.kinds import FeatureKind
+from forekey.features.feature_kind import FeatureKind
 from forekey.features.measures import Measure
 from forekey.features.statistics import ColumnFeature
 from forekey.schema import EdgeType, Stype
@@ -96,10 +96,10 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class HistorySpec:
+class WindowSpec:
     """Which numbers to compute, chosen from rows up to the cut-off of training.
 
-    ``seasons`` are tables whose rows are counted altogether; ``past_labels`` says whether earlier labels are used.
+    ``seasons`` are tables whose rows are counted altogether; ``lagged_labels`` says whether earlier labels are used.
     ``kept`` are the positions of the features that are used, among all those of the pieces; None for all.
     """
 
@@ -107,7 +107,7 @@ class HistorySpec:
     window_days: float
     foci: tuple[Focus, ...]
     seasons: tuple[str, ...]
-    past_labels: bool
+    lagged_labels: bool
     kept: tuple[int, ...] | None = None
 
     def pieces(self, classes: Iterable[str | None]) -> list[Piece]:
@@ -119,7 +119,7 @@ class HistorySpec:
         every = [f for piece in self._pieces(tuple(classes)) for f in piece.features]
         return tuple(every if self.kept is None else (every[i] for i in self.kept))
 
-    def without(self, unused: set[Feature], classes: Iterable[str | None]) -> HistorySpec:
+    def without(self, unused: set[Feature], classes: Iterable[str | None]) -> WindowSpec:
         """Return the spec without some features; what only they needed is not computed any more."""
         known = tuple(classes)
         used = set(self.features(known)) - unused
@@ -127,7 +127,7 @@ class HistorySpec:
             self,
             foci=tuple(f for f in (_slim_focus(f, used) for f in self.foci) if f.columns or f.lists or f.up is None),
             seasons=tuple(s for s in self.seasons if used & set(_season(s, self.window_days))),
-            past_labels=self.past_labels and bool(used & set(_labels(known))),
+            lagged_labels=self.lagged_labels and bool(used & set(_labels(known))),
             kept=None,
         )
         every = slim.features(known)
@@ -137,7 +137,7 @@ class HistorySpec:
     def _pieces(self, classes: tuple[str | None, ...]) -> Iterator[Piece]:
         origin = Origin(CALENDAR)
         yield Piece(tuple(Feature(FeatureKind.CALENDAR, stat, origin) for stat in _CALENDAR))
-        if self.past_labels:
+        if self.lagged_labels:
             yield Piece(_labels(classes))
         for table in self.seasons:
             yield Piece(_season(table, self.window_days), season=table)

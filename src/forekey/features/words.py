@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from forekey.features.feature import Feature, Stat
-from forekey.features.kinds import COLUMNS, FeatureKind
-from forekey.features.window_spec import HistorySpec
+from forekey.features.feature_kind import COLUMNS, FeatureKind
+from forekey.features.window_spec import WindowSpec
 from forekey.schema import Stype
 from forekey.source import one_of
 
@@ -32,7 +32,7 @@ def topic(feature: Feature) -> tuple[str, ...]:
     return (feature.focus, feature.path, origin.table, origin.column or "", feature.value or "")
 
 
-def value_of(feature: Feature, value: float, spec: HistorySpec) -> float | str | None:
+def value_of(feature: Feature, value: float, spec: WindowSpec) -> float | str | None:
     """Return the value of a feature as JSON has it: a category by its name, None where it is missing."""
     if not math.isfinite(value):
         return None
@@ -48,13 +48,13 @@ def value_of(feature: Feature, value: float, spec: HistorySpec) -> float | str |
     return float(value)
 
 
-def in_words(feature: Feature, value: float, spec: HistorySpec) -> str:
+def in_words(feature: Feature, value: float, spec: WindowSpec) -> str:
     """Say what a feature's value means, in one short clause."""
     meaning = value_of(feature, value, spec)
     return feature.focus + (_column(feature, meaning, spec) if feature.kind in COLUMNS else _clause(feature, meaning))
 
 
-def _column(feature: Feature, meaning: float | str | None, spec: HistorySpec) -> str:
+def _column(feature: Feature, meaning: float | str | None, spec: WindowSpec) -> str:
     name = feature.origin.column
     if meaning is None:
         return f"{name} is missing"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.graph.clock import Micros
+from forekey.graph.timestamps import Micros
 
 if TYPE_CHECKING:
     from forekey.graph.adjacency_kernels import Parts
@@ -101,7 +101,7 @@ class Adjacency:
     @classmethod
     def gathered(cls, table: str, owner: NDArray[np.int32], owners: int, times: Micros | None) -> Adjacency:
         """List the rows of a table by their owners ``[rows]`` (-1 for none)."""
-        from forekey.graph.kernels import invert
+        from forekey.graph.edge_kernels import invert
 
         if times is None or (times[1:] >= times[:-1]).all():
             return cls(table, invert(owner, owners), times, len(owner))

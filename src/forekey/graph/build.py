@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 
 from forekey import __version__
 from forekey.errors import SnapshotError
+from forekey.graph.block_store import ArrayRef, BlockStore, writer
+from forekey.graph.change_detection import newest_time
 from forekey.graph.changes import late_columns, retyped, schema_changes, unnamed
-from forekey.graph.clock import in_utc, to_micros
-from forekey.graph.draft import ROW_BLOCK, Draft, RowBlock, put_rows, read_rows, read_sketch
 from forekey.graph.edges import put_edge
 from forekey.graph.placeholders import add_placeholders
-from forekey.graph.pool import ArrayRef, Pool, writer
 from forekey.graph.reading import Build, ReadSettings, moved_rows, read_table
 from forekey.graph.rows import sorting_engine
 from forekey.graph.snapshot import FORMAT, Snapshot, SnapshotStore
 from forekey.graph.statistics import merge_sketches
-from forekey.graph.survey import newest_time
+from forekey.graph.table_writer import ROW_BLOCK, Draft, RowBlock, put_rows, read_rows, read_sketch
+from forekey.graph.timestamps import in_utc, to_micros
 from forekey.graph.versions import carry
 from forekey.schema import EdgeType, OnOrphan, Schema
 from forekey.source import Source
@@ -55,13 +55,13 @@ def build_snapshot(
     """Build and publish a snapshot of the source as of a time (default: the newest time that is not in the future).
 
     Where there is a snapshot of the same source, only rows newer than its newest are read from tables with a time
-    column; a count of the source tells whether that was all, and if not, the table is read whole. ``full`` reads
+    column; a count in the source shows whether that was all, and if not, the table is read whole. ``full`` reads
     every table whole, whatever the counts say. ``configured`` holds a hash of each table's settings: where they have
     changed, the table is read whole. ``gone`` is noted: columns (by table) that the source has no longer.
     Without ``publish`` nobody else sees the snapshot: it is for looking at, as a check does.
     """
     started = time.perf_counter()
-    pool = Pool(store.pool.folder, rewrite=full and publish)
+    pool = BlockStore(store.pool.folder, rewrite=full and publish)
     with store.building(), writer(pool) as pen, sorting_engine(store.folder / "spill") as engine:
         history = _history(store, source, full)
         moment = _as_of(source, schema, as_of, None if full else history, store.clock())
@@ -80,7 +80,7 @@ def build_snapshot(
         for name in schema.names:
             drafts[name] = add_placeholders(build, drafts, name)
         progress("building edges")
-        manifest = _assemble(build, drafts)
+        manifest = _collate(build, drafts)
         manifest |= _lineage(build, manifest["schema"], columns, types)
         manifest |= {
             "created_at": store.clock().isoformat(),
@@ -148,7 +148,7 @@ def _history(store: SnapshotStore, source: Source, full: bool) -> Snapshot | Non
     return current
 
 
-def _assemble(build: Build, drafts: dict[str, Draft]) -> dict[str, Any]:
+def _collate(build: Build, drafts: dict[str, Draft]) -> dict[str, Any]:
     """Store times, keys, versions and edges; return the manifest."""
     waiting = {name: _put_table(build, name, draft) for name, draft in drafts.items()}
     edges = {}

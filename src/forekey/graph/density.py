@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forekey.graph.clock import MICROS_PER_DAY, Micros
+from forekey.graph.timestamps import MICROS_PER_DAY, Micros
 
 _FEWEST = 20
 """Of fewer rows, none is stray: what is usual among them cannot be told."""

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.graph.draft import Draft
-from forekey.graph.pool import ARRAY_BLOCK, ArrayRef, Writer
+from forekey.graph.block_store import ARRAY_BLOCK, ArrayRef, Writer
 from forekey.graph.snapshot import Snapshot
 from forekey.graph.statistics import degree_statistics
+from forekey.graph.table_writer import Draft
 from forekey.schema import EdgeType
 
 
@@ -110,7 +110,7 @@ def _carry_over(
 def _children(
     edge: EdgeType, pointers: _Pointers, parent: Draft, old: Snapshot | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    from forekey.graph.kernels import append_children, invert
+    from forekey.graph.edge_kernels import append_children, invert
 
     if old is not None and parent.moved is None and len(old.parents(edge)) == pointers.unchanged:
         indptr, indices = old.children(edge)

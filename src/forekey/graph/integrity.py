@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from forekey.graph.clock import to_micros
+from forekey.graph.change_detection import count_future
 from forekey.graph.density import dense_period
 from forekey.graph.findings import Finding
-from forekey.graph.leaks import leak_risks
+from forekey.graph.leakage_checks import leakage_risks
 from forekey.graph.snapshot import Snapshot
-from forekey.graph.survey import count_future
+from forekey.graph.timestamps import to_micros
 from forekey.notebooks import as_table
 from forekey.schema import Schema, Stype
 from forekey.source import Source, names_own_time
@@ -114,7 +114,7 @@ def check_integrity(snapshot: Snapshot) -> Integrity:
                     "Load the missing parents, or check that the foreign key names the right table.",
                 )
             )
-    return Integrity(tuple(errors), (*warnings, *_stray_rows(snapshot), *leak_risks(snapshot)))
+    return Integrity(tuple(errors), (*warnings, *_stray_rows(snapshot), *leakage_risks(snapshot)))
 
 
 def _stray_rows(snapshot: Snapshot) -> Iterator[Finding]:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from forekey.graph.draft import Draft, Kept, RowWriter, Written, read_rows
-from forekey.graph.keys import KeyForm
+from forekey.graph.key_index import KeyForm
 from forekey.graph.reading import Build, as_draft, moved_rows, numbers_of, staged_again
 from forekey.graph.rows import in_order, missing_of
+from forekey.graph.table_writer import Draft, Kept, RowWriter, Written, read_rows
 from forekey.schema import EdgeType
 
 

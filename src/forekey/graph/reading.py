@@ -12,13 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.errors import SnapshotError
-from forekey.graph.clock import MICROS_PER_DAY
-from forekey.graph.draft import ROW_BLOCK, Draft, Kept, RowWriter, Written, read_rows
-from forekey.graph.keys import KeyForm, KeyIndex, key_form, key_numbers, spelling_of
-from forekey.graph.pool import Writer
+from forekey.graph.block_store import Writer
+from forekey.graph.change_detection import Seen, Survey, count_deleted, newest_update, read_deleted_keys, survey
+from forekey.graph.key_index import KeyForm, KeyIndex, key_form, key_numbers, spelling_of
 from forekey.graph.rows import Intake, Period, Staging, in_order, open_source, sql_moment
 from forekey.graph.snapshot import Snapshot
-from forekey.graph.survey import Seen, Survey, count_deleted, newest_update, read_deleted_keys, survey
+from forekey.graph.table_writer import ROW_BLOCK, Draft, Kept, RowWriter, Written, read_rows
+from forekey.graph.timestamps import MICROS_PER_DAY
 from forekey.schema import EdgeType, OnOrphan, Schema
 from forekey.source import Source
 
@@ -31,7 +31,7 @@ class ReadSettings:
     """How one table is read.
 
     ``lookback_days``: an update reads again what is newer than the newest row (and the newest change) less that.
-    ``updated_at`` names the column that tells when a row changed, ``deleted_at`` when it was deleted. ``watermark``
+    ``updated_at`` names the column with the time of a row's last change, ``deleted_at`` of its deletion. ``watermark``
     names the integer key of a table without times whose keys only grow and whose rows do not change: what is above the
     last is new.
     """
@@ -78,12 +78,12 @@ class Build:
         return self.settings.get(table, ReadSettings())
 
     def deleted(self, table: str) -> tuple[str, str] | None:
-        """Return the column that tells when rows were deleted, and the moment that counts."""
+        """Return the column with the time at which rows were deleted, and the moment that counts."""
         column = self.of(table).deleted_at
         return (column, self.until) if column is not None else None
 
     def survey(self, table: str, mark: int, *, after: int | None = None) -> Survey:
-        """Ask how a table stands up to a mark. That a row changed its time, ``updated_at`` tells, if there is one."""
+        """Ask how a table stands up to a mark. That a row changed its time is known from ``updated_at``, if at all."""
         timed = self.of(table).updated_at is None
         return survey(self.source, self.schema.table(table), mark, self.deleted(table), after=after, timed=timed)
 

@@ -5,8 +5,8 @@ so "visible at T" is "number below a bound", and equal rows give equal snapshots
 
 On their way from the source to the blocks of a snapshot, rows are *staged*: column ``c0:x`` is what the graph keeps of
 column x, ``u0:x`` whether x holds something that does not read as its type, ``p`` the number of the primary key,
-``f0:x`` that of the foreign key in x (see :mod:`forekey.graph.keys`); ``h``, where it was asked for, is the row's hash
-in the source (see :mod:`forekey.graph.survey`).
+``f0:x`` that of the foreign key in x (see :mod:`forekey.graph.key_index`); ``h``, where asked for, is the hash of the
+row in the source (see :mod:`forekey.graph.change_detection`).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from sqlglot import exp
 
 from forekey import duckdb_session
 from forekey.errors import ForekeyError
-from forekey.graph.clock import from_micros, to_micros
-from forekey.graph.keys import KeyForm, Spelling, as_text, key_form, key_numbers, spelling_of
+from forekey.graph.key_index import KeyForm, Spelling, as_text, key_form, key_numbers, spelling_of
+from forekey.graph.timestamps import from_micros, to_micros
 from forekey.schema import ColumnSchema, DType, OnOrphan, Schema, Stype, TableSchema
 from forekey.source import WHOLE_NUMBER, Source, is_written, written
 
@@ -134,7 +134,7 @@ class Staging:
 
     @property
     def rest(self) -> list[str]:
-        """Staged columns that tell rows of equal time and key apart."""
+        """Staged columns that distinguish rows of equal time and key."""
         leading = {self.table.time_column, self.table.primary_key}
         contents = [self.c(c.name) for c in self.kept if c.name not in leading]
         return [*contents, *(self.f(c) for c in self.forms)]
@@ -146,7 +146,7 @@ class Staging:
         return list({m.name: m for c in every for m in (c.of_parts or (c,))}.values())
 
     def c(self, column: str) -> str:
-        """Name a column's contents. The number tells apart names that differ in case alone: to DuckDB they are one."""
+        """Name a column's contents. The number separates names that differ in case alone: to DuckDB they are one."""
         return f"c{self._places.get(column, '')}:{column}"
 
     def u(self, column: str) -> str:

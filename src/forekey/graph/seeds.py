@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.graph.clock import Micros, from_micros
+from forekey.graph.timestamps import Micros, from_micros
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,11 @@ from numpy.typing import NDArray
 from forekey.errors import SnapshotError
 from forekey.files import write_whole
 from forekey.graph.adjacency import Adjacency, Presence
-from forekey.graph.clock import Micros, from_micros, utc_now
-from forekey.graph.draft import ROW_BLOCK, RowBlock
-from forekey.graph.keys import KeyIndex, key_form, key_numbers, lookup_numbers, spelling_of
-from forekey.graph.pool import ArrayRef, FileRef, Pool
+from forekey.graph.block_store import ArrayRef, BlockStore, FileRef
+from forekey.graph.key_index import KeyIndex, key_form, key_numbers, lookup_numbers, spelling_of
+from forekey.graph.row_access import take_rows
+from forekey.graph.table_writer import ROW_BLOCK, RowBlock
+from forekey.graph.timestamps import Micros, from_micros, utc_now
 from forekey.graph.versions import Versions
 from forekey.notebooks import as_table
 from forekey.schema import EdgeType, Schema
@@ -48,7 +49,7 @@ class Snapshot:
     What is mapped stays readable when a later build prunes the files.
     """
 
-    def __init__(self, manifest: dict[str, Any], pool: Pool) -> None:
+    def __init__(self, manifest: dict[str, Any], pool: BlockStore) -> None:
         self.manifest = manifest
         self.id: str = manifest["id"]
         self.schema = Schema.from_dict(manifest["schema"])
@@ -73,6 +74,10 @@ class Snapshot:
     def _repr_html_(self) -> str:
         rows = ([name, t["nodes"], sum(t["quarantined"].values())] for name, t in self.manifest["tables"].items())
         return as_table(["node type", "nodes", "quarantined"], rows, repr(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Give another process the place of the files, not their contents."""
+        return Snapshot, (self.manifest, self._pool)
 
     @property
     def as_of(self) -> datetime:
@@ -141,7 +146,7 @@ class Snapshot:
         if self.versions(table) is None:
             return self.rows(table).slice(0, visible)
         contents = self.contents_at(table, np.arange(visible, dtype=np.int32), np.full(visible, moment))
-        return self.all_contents(table).take(pa.array(contents))
+        return take_rows(self.all_contents(table), contents)
 
     def parents(self, edge: EdgeType) -> NDArray[np.int32]:
         """Return the parent row of each child row, ``[num_children] int32``; -1 for NULL and orphans."""
@@ -192,7 +197,7 @@ class Snapshot:
         return key_numbers(spelling_of(self.schema, table).many(keys), key_form(self.schema, table))
 
     def index(self, table: str) -> KeyIndex:
-        """Return the rows of a table by their key's number (see :mod:`forekey.graph.keys`)."""
+        """Return the rows of a table by their key's number (see :mod:`forekey.graph.key_index`)."""
         if table not in self._indexes:
             runs = range(self.manifest["tables"][table]["runs"])
             self._indexes[table] = KeyIndex(
@@ -269,7 +274,7 @@ class SnapshotStore:
     def __init__(self, folder: Path, clock: Callable[[], datetime] = utc_now) -> None:
         self.folder = folder
         self.clock = clock
-        self.pool = Pool(folder / "files")
+        self.pool = BlockStore(folder / "files")
         self._threads = threading.RLock()
         self._building = 0
 
@@ -318,6 +323,11 @@ class SnapshotStore:
             return self.open(name) if name is not None else None
         except SnapshotError:
             return None
+
+    def newest_id(self) -> str:
+        """Return the id of the snapshot that readers take; nothing if there is none yet."""
+        pointer = self.folder / "current"
+        return pointer.read_text().strip() if pointer.is_file() else ""
 
     def find(self, prefix: str) -> Snapshot:
         """Open the one snapshot whose id begins so; ``current`` names the newest."""
@@ -433,7 +443,7 @@ def file_refs(manifest: dict[str, Any]) -> list[FileRef]:
 def identify(manifest: dict[str, Any]) -> str:
     """Hash what a manifest says of the data: schema, as-of time, rows, what was left out, versions and edges.
 
-    The index of keys is left out: it follows from the rows, and its runs tell how the snapshot came about.
+    The index of keys is left out: it follows from the rows, and its runs depend on how the snapshot came about.
     """
     tables = {
         name: {

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from forekey.graph.clock import from_micros
+from forekey.graph.timestamps import from_micros
 from forekey.schema import Stype, TableSchema
 
 Sketch = dict[str, dict[str, Any]]

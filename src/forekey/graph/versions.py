@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey import duckdb_session
-from forekey.graph.clock import Micros
+from forekey.graph.timestamps import Micros
 
 Moments = NDArray[np.int64]
 

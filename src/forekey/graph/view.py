@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.graph.adjacency import Adjacency, Presence
-from forekey.graph.clock import Micros
+from forekey.graph.timestamps import Micros
 from forekey.schema import EdgeType, Schema
 
 

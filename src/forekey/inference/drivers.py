@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forekey.features import FeatureStore, in_words, topic, value_of
-from forekey.inference.final import FinalStage, Raw, comparable
-from forekey.inference.output import OutputTransform, Predictions, predictions_from
-from forekey.task import TaskType
+from forekey.inference.blend import Blend
+from forekey.objectives import PointwiseObjective, Raw
 
 _MORE = 3
 """Topics are chosen by their raw contributions and ordered by their effects, so a few more of them are looked at."""
@@ -35,9 +34,9 @@ class Driver:
 
 
 def drivers_of(
-    final: FinalStage,
+    final: Blend,
     features: FeatureStore,
-    transform: OutputTransform,
+    objective: PointwiseObjective,
     history: NDArray[np.float32],
     network: Raw | None = None,
     top: int = 3,
@@ -55,16 +54,16 @@ def drivers_of(
     contributions, base = final.trees.contributions(history)
     by_topic = contributions @ member
     raw = contributions.sum(axis=2) + base
-    counted = _counted(_final(final, raw, network, transform), transform)
+    counted = objective.focus(_final(final, raw, network, objective))
     weights = np.einsum("no,nof->nf", counted, contributions)
     total = np.einsum("no,not->nt", counted, by_topic)
     order = np.argsort(-np.abs(total), axis=1, kind="stable")[:, : top + _MORE]
-    now = _prediction(final, raw, network, transform, counted)
+    now = _prediction(final, raw, network, objective, counted)
     found: list[list[Driver]] = [[] for _ in history]
     for place in range(order.shape[1]):
         at = order[:, place]
         without = raw - by_topic[np.arange(len(raw)), :, at]
-        effects = now - _prediction(final, without, network, transform, counted)
+        effects = now - _prediction(final, without, network, objective, counted)
         for row, (which, effect) in enumerate(zip(at, effects, strict=True)):
             if total[row, which] == 0.0:
                 continue
@@ -76,26 +75,18 @@ def drivers_of(
     return [sorted(drivers, key=lambda d: -abs(d.effect))[:top] for drivers in found]
 
 
-def _final(final: FinalStage, trees: Raw, network: Raw | None, transform: OutputTransform) -> Raw:
+def _final(final: Blend, trees: Raw, network: Raw | None, objective: PointwiseObjective) -> Raw:
     """Return the final raw outputs from those of the trees and the network."""
-    blended = comparable(trees, transform.task_type)
+    blended = objective.comparable(trees)
     if network is not None:
-        blended = final.share * comparable(network, transform.task_type) + (1.0 - final.share) * blended
+        blended = final.share * objective.comparable(network) + (1.0 - final.share) * blended
     return final.calibration.apply(blended)
 
 
-def _counted(raw: Raw, transform: OutputTransform) -> NDArray[np.float64]:
-    """Return how much each output counts: the likeliest class alone, or all timeframes alike, ``[n, outputs]``."""
-    if transform.task_type in {TaskType.MULTICLASS_CLASSIFICATION, TaskType.MULTILABEL_CLASSIFICATION}:
-        likeliest: NDArray[np.float64] = np.eye(raw.shape[1])[raw.argmax(axis=1)]
-        return likeliest
-    return np.full(raw.shape, 1.0 / raw.shape[1])
-
-
 def _prediction(
-    final: FinalStage, trees: Raw, network: Raw | None, transform: OutputTransform, counted: NDArray[np.float64]
-) -> Predictions:
-    outputs = _final(final, trees, network, transform)
-    predicted = predictions_from(outputs, transform).reshape(len(trees), -1)
-    mean: Predictions = (predicted * counted).sum(axis=1)
+    final: Blend, trees: Raw, network: Raw | None, objective: PointwiseObjective, counted: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    outputs = _final(final, trees, network, objective)
+    predicted = objective.link(outputs).reshape(len(trees), -1)
+    mean: NDArray[np.float64] = (predicted * counted).sum(axis=1)
     return mean

@@ -37,7 +37,7 @@ class ErrorBand:
 
     @classmethod
     def fit(cls, predicted: Numbers, target: Numbers, least: float | None) -> ErrorBand | None:
-        """Learn from validation ``[n]``; None if there are too few examples to tell."""
+        """Learn from validation ``[n]``; None if there are too few examples."""
         if len(target) < _FEWEST:
             return None
         bins = int(np.clip(len(target) // _PER_BIN, 1, _MAX_BINS))

@@ -3,7 +3,7 @@
 Parts are whole tables, single columns, and everything a number of foreign keys away. What is taken away is gone for the
 network and for the trees alike: rows are no neighbours and are not counted, values are missing, as missing values are
 in training (occlusion: Zeiler and Fergus 2014; Covert et al. 2021). So an effect is a fact about the model, not an
-approximation of it; effects do not add up, as parts tell of one another.
+approximation of it; effects do not add up, as parts overlap in what they show.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from forekey.features import Encoded, Origin, encode_rows
 from forekey.graph import Seeds
-from forekey.inference.assemble import Assembler
-from forekey.inference.output import Predictions, predictions_from
+from forekey.inference.collate import Collator
 from forekey.inference.predictor import Predictor
-from forekey.nn import GraphBatch, NodeBatch, RelationBatch, RelationSpec
+from forekey.inference.removal import Removal, blank, kept_edges
+from forekey.nn import GraphBatch
 from forekey.sampling import NeighborPlan, NeighborSampler, Subgraph
-from forekey.task import TaskType
 
 _BATCH = 256
 _MANY_COLUMNS = 40
@@ -63,7 +62,7 @@ class Effects:
     """
 
     parts: tuple[Part, ...]
-    predictions: Predictions
+    predictions: NDArray[np.float64]
     effects: NDArray[np.float64]
     weights: NDArray[np.float64]
 
@@ -105,7 +104,7 @@ class Explainer:
         self._predictor = predictor
         self._features = predictor.features
         self._sampler = NeighborSampler(self._features.view, predictor.plan)
-        self._assemble = Assembler(self._features)
+        self._collate = Collator(self._features)
         self._origins = tuple(feature.origin for feature in self._features.features)
         self._nothing: dict[str, Encoded] = {}
         self.parts = tuple(self._all_parts())
@@ -118,21 +117,21 @@ class Explainer:
     ) -> Effects:
         """Explain the predictions of some entities; ``kinds`` limits it to parts that are table, column or hop.
 
-        Where there are many columns, only those of tables that count are taken away. ``done`` is told how many of all
-        parts were taken away so far, batch by batch.
+        Where there are many columns, only those of tables that count are taken away. ``done`` is called with how
+        many of all parts were taken away so far, batch by batch.
         """
         wanted = set(kinds)
         parts = tuple(p for p in self.parts if not wanted or p.kind in wanted)
         columns = tuple(p for p in parts if p.kind == "column")
         if wanted or len(columns) <= _MANY_COLUMNS:
-            told = self.without_each(seeds, [(), *((part,) for part in parts)], done)
-            return self._as_effects(parts, told[:, 0], told[:, 1:])
+            raw = self.without_each(seeds, [(), *((part,) for part in parts)], done)
+            return self._as_effects(parts, raw[:, 0], raw[:, 1:])
         others = tuple(p for p in parts if p.kind != "column")
-        told = self.without_each(seeds, [(), *((part,) for part in others)], lambda d, n: done(d / 2, n))
-        counting = self._as_effects(others, told[:, 0], told[:, 1:]).tables_that_count()
+        raw = self.without_each(seeds, [(), *((part,) for part in others)], lambda d, n: done(d / 2, n))
+        counting = self._as_effects(others, raw[:, 0], raw[:, 1:]).tables_that_count()
         some = tuple(p for p in columns if p.table in counting)
         more = self.without_each(seeds, [(p,) for p in some], lambda d, n: done((n + d) / 2, n))
-        return self._as_effects((*others, *some), told[:, 0], np.concatenate([told[:, 1:], more], axis=1))
+        return self._as_effects((*others, *some), raw[:, 0], np.concatenate([raw[:, 1:], more], axis=1))
 
     def without(self, seeds: Seeds, gone: Iterable[Part]) -> NDArray[np.float64]:
         """Return the final raw outputs ``[n, outputs]`` when several parts are taken away together."""
@@ -145,15 +144,69 @@ class Explainer:
         done: Callable[[float, float], None] = lambda *_: None,
     ) -> NDArray[np.float64]:
         """Return the final raw outputs without each of several choices of parts, ``[n, len(gone), outputs]``."""
-        found = []
-        for piece, some in seeds.batches(_BATCH):
-            seen = _Seen.of(self, some)
-            told = []
-            for number, parts in enumerate(gone):
-                told.append(seen.raw(parts))
-                done(piece.start + (number + 1) / len(gone) * len(some), max(len(seeds), 1))
-            found.append(np.stack(told, axis=1))
+        found = [
+            self._without_some(some, gone, lambda d, first=piece.start: done(first + d, max(len(seeds), 1)))  # type: ignore[misc]
+            for piece, some in seeds.batches(_BATCH)
+        ]
         return np.concatenate(found)
+
+    def _without_some(
+        self, seeds: Seeds, gone: Sequence[tuple[Part, ...]], done: Callable[[float], None]
+    ) -> NDArray[np.float64]:
+        """Return the final raw outputs for few seeds: copies of them, each without another choice, are one pass."""
+        copies = max(_BATCH // len(seeds), 1)
+        history = self._features.history(seeds)
+        whole = self._sampled(seeds, history, min(copies, len(gone)))
+        found = []
+        for first in range(0, len(gone), copies):
+            some = gone[first : first + copies]
+            if len(some) * len(seeds) < len(whole.seeds):
+                whole = self._sampled(seeds, history, len(some))
+            raw = self._without(whole, len(seeds), some)
+            found.append(raw.reshape(len(some), len(seeds), -1))
+            done((first + len(some)) / len(gone) * len(seeds))
+        return np.concatenate(found).transpose(1, 0, 2)
+
+    def _sampled(self, seeds: Seeds, history: NDArray[np.float32] | None, copies: int) -> _Copies:
+        """Return what the model sees of several copies of some rows, whole."""
+        many = seeds.take(np.tile(np.arange(len(seeds)), copies))
+        repeated = np.tile(history, (copies, 1)) if history is not None else None
+        network = self._predictor.model
+        if network is None:
+            return _Copies(many, repeated)
+        subgraph = self._sampler.sample(many)
+        return _Copies(many, repeated, subgraph, self._collate(subgraph, network.config.types_at(0), None))
+
+    def _without(self, whole: _Copies, rows: int, gone: Sequence[tuple[Part, ...]]) -> NDArray[np.float64]:
+        """Return the final raw outputs of copies of ``rows`` rows, each copy without some parts."""
+        history = whole.history
+        if history is not None:
+            lost = np.array([[any(p.covers(o) for p in parts) for o in self._origins] for parts in gone], bool)
+            history = np.where(np.repeat(lost, rows, axis=0), np.float32(np.nan), history)
+        if whole.batch is None or whole.subgraph is None:
+            return self._predictor.final_raw(None, history)
+        seen = Removal(whole.subgraph, whole.batch, self._predictor.graph_model.config)
+        seen.with_history(self._collate.scaled(history))
+        for copy, parts in enumerate(gone):
+            who = np.arange(len(whole.seeds)) // rows == copy
+            for part in parts:
+                self._remove(seen, part, who)
+        return self._final(seen.batch, history)
+
+    def _remove(self, seen: Removal, part: Part, who: NDArray[np.bool_]) -> None:
+        """Take a part away from some of the seeds."""
+        if part.kind == "hop":
+            assert part.hop is not None
+            seen.beyond(part.hop, who)
+            return
+        table = part.table
+        if table is None or table not in seen.batch.nodes:
+            return
+        missing = blank(self._features.spec.table(table), self.missing(table), part.column)
+        if part.kind == "table":
+            seen.table(table, who, missing)
+        else:
+            seen.values(table, who, missing, with_age=False)
 
     def neighbors(self, row: int, time: int) -> list[dict[str, Any]]:
         """Return the direct neighbours of one row with their effects, as far as the network reads them one by one.
@@ -165,48 +218,53 @@ class Explainer:
         model = self._predictor.model.config
         one = Seeds.at(model.entity, np.array([row]), time)
         history = self._features.history(one)
-        # One more than the network hears, so that the next may take the place of one that is gone.
+        # One more than the network reads, so that the next may take the place of one that is gone.
         more = NeighborSampler(self._features.view, _one_more(self._predictor.plan))
-        subgraph = more.sample(one)
-        batch = self._assemble(subgraph, model.types_at(0), history)
+        single = more.sample(one)
+        edges = {str(relation): found for relation, found in single.edges.items()}
         places = [
             (r.name, at)
             for r in model.relations
-            if self._predictor.final.share > 0.0 and r.source == model.entity and r.name in batch.relations
-            for at in range(batch.relations[r.name].depths[0])
-            if batch.relations[r.name].rank[at] < r.budgets[0]
+            if self._predictor.final.share > 0.0 and r.dst == model.entity and r.name in edges
+            for at in np.flatnonzero(edges[r.name].rank[: edges[r.name].depths[0]] < r.budgets[0]).tolist()
         ]
         if not places:
             return []
-        whole = self._final(self._heard(batch, None), history)
-        without = np.stack([self._final(self._heard(batch, place), history) for place in places], axis=1)
-        told = self._as_effects(tuple(Part("neighbor") for _ in places), whole, without)
-        tables, found = {r.name: r.neighbor for r in model.relations}, []
-        for i in np.argsort(-np.abs(told.weights[0]), kind="stable"):
+        copies = len(places) + 1
+        subgraph = more.sample(one.take(np.zeros(copies, np.int64)))
+        repeated = np.tile(history, (copies, 1)) if history is not None else None
+        batch = self._without_neighbors(self._collate(subgraph, model.types_at(0), repeated), places)
+        raw = self._final(batch, repeated)
+        effects = self._as_effects(tuple(Part("neighbor") for _ in places), raw[-1:], raw[None, :-1])
+        tables, found = {r.name: r.src for r in model.relations}, []
+        for i in np.argsort(-np.abs(effects.weights[0]), kind="stable"):
             name, at = places[i]
-            own = subgraph.nodes[tables[name]].rows[int(batch.relations[name].child[at])]
+            own_row = single.nodes[tables[name]].rows[int(edges[name].src[at])]
             keyed = self._features.view.schema.table(tables[name]).primary_key is not None
-            key = self._features.view.keys(tables[name])[int(own)].as_py() if keyed else None
-            found.append({"table": tables[name], "key": key, "relation": name, "effect": float(told.effects[0, i])})
+            key = self._features.view.keys(tables[name])[int(own_row)].as_py() if keyed else None
+            found.append({"table": tables[name], "key": key, "relation": name, "effect": float(effects.effects[0, i])})
         return found
 
-    def _heard(self, batch: GraphBatch, gone: tuple[str, int] | None) -> GraphBatch:
-        """Return a batch of one seed as the network hears it, without one of the seed's neighbours."""
+    def _without_neighbors(self, batch: GraphBatch, places: Sequence[tuple[str, int]]) -> GraphBatch:
+        """Return copies of one seed as the network reads them, each without another of the seed's neighbours.
+
+        ``places`` are relations and positions among the seed's own edges; the last copy has all its neighbours.
+        """
         model, kept = self._predictor.graph_model.config, dict(batch.relations)
         for relation in model.relations:
-            if relation.source != model.entity or relation.name not in kept:
+            if relation.dst != model.entity or relation.name not in kept:
                 continue
             edges = kept[relation.name]
-            own, degrees, rank = edges.depths[0], edges.degrees.clone(), edges.rank.clone()
+            near, degrees, rank = edges.depths[0], edges.degrees.clone(), edges.rank.clone()
             stays = torch.ones(len(rank), dtype=torch.bool)
-            if gone is not None and gone[0] == relation.name:
-                rank[:own] -= (edges.rank[:own] > edges.rank[gone[1]]).to(rank.dtype)
-                stays[gone[1]] = False
-                degrees[0] -= 1
-            stays[:own] &= rank[:own] < relation.budgets[0]
-            lost = int((~stays).sum())
-            depths = tuple(d - lost for d in edges.depths)
-            kept[relation.name] = RelationBatch(edges.parent[stays], edges.child[stays], rank[stays], degrees, depths)
+            for copy, (name, at) in enumerate(places):
+                if name == relation.name:
+                    own = torch.nonzero(edges.dst[:near] == copy)[:, 0]
+                    rank[own] -= (edges.rank[own] > edges.rank[own[at]]).to(rank.dtype)
+                    stays[own[at]] = False
+                    degrees[copy] -= 1
+            stays[:near] &= rank[:near] < relation.budgets[0]
+            kept[relation.name] = kept_edges(edges, stays, rank, degrees)
         return replace(batch, relations=kept)
 
     @torch.no_grad()
@@ -214,20 +272,15 @@ class Explainer:
         raw = None
         if self._predictor.model is not None:
             raw = self._predictor.model(batch)[1].numpy().astype(np.float64)
-        return self._predictor.final.apply(raw, history, self._predictor.transform.task_type)
+        return self._predictor.final_raw(raw, history)
 
     def _as_effects(self, parts: tuple[Part, ...], base: NDArray[np.float64], others: NDArray[np.float64]) -> Effects:
-        transform, n = self._predictor.transform, len(base)
-        flat = predictions_from(others.reshape(-1, base.shape[1]), transform).reshape(n, len(parts), -1)
-        now = predictions_from(base, transform).reshape(n, -1)
-        if transform.task_type is TaskType.MULTICLASS_CLASSIFICATION:
-            told = base.argmax(axis=1)
-            now, flat = now[np.arange(n), told], flat[np.arange(n), :, told]
-            weights = base[np.arange(n), told][:, None] - others[np.arange(n), :, told]
-        else:
-            now, flat = now.mean(axis=1), flat.mean(axis=2)
-            weights = (base[:, None, :] - others).mean(axis=2)
-        return Effects(parts, now, now[:, None] - flat, weights)
+        objective, n = self._predictor.pointwise, len(base)
+        counted = objective.focus(base)
+        now = (objective.link(base).reshape(n, -1) * counted).sum(axis=1)
+        left = objective.link(others.reshape(-1, base.shape[1])).reshape(n, len(parts), -1)
+        weights = np.einsum("no,npo->np", counted, base[:, None, :] - others)
+        return Effects(parts, now, now[:, None] - np.einsum("no,npo->np", counted, left), weights)
 
     def _all_parts(self) -> Iterable[Part]:
         network, schema = self._predictor.model, self._features.view.schema
@@ -263,75 +316,13 @@ class Explainer:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What the model sees of some rows, whole; parts are taken away from copies."""
+class _Copies:
+    """What the model sees of copies of some rows, one copy after another; without a network, window features alone."""
 
-    explainer: Explainer
-    subgraph: Subgraph | None
-    batch: GraphBatch | None
+    seeds: Seeds
     history: NDArray[np.float32] | None
-
-    @classmethod
-    def of(cls, explainer: Explainer, seeds: Seeds) -> _Seen:
-        network, history = explainer._predictor.model, explainer._features.history(seeds)
-        if network is None:
-            return cls(explainer, None, None, history)
-        subgraph = explainer._sampler.sample(seeds)
-        return cls(explainer, subgraph, explainer._assemble(subgraph, network.config.types_at(0), history), history)
-
-    def raw(self, gone: tuple[Part, ...]) -> NDArray[np.float64]:
-        """Return the final raw outputs without some parts."""
-        batch, history = self.batch, self.history
-        if history is not None and gone:
-            lost = np.array([any(p.covers(o) for p in gone) for o in self.explainer._origins], bool)
-            history = np.where(lost, np.float32(np.nan), history)
-            if batch is not None:
-                batch = replace(batch, history=self.explainer._assemble.scaled(history))
-        for part in gone:
-            batch = self._without(batch, part) if batch is not None else None
-        return self.explainer._final(batch, history)
-
-    def _without(self, batch: GraphBatch, part: Part) -> GraphBatch:
-        assert self.subgraph is not None
-        entity = self.subgraph.seeds.table
-        if part.kind == "hop":
-            assert part.hop is not None
-            kept = {
-                name: _nearer(r, batch.nodes, part.hop - 1, self.source(name)) for name, r in batch.relations.items()
-            }
-            return replace(batch, relations=kept)
-        if part.table not in batch.nodes:
-            return batch
-        if part.kind == "table" and part.table != entity:
-            kept = {
-                n: _nearer(r, batch.nodes, 0, self.source(n)) if self.neighbor(n) == part.table else r
-                for n, r in batch.relations.items()
-            }
-            return replace(batch, relations=kept)
-        nodes = {**batch.nodes, part.table: self._blanked(batch.nodes[part.table], part.table, part.column)}
-        return replace(batch, nodes=nodes)
-
-    def _blanked(self, nodes: NodeBatch, table: str, column: str | None) -> NodeBatch:
-        """Return nodes whose values of a column (None: of all) are missing."""
-        missing = self.explainer.missing(table)
-        numbers, codes = nodes.numbers.clone(), nodes.codes.clone()
-        at = slot = 0
-        for feature in self.explainer._features.spec.table(table).columns:
-            if column is None or feature.name == column:
-                numbers[:, at : at + feature.numbers] = torch.from_numpy(missing.numbers[:, at : at + feature.numbers])
-                codes[:, slot : slot + feature.slots] = torch.from_numpy(missing.codes[:, slot : slot + feature.slots])
-            at, slot = at + feature.numbers, slot + feature.slots
-        age = torch.zeros_like(nodes.age) if column is None and nodes.age is not None else nodes.age
-        return replace(nodes, numbers=numbers, codes=codes, age=age)
-
-    def source(self, relation: str) -> str:
-        return self._relation(relation).source
-
-    def neighbor(self, relation: str) -> str:
-        return self._relation(relation).neighbor
-
-    def _relation(self, name: str) -> RelationSpec:
-        return next(r for r in self.explainer._predictor.graph_model.config.relations if r.name == name)
+    subgraph: Subgraph | None = None
+    batch: GraphBatch | None = None
 
 
 def _one_more(plan: NeighborPlan) -> NeighborPlan:
@@ -342,22 +333,6 @@ def _one_more(plan: NeighborPlan) -> NeighborPlan:
 
     overrides = {name: more(numbers) for name, numbers in plan.overrides.items()}
     return NeighborPlan(more(plan.num_neighbors), plan.strategy, overrides)
-
-
-def _nearer(relation: RelationBatch, nodes: dict[str, NodeBatch], hops: int, source: str) -> RelationBatch:
-    """Return a relation of which only nodes nearer than ``hops`` have neighbours: none for 0."""
-    edges = relation.depths[min(hops, len(relation.depths)) - 1] if hops else 0
-    depths = nodes[source].depths
-    known = depths[min(hops, len(depths)) - 1] if hops else 0
-    degrees = relation.degrees.clone()
-    degrees[known:] = 0
-    return RelationBatch(
-        relation.parent[:edges],
-        relation.child[:edges],
-        relation.rank[:edges],
-        degrees,
-        tuple(min(d, edges) for d in relation.depths),
-    )
 
 
 def part_name(part: dict[str, Any]) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 from forekey.graph import Seeds
 from forekey.inference.explain import Explainer
 from forekey.inference.explain_ranking import RankExplainer, explain_ranking
-from forekey.inference.load import AnyPredictor
 from forekey.inference.ranking import Ranker
+from forekey.inference.trained_model import AnyPredictor
 
 _NEIGHBORS = 20
 _KINDS = {"tables": "table", "columns": "column", "hops": "hop"}
@@ -20,7 +20,7 @@ def explain_entity(predictor: AnyPredictor, row: int, now: int) -> dict[str, Any
     """Say what drives the prediction for one row at a moment, as JSON has it.
 
     That is the prediction with the tables, columns, hops and neighbours that move it, the strongest first; for a
-    ranking its items by their keys and the numbers that speak for each, and the tables, columns and hops that make
+    ranking its items by their keys and the features that raise its score, and the tables, columns and hops that make
     these items stand out.
     """
     one = Seeds.at(predictor.entity, np.array([row]), now)

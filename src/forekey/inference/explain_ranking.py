@@ -72,8 +72,8 @@ class RankExplainer:
         self._ranker = ranker
         self._towers = Explainer(ranker.entities), Explainer(ranker.items)
         self._origins = tuple(feature.origin for feature in ranker.pairs.features)
-        told = (Part("table", o.table) for o in self._origins)
-        self.parts = tuple(dict.fromkeys([*self._towers[0].parts, *self._towers[1].parts, *told]))
+        tables = (Part("table", o.table) for o in self._origins)
+        self.parts = tuple(dict.fromkeys([*self._towers[0].parts, *self._towers[1].parts, *tables]))
 
     def effects(self, seeds: Seeds, kinds: Iterable[str] = ()) -> RankEffects:
         """Explain the rankings of some entities; ``kinds`` limits it to parts that are table, column or hop."""

@@ -1,8 +1,9 @@
 """Every entity's embedding at one time, once: layer by layer over the whole graph instead of tree by tree.
 
-Where sampling unfolds a tree per entity, here each row's state is computed once per layer and read by all that hear
-from it. Going down from the entities, the rows that each layer reads are marked first; only those are computed.
-States live in memory-mapped scratch files and are worked off in chunks, so memory is bounded by the chunk.
+Where sampling unfolds a tree per entity, here each row's state is computed once per layer and read by all that
+receive its messages. Going down from the entities, the rows that each layer reads are marked first; only those are
+computed. States live in memory-mapped scratch files and are worked off in chunks, so memory is bounded by the
+chunk.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from numpy.typing import NDArray
 
 from forekey.features import FeatureStore
 from forekey.graph import GraphView
-from forekey.inference.assemble import age_in_days
-from forekey.nn import GraphModel, NeighborhoodTransformer, clock
+from forekey.inference.collate import age_in_days
+from forekey.nn import GraphModel, NeighborhoodTransformer, time_encoding
 from forekey.sampling import Relation, relations_of
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ class _Pass:
             marks = {t: np.zeros(self.view.num_nodes(t), bool) for t in config.types_at(layer)}
             for table, rows in above.items():
                 marks[table][rows] = True  # a node's own state is read too
-                for relation, budget in self.heard(layer, table):
-                    self._mark(relation, budget, rows, marks[relation.neighbor])
+                for relation, budget in self.relations_into(layer, table):
+                    self._mark(relation, budget, rows, marks[relation.src])
             levels.insert(0, {t: np.flatnonzero(m).astype(np.int32) for t, m in marks.items()})
         return levels
 
@@ -101,19 +102,19 @@ class _Pass:
         """Return the states after one more layer, from those of the ``known`` rows."""
         out = self._scratch(table, layer + 1)
         conv = self.model.conv(layer, table)
-        said = {
-            str(r): self._messages(layer, table, r, states[r.neighbor], known[r.neighbor])
-            for r, _ in self.heard(layer, table)
+        messages = {
+            str(r): self._messages(layer, table, r, states[r.src], known[r.src])
+            for r, _ in self.relations_into(layer, table)
         }
         for part in _chunks(rows):
             means: dict[str, torch.Tensor] = {}
             degrees: dict[str, torch.Tensor] = {}
-            for relation, budget in self.heard(layer, table):
-                mean, degree = self._average(relation, budget, part, said[str(relation)])
+            for relation, budget in self.relations_into(layer, table):
+                mean, degree = self._average(relation, budget, part, messages[str(relation)])
                 means[str(relation)], degrees[str(relation)] = torch.from_numpy(mean), torch.from_numpy(degree)
-            own, told = torch.from_numpy(states[table][part]), self._told(layer, table, part)
-            itself = conv.with_own_age(conv.itself(own), told)
-            out[part] = self.model.update(layer, table, own, itself, means, degrees).numpy()
+            own, time = torch.from_numpy(states[table][part]), self._time_encoding(layer, table, part)
+            root = conv.with_root_time(conv.root(own), time)
+            out[part] = self.model.update(layer, table, own, root, means, degrees).numpy()
         return out
 
     def attend(self, transformer: NeighborhoodTransformer, states: States) -> NDArray[np.float32]:
@@ -124,36 +125,36 @@ class _Pass:
             chunk = slice(first, first + _CHUNK_TOKENS)
             rows = self.everyone[chunk]
             neighbors, degrees = {}, {}
-            for relation, budget in self.heard(self.model.config.layers - 1, entity):
+            for relation, budget in self.relations_into(self.model.config.layers - 1, entity):
                 slots, degree = self._neighbors(relation, budget, rows)
                 degrees[str(relation)] = torch.from_numpy(degree)
                 distinct, place = np.unique(slots[slots >= 0], return_inverse=True)
                 slots[slots >= 0] = place
-                tokens = self._tokens(relation.neighbor, states, distinct)
+                tokens = self._tokens(relation.src, states, distinct)
                 neighbors[str(relation)] = tokens, torch.from_numpy(slots)
             out[chunk] = transformer(self._tokens(entity, states, rows), neighbors, degrees).numpy()
         return out
 
     def _tokens(self, table: str, states: States, rows: NDArray[np.int32]) -> torch.Tensor:
         state = torch.from_numpy(states[table][rows])
-        return self.model.token(table, state, self._told(len(self.model.layers), table, rows))
+        return self.model.token(table, state, self._time_encoding(len(self.model.layers), table, rows))
 
     def _neighbors(
         self, relation: Relation, budget: int, rows: NDArray[np.int32]
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return the rows that each of some rows hears along a relation, newest first, and how many there are."""
-        from forekey.inference.kernels import recent
+        """Return the neighbours of each of some rows along a relation, newest first, and how many there are."""
+        from forekey.inference.layer_kernels import recent
 
         if not relation.up:
             return recent(rows, *self._children(relation), budget)
         parents = self._parents(relation, budget, rows)
         return parents[:, None], (parents >= 0).astype(np.float32)
 
-    def heard(self, layer: int, table: str) -> list[tuple[Relation, int]]:
-        """Return the relations that a table hears along at a layer, with their budgets."""
+    def relations_into(self, layer: int, table: str) -> list[tuple[Relation, int]]:
+        """Return the relations into a table that are read at a layer, with their budgets."""
         hop = self.model.config.layers - 1 - layer
         budgets = {r.name: r.budgets[hop] for r in self.model.config.relations_into(table)}
-        found = [r for r in relations_of(self.view.schema) if r.source == table and str(r) in budgets]
+        found = [r for r in relations_of(self.view.schema) if r.dst == table and str(r) in budgets]
         return [(r, budgets[str(r)]) for r in found]
 
     @property
@@ -173,11 +174,11 @@ class _Pass:
     def _parents(self, relation: Relation, budget: int, rows: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the parent of each row along a relation; -1 where none is there or none is read."""
         parents = self.view.parents(relation.edge)[rows]
-        there = self.view.presence(relation.neighbor).of(parents, np.full(len(rows), self.as_of, np.int64))
+        there = self.view.presence(relation.src).of(parents, np.full(len(rows), self.as_of, np.int64))
         return np.where(there & (budget > 0), parents, np.int32(-1))
 
     def _mark(self, relation: Relation, budget: int, rows: NDArray[np.int32], marks: NDArray[np.bool_]) -> None:
-        from forekey.inference.kernels import mark_recent
+        from forekey.inference.layer_kernels import mark_recent
 
         if relation.up:
             parents = self._parents(relation, budget, rows)
@@ -188,33 +189,34 @@ class _Pass:
     def _messages(
         self, layer: int, table: str, relation: Relation, states: NDArray[np.float32], rows: NDArray[np.int32]
     ) -> NDArray[np.float32]:
-        """Return what each neighbour says along a relation; means of states above the first layer are just these."""
+        """Return the message of each neighbour along a relation; above the first layer, means are those of states."""
         conv, name = self.model.conv(layer, table), str(relation)
         if layer and not relation.up and self.model.config.aggregation in {"mean", "transformer"}:
             return states
         width = conv.message(name, torch.zeros(1, states.shape[1])).shape[1]
-        out = self._array((len(states), width), f"said-{layer}-{relation}")
+        out = self._array((len(states), width), f"messages-{layer}-{relation}")
         for part in _chunks(rows):
-            state, told = torch.from_numpy(states[part]), self._told(layer, relation.neighbor, part)
+            state, time = torch.from_numpy(states[part]), self._time_encoding(layer, relation.src, part)
             if relation.up:
-                said = conv.with_age(name, conv.message(name, state), told)
+                message = conv.with_time(name, conv.message(name, state), time)
             else:
-                said = conv.message(name, self.model.seen(relation.neighbor, state, told) if layer == 0 else state)
-            out[part] = said.numpy()
+                before = self.model.initial_state(relation.src, state, time) if layer == 0 else state
+                message = conv.message(name, before)
+            out[part] = message.numpy()
         return out
 
-    def _told(self, layer: int, table: str, rows: NDArray[np.int32]) -> torch.Tensor | None:
-        """Return how old rows are, where their states do not tell it yet."""
+    def _time_encoding(self, layer: int, table: str, rows: NDArray[np.int32]) -> torch.Tensor | None:
+        """Return the time encodings of rows, where their states do not include them."""
         times = self.view.times(table)
         if layer or times is None:
             return None
-        return clock(torch.from_numpy(age_in_days(np.full(len(rows), self.as_of), times[rows])))
+        return time_encoding(torch.from_numpy(age_in_days(np.full(len(rows), self.as_of), times[rows])))
 
     def _average(
         self, relation: Relation, budget: int, rows: NDArray[np.int32], values: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Average the neighbours of some rows along a relation, in parallel slices."""
-        from forekey.inference.kernels import mean_of_recent, state_of_parents
+        from forekey.inference.layer_kernels import mean_of_recent, state_of_parents
 
         if relation.up:
             return state_of_parents(self._parents(relation, budget, rows), values)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from forekey.features import FeatureStore
 from forekey.graph import Seeds
-from forekey.inference.assemble import Assembler
-from forekey.inference.final import FinalStage, Raw
+from forekey.inference.blend import Blend
+from forekey.inference.collate import Collator
 from forekey.inference.layerwise import embed_all
-from forekey.inference.output import OutputTransform, Predictions, predictions_from
 from forekey.nn import GraphModel
+from forekey.objectives import Objective, PointwiseObjective, Predictions, Raw
 from forekey.sampling import NeighborPlan, NeighborSampler
 
 _BATCH = 512
@@ -35,16 +35,16 @@ class Predictor:
         model: GraphModel | None,
         features: FeatureStore,
         plan: NeighborPlan,
-        transform: OutputTransform,
-        final: FinalStage | None = None,
+        objective: Objective,
+        final: Blend | None = None,
     ) -> None:
         self.model = model.eval() if model is not None else None
         self.features = features
-        self.transform = transform
-        self.final = final or FinalStage()
+        self.objective = objective
+        self.final = final or Blend()
         self.plan = NeighborPlan(plan.num_neighbors, "most_recent", plan.overrides)
         self._sampler = NeighborSampler(features.view, self.plan)
-        self._assemble = Assembler(features)
+        self._collate = Collator(features)
 
     def predict(
         self, seeds: Seeds, history: NDArray[np.float32] | None = None, *, embed: bool = True
@@ -57,9 +57,10 @@ class Predictor:
         if history is None:
             history = self.features.history(seeds)
         if self.model is None:
-            return self.conclude(None, history), self._tree_embeddings(history, len(seeds), embed=embed)
+            embeddings = self._tree_embeddings(history, len(seeds), embed=embed)
+            return self._predictions(self.final_raw(None, history)), embeddings
         raw, embeddings = self.network(seeds, history)
-        return self.conclude(raw, history), embeddings
+        return self._predictions(self.final_raw(raw, history)), embeddings
 
     @property
     def entity(self) -> str:
@@ -80,17 +81,26 @@ class Predictor:
         """Return the raw outputs of the network alone, ``[n, outputs]``, and embeddings."""
         model = self.graph_model
         tables = model.config.types_at(0)
-        raw = np.zeros((len(seeds), self.transform.outputs))
+        raw = np.zeros((len(seeds), model.config.outputs))
         embeddings = np.zeros((len(seeds), model.config.channels), np.float32)
         for part, some in seeds.batches(_BATCH) if len(seeds) else ():
             past = None if history is None else history[part]
-            embedding, output = model(self._assemble(self._sampler.sample(some), tables, past))
+            embedding, output = model(self._collate(self._sampler.sample(some), tables, past))
             embeddings[part], raw[part] = embedding.numpy(), output.numpy()
         return raw, embeddings
 
-    def conclude(self, raw: Raw | None, history: NDArray[np.float32] | None) -> Predictions:
-        """Return predictions from the network's raw outputs (None without one) and window features."""
-        return predictions_from(self.final.apply(raw, history, self.transform.task_type), self.transform)
+    @property
+    def pointwise(self) -> PointwiseObjective:
+        """Return the objective of a predictor that is not one of the two networks of a ranking."""
+        assert isinstance(self.objective, PointwiseObjective)
+        return self.objective
+
+    def final_raw(self, network: Raw | None, history: NDArray[np.float32] | None) -> Raw:
+        """Return final raw outputs from those of the network (None without one) and window features."""
+        return self.final.apply(network, history, self.objective)
+
+    def _predictions(self, raw: Raw) -> Predictions:
+        return self.pointwise.predictions(raw)
 
     @torch.no_grad()
     def predict_all(self, as_of: int, workspace: Path) -> tuple[Predictions, NDArray[np.float32]]:
@@ -98,11 +108,12 @@ class Predictor:
         if self.model is None:
             return self._trees_all(as_of)
         embeddings = embed_all(self.model, self.features, as_of, workspace)
-        return np.concatenate([self.conclude(*part) for part in self._heads(embeddings, as_of)]), embeddings
+        raw = np.concatenate([self.final_raw(*part) for part in self._heads(embeddings, as_of)])
+        return self._predictions(raw), embeddings
 
     @torch.no_grad()
     def network_all(self, as_of: int, workspace: Path) -> tuple[Raw, NDArray[np.float32]]:
-        """Return what the network alone says of every visible row, and embeddings, computed layer by layer."""
+        """Return the raw outputs of the network alone for every visible row, and embeddings, layer by layer."""
         embeddings = embed_all(self.graph_model, self.features, as_of, workspace)
         return np.concatenate([raw for raw, _ in self._heads(embeddings, as_of)]), embeddings
 
@@ -116,9 +127,9 @@ class Predictor:
         for _, seeds in self._everyone(as_of).batches(_CHUNK):
             described = self.features.history(seeds)
             embedded = self._tree_embeddings(described, len(seeds), embed=embed)
-            parts.append((self.conclude(None, described), embedded))
-        predictions, embeddings = zip(*parts, strict=True)
-        return np.concatenate(predictions), np.concatenate(embeddings)
+            parts.append((self.final_raw(None, described), embedded))
+        raw, embeddings = zip(*parts, strict=True)
+        return self._predictions(np.concatenate(raw)), np.concatenate(embeddings)
 
     def _everyone(self, as_of: int) -> Seeds:
         """Return all entities that are there at a moment."""
@@ -135,4 +146,4 @@ class Predictor:
         """Read raw outputs off embeddings, part by part, with the window features of each part."""
         for place, seeds in self._everyone(as_of).batches(_CHUNK):
             part, history = torch.from_numpy(embeddings[place]), self.features.history(seeds)
-            yield self.graph_model.head(part, self._assemble.scaled(history)).numpy().astype(np.float64), history
+            yield self.graph_model.head(part, self._collate.scaled(history)).numpy().astype(np.float64), history

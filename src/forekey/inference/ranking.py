@@ -19,11 +19,9 @@ from numpy.typing import NDArray
 
 from forekey.features import FeatureStore, PairFeatures
 from forekey.graph import Seeds
-from forekey.inference.final import Trees
-from forekey.inference.output import OutputTransform, Predictions
+from forekey.inference.blend import Trees
 from forekey.inference.predictor import Predictor
-from forekey.nn import GraphModel
-from forekey.task import TaskType
+from forekey.objectives import Ranking, RankingObjective
 
 _QUERIES = 1_000
 _RETRIEVED = 60
@@ -32,7 +30,7 @@ Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class RankStage:
+class RankBlend:
     """How two scores become one: ``share`` is the towers', the trees have the rest; each is divided by its scale."""
 
     share: float = 1.0
@@ -52,7 +50,7 @@ class RankStage:
         return {"share": self.share, "trees": shape, **scales}
 
     @classmethod
-    def load(cls, data: dict[str, Any], folder: Path) -> RankStage:
+    def load(cls, data: dict[str, Any], folder: Path) -> RankBlend:
         """Read what :meth:`to_dict` and :meth:`Trees.save` wrote."""
         trees = Trees.load(folder, data["trees"]) if data["trees"] else None
         return cls(data["share"], trees, data["tower_scale"], data["tree_scale"])
@@ -90,12 +88,12 @@ class Ranker:
     Where ``entities`` and ``items`` have no network, trees alone rank; an entity's embedding is its window features.
     """
 
-    def __init__(self, entities: Predictor, items: Predictor, pairs: PairFeatures, stage: RankStage, top: int) -> None:
+    def __init__(self, entities: Predictor, items: Predictor, pairs: PairFeatures, stage: RankBlend, top: int) -> None:
         self.entities, self.items = entities, items
         self.pairs = pairs
         self.stage = stage
         self.top = top
-        self.transform = OutputTransform(TaskType.LINK_PREDICTION, frames=2 * top)
+        self.objective = RankingObjective()
         self._held: tuple[tuple[int, int], Vectors] | None = None
 
     @property
@@ -115,19 +113,19 @@ class Ranker:
 
     def predict(
         self, seeds: Seeds, history: NDArray[np.float32] | None = None, *, embed: bool = True
-    ) -> tuple[Predictions, Vectors]:
-        """Return rankings (see :data:`Predictions`) and the entities' vectors."""
-        found = np.zeros((len(seeds), 2 * self.top))
+    ) -> tuple[Ranking, Vectors]:
+        """Return rankings and the entities' vectors."""
+        items, scores = np.full((len(seeds), self.top), -1, np.int32), np.full((len(seeds), self.top), np.nan)
         vectors = np.zeros((len(seeds), self._width), np.float32)
         for part, pairs, own in self.scored(seeds, history):
-            found[part], vectors[part] = self.conclude(pairs), own
-        return found, vectors
+            (items[part], scores[part]), vectors[part] = self.best(pairs), own
+        return self._ranking(items, scores), vectors
 
     @property
     def _width(self) -> int:
         """Return how many numbers an entity's vector has."""
         if self.has_towers:
-            return self.entities.transform.outputs
+            return self.entities.graph_model.config.outputs
         scale = self.features.spec.scale
         return len(scale.names) if scale is not None else 1
 
@@ -142,10 +140,13 @@ class Ranker:
             else np.zeros((len(seeds), 1), np.float32)
         )
 
-    def conclude(self, pairs: Pairs) -> Predictions:
-        """Return the rankings of some candidates."""
+    def best(self, pairs: Pairs) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Return the best of some candidates and their scores, ``[queries, top]``."""
         trees = self.stage.trees.raw(pairs.numbers)[:, 0] if self.stage.trees is not None else np.zeros(0)
-        return np.concatenate(pairs.best(self.stage.blend(pairs.towers, trees), self.top), axis=1)
+        return pairs.best(self.stage.blend(pairs.towers, trees), self.top)
+
+    def _ranking(self, items: NDArray[np.int32], scores: NDArray[np.float64]) -> Ranking:
+        return Ranking(items, scores, self.features.view.keys(self.pairs.spec.items))
 
     def scored(
         self, seeds: Seeds, history: NDArray[np.float32] | None = None
@@ -186,26 +187,21 @@ class Ranker:
             self._held = held
         return held[1]
 
-    def predictions_all(self, as_of: int, workspace: Path) -> Predictions:
+    def predictions_all(self, as_of: int, workspace: Path) -> Ranking:
         """Return the rankings of every visible row of the entity table."""
         return self.predict_all(as_of, workspace)[0]
 
-    def predict_all(self, as_of: int, workspace: Path) -> tuple[Predictions, Vectors]:
+    def predict_all(self, as_of: int, workspace: Path) -> tuple[Ranking, Vectors]:
         """Return rankings and vectors of every visible row of the entity table; towers layer by layer."""
         everyone = Seeds.at(self.entity, self.features.view.presence(self.entity).at(as_of), as_of)
         if not self.has_towers:
             return self.predict(everyone)
         own = self.entities.network_all(as_of, workspace)[0].astype(np.float32)
         known = self.items.network_all(as_of, workspace)[0].astype(np.float32)
-        found = [np.zeros((0, 2 * self.top))]
+        items, scores = np.full((len(own), self.top), -1, np.int32), np.full((len(own), self.top), np.nan)
         for part, seeds in everyone.batches(_QUERIES) if len(own) else ():
-            found.append(self.conclude(self.pairs_of(seeds, own[part], known)))
-        return np.concatenate(found), own
-
-
-def tower_output(model: GraphModel | None) -> OutputTransform:
-    """Return how a tower answers: with a vector."""
-    return OutputTransform(TaskType.LINK_PREDICTION, frames=model.config.outputs if model is not None else 1)
+            items[part], scores[part] = self.best(self.pairs_of(seeds, own[part], known))
+        return self._ranking(items, scores), own
 
 
 def _most(products: Vectors, most: int) -> NDArray[np.int32]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from forekey.graph import Snapshot
+from forekey.objectives import Metrics, Objective, Ranking, objective_from
 from forekey.registry import ModelVersion
 from forekey.source import Source
 from forekey.store import LoggedBatch, PredictionLog
-from forekey.task import Metrics, Task, TaskType, compute_metrics
+from forekey.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +48,6 @@ def realized_quality(
     return found
 
 
-def _numbered(snapshot: Snapshot, task: Task, items: Sequence[Any]) -> list[Any]:
-    """Return the numbers of items of a ranking, whichever way their keys are spelled."""
-    if task.items is None or len(items) == 0:
-        return list(items)
-    return snapshot.numbers_of(task.items.name, pa.array(items)).tolist()  # type: ignore[no-any-return]
-
-
-def _padded(lists: list[list[Any]], top: int) -> NDArray[Any]:
-    """Return rankings as text, ``[n, top] object``, None where they end early."""
-    out = np.full((len(lists), top), None, object)
-    for row, items in enumerate(lists):
-        out[row, : len(items)] = [str(item) for item in items[:top]]
-    return out
-
-
 def _score(
     task: Task, source: Source, snapshot: Snapshot, batch: LoggedBatch, anchor: datetime, version: ModelVersion
 ) -> RealizedQuality | None:
@@ -74,21 +60,28 @@ def _score(
     if not known.any():
         return None
     rows = batch.rows.take(found.drop_null())
-    classes = tuple(version.manifest["output"]["classes"])
-    if classes:
-        predicted = np.stack(rows.column("probabilities").to_pylist())
-    elif task.task_type is TaskType.FORECASTING:
-        predicted = np.stack(rows.column("prediction").to_pylist())
-    elif task.task_type is TaskType.LINK_PREDICTION:
-        said = [_numbered(snapshot, task, items) for items in rows.column("prediction").to_pylist()]
-        predicted = _padded(said, int(version.manifest["top"]))
+    objective = objective_from(version.manifest["output"])
+    predicted, target = objective.predicts.from_columns(rows, objective.classes), examples.target[known]
+    if isinstance(predicted, Ranking):
+        metrics = _of_ranking(objective, predicted, target, task, snapshot, int(version.manifest["top"]))
     else:
-        predicted = rows.column("prediction").to_numpy()
-    target = examples.target[known]
-    if task.task_type is TaskType.LINK_PREDICTION:
-        target[:] = [tuple(map(str, _numbered(snapshot, task, items))) for items in target]
-    metrics = compute_metrics(
-        task.task_type, target, predicted, classes=classes, train_std=version.manifest["train_std"]
-    )
+        metrics = objective.metrics(target, predicted.values)
     expected = version.manifest["metrics"]["test"]
     return RealizedQuality(task.name, batch.as_of, batch.model_version, len(rows), metrics, expected)
+
+
+def _of_ranking(
+    objective: Objective, predicted: Ranking, target: NDArray[Any], task: Task, snapshot: Snapshot, top: int
+) -> Metrics:
+    """Score rankings by the numbers of their keys, which labels and predictions may spell differently."""
+    assert task.items is not None
+    lists = [list(predicted.keys), [key for items in target for key in items]]
+    found = [snapshot.numbers_of(task.items.name, pa.array(keys)) for keys in lists if keys]
+    number = np.concatenate([np.zeros(0, np.int64), *found])
+    _, number = np.unique(number, return_inverse=True)  # from 0 on, so that -1 is none of them
+    items = np.full((len(target), top), -1)
+    shown = predicted.items[:, :top]
+    items[:, : shown.shape[1]] = np.where(shown >= 0, np.append(number, -1)[shown], -1)
+    wanted, ends = np.empty(len(target), object), np.cumsum([len(predicted.keys), *map(len, target)])
+    wanted[:] = [tuple(number[a:b].tolist()) for a, b in pairwise(ends.tolist())]
+    return objective.metrics(wanted, items)

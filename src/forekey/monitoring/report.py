@@ -13,10 +13,11 @@ from forekey.monitoring.drift import ColumnDrift, column_drift, prediction_drift
 from forekey.monitoring.graph import EdgeStatistics, TableStatistics, graph_statistics
 from forekey.monitoring.quality import RealizedQuality, realized_quality
 from forekey.notebooks import as_table
+from forekey.objectives import Numbers
 from forekey.registry import ModelVersion
 from forekey.source import Source
 from forekey.store import PredictionLog
-from forekey.task import Task, TaskType
+from forekey.task import Task
 from forekey.workspace import Workspace
 
 _REFERENCE_WINDOWS = 12
@@ -116,7 +117,7 @@ def _trained_until(model: ModelVersion) -> int:
 
 def _prediction_shift(task: Task, log: PredictionLog) -> float | None:
     batches = log.batches(task.name)
-    if len(batches) < 2 or task.task_type not in {TaskType.BINARY_CLASSIFICATION, TaskType.REGRESSION}:
+    if len(batches) < 2 or task.kind.predicts is not Numbers:
         return None
     before, now = (b.rows.column("prediction").to_numpy() for b in batches[-2:])
     return prediction_drift(before, now) if len(before) and len(now) else None

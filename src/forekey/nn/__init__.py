@@ -1,8 +1,8 @@
 """Torch modules: column encoders, message passing, heads. Tensors in, tensors out; nothing here reads a database."""
 
-from forekey.nn.batch import GraphBatch, NodeBatch, RelationBatch
 from forekey.nn.conv import Aggregation
-from forekey.nn.encoder import clock
+from forekey.nn.encoder import time_encoding
+from forekey.nn.graph_batch import GraphBatch, NodeBatch, RelationBatch
 from forekey.nn.model import PARAMETERS, GraphModel, ModelConfig, RelationSpec, TableSpec
 from forekey.nn.tensors import NotReadable, load_state, load_tensors, save_state, save_tensors
 from forekey.nn.transformer import NeighborhoodTransformer
@@ -19,9 +19,9 @@ __all__ = [
     "RelationBatch",
     "RelationSpec",
     "TableSpec",
-    "clock",
     "load_state",
     "load_tensors",
     "save_state",
     "save_tensors",
+    "time_encoding",
 ]

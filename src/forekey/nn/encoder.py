@@ -8,31 +8,31 @@ import torch
 from torch import Tensor, nn
 
 AGE_SCALES_DAYS = (1.0 / 24.0, 1.0, 7.0, 30.0, 90.0, 365.0, 1825.0)
-"""Time scales on which recency is told apart: an hour to five years."""
+"""Time scales that ages are measured by: an hour to five years."""
 
-CLOCK = len(AGE_SCALES_DAYS) + 1
-"""How many numbers tell how long ago a row happened."""
+TIME_CHANNELS = len(AGE_SCALES_DAYS) + 1
+"""How many numbers encode how long ago a row happened."""
 
 
-def clock(age: Tensor) -> Tensor:
-    """Tell ages (``[n] float32`` days before the seed time) as decays on several time scales and a logarithm.
+def time_encoding(age: Tensor) -> Tensor:
+    """Encode ages (``[n] float32`` days before the seed time) as decays on several time scales and a logarithm.
 
-    Returns ``[n, CLOCK] float32``; ages below 0 count as 0.
+    Returns ``[n, TIME_CHANNELS] float32``; ages below 0 count as 0.
     """
     age = age.clamp(min=0.0)[:, None]
     return torch.cat([torch.exp(age * _RATES.to(age.device)), torch.log1p(age) / 8.0], dim=1)
 
 
-class AgeEncoder(nn.Module):
-    """Adds a linear map of what clocks tell. The weight lies so that its gradient is a fast product."""
+class TimeEncoder(nn.Module):
+    """Adds a linear map of time encodings. The weight lies so that its gradient is a fast product."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(CLOCK, channels).uniform_(-1.0, 1.0) / math.sqrt(CLOCK))
+        self.weight = nn.Parameter(torch.empty(TIME_CHANNELS, channels).uniform_(-1.0, 1.0) / math.sqrt(TIME_CHANNELS))
 
-    def forward(self, to: Tensor, told: Tensor) -> Tensor:
-        """``to [n, channels]`` and ``told [n, CLOCK]`` to ``[n, channels]``."""
-        return torch.addmm(to, told, self.weight)
+    def forward(self, to: Tensor, time: Tensor) -> Tensor:
+        """``to [n, channels]`` and ``time [n, TIME_CHANNELS]`` to ``[n, channels]``."""
+        return torch.addmm(to, time, self.weight)
 
 
 _RATES = -1.0 / torch.tensor(AGE_SCALES_DAYS)
@@ -62,8 +62,8 @@ class TableEncoder(nn.Module):
         return out + self.block(self.norm(out))  # type: ignore[no-any-return]
 
 
-class PastEncoder(nn.Module):
-    """Encodes an entity's past in numbers: two layers, as the numbers are many and few of them matter."""
+class WindowEncoder(nn.Module):
+    """Encodes window features: two layers, as features are many and few of them matter."""
 
     def __init__(self, numbers: int, channels: int, dropout: float) -> None:
         super().__init__()

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from forekey.errors import ModelError
-from forekey.nn.batch import GraphBatch
-from forekey.nn.conv import Aggregation, Heard, HeteroConv, mean_of_children
+from forekey.nn.conv import Aggregation, HeteroConv, RelationInput, mean_by_destination
 from forekey.nn.dropout import Dropout
-from forekey.nn.encoder import AgeEncoder, PastEncoder, TableEncoder, clock
+from forekey.nn.encoder import TableEncoder, TimeEncoder, WindowEncoder, time_encoding
+from forekey.nn.graph_batch import GraphBatch
 from forekey.nn.transformer import HEADS, NeighborhoodTransformer, slots_of
 
 PARAMETERS = 2
@@ -32,21 +32,21 @@ class TableSpec:
 
 @dataclass(frozen=True, slots=True)
 class RelationSpec:
-    """One relation: from the type that is updated to the type it hears from, and the neighbour budget per hop.
+    """One relation: the type ``dst`` that is updated, the type ``src`` of its neighbours, and their budget per hop.
 
     ``single`` says that a row has one neighbour at most: the row that its foreign key refers to.
     """
 
     name: str
-    source: str
-    neighbor: str
+    dst: str
+    src: str
     budgets: tuple[int, ...]
     single: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Everything needed to build the model's modules; ``history`` is how wide the seeds' pasts in numbers are."""
+    """Everything needed to build the model's modules; ``history`` is how wide the seeds' window features are."""
 
     entity: str
     tables: tuple[TableSpec, ...]
@@ -77,20 +77,20 @@ class ModelConfig:
         """Return the node types whose state after ``layer`` layers matters to the entity; 0 is the encoding."""
         needed = {self.entity}
         for _ in range(self.layers - layer):
-            needed |= {r.neighbor for r in self.relations if r.source in needed}
+            needed |= {r.src for r in self.relations if r.dst in needed}
         return tuple(t.name for t in self.tables if t.name in needed)
 
     def relations_into(self, table: str) -> tuple[RelationSpec, ...]:
-        """Return the relations that nodes of a type hear along."""
-        return tuple(r for r in self.relations if r.source == table)
+        """Return the relations whose destination is a type."""
+        return tuple(r for r in self.relations if r.dst == table)
 
 
 class GraphModel(nn.Module):
     """A heterogeneous graph network over sampled or whole neighbourhoods.
 
-    Sampled and layer-wise inference call the same steps, :meth:`encode`, :meth:`seen`, those of :meth:`conv`,
+    Sampled and layer-wise inference call the same steps, :meth:`encode`, :meth:`initial_state`, those of :meth:`conv`,
     :meth:`update` and :meth:`head`, and differ only in who averages the neighbours. Before the first layer, the state
-    of a node is its encoded row, which every node of that row shares, and a clock that tells the age.
+    of a node is its encoded row, which every node of that row shares, and the time encoding of its age.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -107,7 +107,7 @@ class GraphModel(nn.Module):
         self.encoders = nn.ModuleDict(
             {self._slot[t]: TableEncoder(specs[t].numbers, specs[t].num_codes, config.channels) for t in used}
         )
-        self.ages = nn.ModuleDict({self._slot[t]: AgeEncoder(config.channels) for t in used if specs[t].timed})
+        self.ages = nn.ModuleDict({self._slot[t]: TimeEncoder(config.channels) for t in used if specs[t].timed})
         self.transformer: NeighborhoodTransformer | None = None
         if config.aggregation == "transformer" and config.layers:
             around = tuple((r.name, r.budgets[0]) for r in config.relations_into(config.entity))
@@ -116,7 +116,7 @@ class GraphModel(nn.Module):
             nn.ModuleDict({self._slot[t]: self._conv(layer, t) for t in config.types_at(layer + 1)})
             for layer in range(config.layers - (self.transformer is not None))
         )
-        self.past = PastEncoder(config.history, config.channels, config.dropout) if config.history else None
+        self.past = WindowEncoder(config.history, config.channels, config.dropout) if config.history else None
         self.readout = nn.Sequential(
             nn.Linear(config.channels * (2 if config.history else 1), config.channels),
             nn.ReLU(),
@@ -128,10 +128,10 @@ class GraphModel(nn.Module):
         """Encode rows of a table regardless of time: ``[rows, channels] float32``."""
         return self.encoders[self._slot[table]](numbers, codes)  # type: ignore[no-any-return]
 
-    def seen(self, table: str, encoded: Tensor, told: Tensor | None) -> Tensor:
-        """Return encoded rows as one of several neighbours before the first layer; ``told [n, CLOCK]`` their ages."""
-        if told is not None:
-            encoded = self.ages[self._slot[table]](encoded, told)
+    def initial_state(self, table: str, encoded: Tensor, time: Tensor | None) -> Tensor:
+        """Return the states of neighbours before the first layer; ``time [n, TIME_CHANNELS]`` encodes their ages."""
+        if time is not None:
+            encoded = self.ages[self._slot[table]](encoded, time)
         return torch.relu(encoded)
 
     def update(
@@ -139,14 +139,14 @@ class GraphModel(nn.Module):
         layer: int,
         table: str,
         state: Tensor,
-        itself: Tensor,
-        said: dict[str, Tensor],
+        root: Tensor,
+        means: dict[str, Tensor],
         degrees: dict[str, Tensor],
     ) -> Tensor:
-        """Return the state after one more layer; means of messages and ``degrees`` are keyed by relation name."""
+        """Return the state after one more layer; ``means`` of messages and ``degrees`` are keyed by relation name."""
         hop = self.config.layers - 1 - layer
         budgets = {r.name: r.budgets[hop] for r in self.config.relations_into(table)}
-        return self.conv(layer, table)(state, itself, said, degrees, budgets)  # type: ignore[no-any-return]
+        return self.conv(layer, table)(state, root, means, degrees, budgets)  # type: ignore[no-any-return]
 
     def head(self, embedding: Tensor, history: Tensor | None = None) -> Tensor:
         """Return raw outputs ``[n, outputs]``: logits, or a standardised number."""
@@ -160,7 +160,7 @@ class GraphModel(nn.Module):
             table: _States(
                 self.encode(table, nodes.numbers, nodes.codes),
                 nodes.place,
-                clock(nodes.age) if nodes.age is not None else None,
+                time_encoding(nodes.age) if nodes.age is not None else None,
             )
             for table, nodes in batch.nodes.items()
         }
@@ -182,7 +182,7 @@ class GraphModel(nn.Module):
     def _conv(self, layer: int, table: str) -> HeteroConv:
         first = layer == 0
         relations = tuple(
-            Heard(r.name, r.single, first and r.neighbor in self._timed) for r in self.config.relations_into(table)
+            RelationInput(r.name, r.single, first and r.src in self._timed) for r in self.config.relations_into(table)
         )
         config = self.config
         return HeteroConv(
@@ -196,25 +196,24 @@ class GraphModel(nn.Module):
     def _pass_messages(self, layer: int, table: str, states: dict[str, _States], batch: GraphBatch) -> Tensor:
         hop = self.config.layers - 1 - layer
         count = batch.nodes[table].depths[hop]
-        said, degrees = {}, {}
+        means, degrees = {}, {}
         nobody = _States(states[table].vectors.new_zeros(0, self.config.channels))
         for relation in self.config.relations_into(table):
             edges = batch.relations.get(relation.name)
             if edges is None:
                 continue
             degrees[relation.name] = edges.degrees[:count]
-            parent, child, _ = edges.within(hop, relation.budgets)
-            known = states.get(relation.neighbor, nobody)
-            each = self._messages(layer, table, relation, known, child)
-            if not relation.single or len(child) < count:
+            dst, src, _ = edges.within(hop, relation.budgets)
+            known = states.get(relation.src, nobody)
+            each = self._messages(layer, table, relation, known, src)
+            if not relation.single or len(src) < count:
                 counts = degrees[relation.name].clamp(max=relation.budgets[hop])
-                each = mean_of_children(each, parent, counts)
-            # Edges to parents come in the order of the children: where every child has one, they stand as they must.
-            said[relation.name] = each
+                each = mean_by_destination(each, dst, counts)
+            # Edges along a foreign key come in the order of its rows: where every row has one, they stand as they must.
+            means[relation.name] = each
         conv, own = self.conv(layer, table), states[table]
-        itself = own.through(conv.itself, slice(count))
-        itself = conv.with_own_age(itself, own.told_of(slice(count)))
-        return self.update(layer, table, own.of(slice(count)), itself, said, degrees)
+        root = conv.with_root_time(own.through(conv.root, slice(count)), own.time_of(slice(count)))
+        return self.update(layer, table, own.of(slice(count)), root, means, degrees)
 
     def _attend(self, states: dict[str, _States], batch: GraphBatch) -> Tensor:
         """Return the seeds' embeddings where the last layer is a transformer."""
@@ -225,42 +224,42 @@ class GraphModel(nn.Module):
             if edges is None:
                 continue
             degrees[relation.name] = edges.degrees[:n]
-            parent, child, rank = edges.within(0, relation.budgets)
-            if len(child):
-                states_of = states[relation.neighbor]
+            dst, src, rank = edges.within(0, relation.budgets)
+            if len(src):
+                states_of = states[relation.src]
                 neighbors[relation.name] = (
-                    self.token(relation.neighbor, states_of.of(child), states_of.told_of(child)),
-                    slots_of(parent, torch.arange(len(child)), rank, n),
+                    self.token(relation.src, states_of.of(src), states_of.time_of(src)),
+                    slots_of(dst, torch.arange(len(src)), rank, n),
                 )
         own, seeds = states[self.config.entity], slice(n)
         return self.transformer(  # type: ignore[no-any-return]
-            self.token(self.config.entity, own.of(seeds), own.told_of(seeds)), neighbors, degrees
+            self.token(self.config.entity, own.of(seeds), own.time_of(seeds)), neighbors, degrees
         )
 
-    def token(self, table: str, state: Tensor, told: Tensor | None) -> Tensor:
-        """Return rows as a transformer sees them: :meth:`seen` with their ages where no layer is below."""
-        return state if self.layers else self.seen(table, state, told)
+    def token(self, table: str, state: Tensor, time: Tensor | None) -> Tensor:
+        """Return rows as tokens of a transformer: their :meth:`initial_state` where no layer is below."""
+        return state if self.layers else self.initial_state(table, state, time)
 
-    def _messages(self, layer: int, table: str, relation: RelationSpec, states: _States, child: Tensor) -> Tensor:
-        """Return what each of some neighbours says to its node of ``table``, ``[edges, width]``."""
-        conv, told = self.conv(layer, table), states.told_of(child)
+    def _messages(self, layer: int, table: str, relation: RelationSpec, states: _States, src: Tensor) -> Tensor:
+        """Return the messages of neighbours ``src`` to their nodes of ``table``, ``[edges, width]``."""
+        conv, time = self.conv(layer, table), states.time_of(src)
         if not relation.single:
-            state = states.of(child)
-            return conv.message(relation.name, self.seen(relation.neighbor, state, told) if layer == 0 else state)
-        said = states.through(lambda vectors: conv.message(relation.name, vectors), child)
-        return conv.with_age(relation.name, said, told)
+            state = states.of(src)
+            return conv.message(relation.name, self.initial_state(relation.src, state, time) if layer == 0 else state)
+        message = states.through(lambda vectors: conv.message(relation.name, vectors), src)
+        return conv.with_time(relation.name, message, time)
 
 
 @dataclass(frozen=True, slots=True)
 class _States:
-    """Nodes of one type: the vectors of distinct rows, the place of each node's among them, and what clocks tell.
+    """Nodes of one type: the vectors of distinct rows, the position of each node's among them, and time encodings.
 
-    Above the first layer every node has a vector of its own, which tells its age as well.
+    Above the first layer every node has a vector of its own, which includes its age.
     """
 
     vectors: Tensor
     place: Tensor | None = None
-    told: Tensor | None = None
+    time: Tensor | None = None
 
     def of(self, nodes: slice | Tensor) -> Tensor:
         """Return the vectors of some nodes."""
@@ -268,11 +267,11 @@ class _States:
             return self.vectors[nodes] if isinstance(nodes, slice) else self.vectors.index_select(0, nodes)
         return self.vectors.index_select(0, self.place[nodes])
 
-    def told_of(self, nodes: slice | Tensor) -> Tensor | None:
-        """Return what the clocks of some nodes tell."""
-        if self.told is None or isinstance(nodes, slice):
-            return None if self.told is None else self.told[nodes]
-        return self.told.index_select(0, nodes)
+    def time_of(self, nodes: slice | Tensor) -> Tensor | None:
+        """Return the time encodings of some nodes."""
+        if self.time is None or isinstance(nodes, slice):
+            return None if self.time is None else self.time[nodes]
+        return self.time.index_select(0, nodes)
 
     def through(self, linear: Callable[[Tensor], Tensor], nodes: slice | Tensor) -> Tensor:
         """Return what becomes of the vectors of some nodes, computed once for nodes that share one."""

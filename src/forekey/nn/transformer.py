@@ -15,15 +15,15 @@ _BLOCKS = 2
 class NeighborhoodTransformer(nn.Module):
     """Updates nodes by attention among themselves and their direct neighbours, along all relations together.
 
-    Every neighbour is a token, in the state in which the layers below left it: it has heard from the neighbourhood
-    beyond. A token also says along which relation it is a neighbour, and the how-manieth, newest first. Where means
-    add up what neighbours say one by one, attention lets them be compared with one another: the last with the one
+    Every neighbour is a token, in the state that the layers below give it, which includes its own neighbourhood. A
+    token also encodes along which relation it is a neighbour, and its position among them, newest first. Where means
+    add up messages one by one, attention compares neighbours with one another: the last with the one
     before it, an order with a visit (set transformer: Lee et al. 2019; tokens by relation and hop as in relational
     graph transformers: Dwivedi et al. 2025). The last block asks for the node's own token alone.
     """
 
     def __init__(self, channels: int, relations: tuple[tuple[str, int], ...], dropout: float) -> None:
-        """Take the relations by name, each with the most neighbours that are heard along it."""
+        """Take the relations by name, each with the most neighbours that it may have."""
         super().__init__()
         self._places = {name: i for i, (name, _) in enumerate(relations)}
         most = max([budget for _, budget in relations], default=0)
@@ -72,23 +72,23 @@ class _Block(nn.Module):
         )
         self.dropout = Dropout(dropout)
 
-    def forward(self, asking: Tensor, tokens: Tensor, there: Tensor) -> Tensor:
-        """``asking [n, q, channels]`` hears from ``tokens [n, t, channels]`` where ``there [n, 1, 1, t]``."""
-        n, q, channels = asking.shape
+    def forward(self, queries: Tensor, tokens: Tensor, there: Tensor) -> Tensor:
+        """Let ``queries [n, q, channels]`` attend to ``tokens [n, t, channels]`` where ``there [n, 1, 1, t]``."""
+        n, q, channels = queries.shape
         heads = channels // HEADS
-        told = self.before(tokens)
-        query = self.query(told if asking is tokens else self.before(asking)).view(n, q, HEADS, heads)
-        key, value = self.key_value(told).view(n, tokens.shape[1], 2, HEADS, heads).unbind(2)
-        heard = functional.scaled_dot_product_attention(
+        normed = self.before(tokens)
+        query = self.query(normed if queries is tokens else self.before(queries)).view(n, q, HEADS, heads)
+        key, value = self.key_value(normed).view(n, tokens.shape[1], 2, HEADS, heads).unbind(2)
+        attended = functional.scaled_dot_product_attention(
             query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=there
         )
-        asking = asking + self.dropout(self.out(heard.transpose(1, 2).reshape(n, q, channels)))
-        return asking + self.dropout(self.feed(self.between(asking)))  # type: ignore[no-any-return]
+        queries = queries + self.dropout(self.out(attended.transpose(1, 2).reshape(n, q, channels)))
+        return queries + self.dropout(self.feed(self.between(queries)))  # type: ignore[no-any-return]
 
 
-def slots_of(parent: Tensor, child: Tensor, rank: Tensor, nodes: int) -> Tensor:
-    """Lay edges out as the children of each of ``nodes``, by rank, -1 where there is none: ``[nodes, most] int64``."""
+def slots_of(dst: Tensor, src: Tensor, rank: Tensor, nodes: int) -> Tensor:
+    """Lay edges out as the neighbours of each of ``nodes``, by rank, -1 for none: ``[nodes, most] int64``."""
     most = int(rank.max()) + 1 if len(rank) else 0
     slots = torch.full((nodes, most), -1, dtype=torch.int64)
-    slots[parent.long(), rank.long()] = child.long()
+    slots[dst.long(), rank.long()] = src.long()
     return slots

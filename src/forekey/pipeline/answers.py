@@ -19,6 +19,7 @@ from forekey.workspace import Workspace
 if TYPE_CHECKING:
     from forekey.graph import Snapshot
     from forekey.inference import AnyPredictor, Ranker
+    from forekey.objectives import Predictions
     from forekey.registry import ModelVersion
     from forekey.task import Task
 
@@ -119,61 +120,40 @@ def _mark(version: ModelVersion, current: Snapshot) -> bytes:
 def _predicted(
     workspace: Workspace, task: Task, version: ModelVersion, current: Snapshot, predictor: AnyPredictor, now: int
 ) -> Answers:
-    from forekey.inference import BatchPredictions
-
     with workspace.source() as source:
         population = task.population(source, current, current.as_of)
     predictions = predictor.predictions_all(now, workspace.place("scratch"))
     n, entity = len(predictions), task.entity.name
-    everyone, nothing = np.ones(n, bool), np.zeros((n, 0), np.float32)
-    items = current.keys(task.items.name) if task.items is not None else None
-    keys = current.keys(entity).slice(0, n).to_pylist()
-    batch = BatchPredictions(
-        task, version, current.as_of, keys, predictions, nothing, everyone, predictor.transform, items
-    )
-    rows = batch.table().drop_columns(["as_of", "model_version"])
-    eligible = everyone
+    rows = pa.table({"entity": current.keys(entity).slice(0, n), **predictions.columns()})
+    eligible = np.ones(n, bool)
     if population is not None:
         eligible = np.isin(np.arange(n), current.lookup_keys(entity, population))
-    for name, values in _confidence(task, version, predictions).items():
+    for name, values in _confidence(version, predictions).items():
         rows = rows.append_column(name, pa.array(values))
     rows = rows.append_column("eligible", pa.array(eligible))
-    rows = rows.append_column("size", pa.array(_size(task, predictions)))
+    rows = rows.append_column("size", pa.array(predictions.sizes()))
     return Answers(rows.append_column("drivers", pa.nulls(n, pa.string())))
 
 
-def _size(task: Task, predictions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what the first predictions are chosen by: the number, the likelihood of the class, the best score."""
-    from forekey.task import TaskType
-
-    if predictions.ndim == 1:
-        return predictions
-    match task.task_type:
-        case TaskType.FORECASTING:
-            return np.asarray(predictions.sum(axis=1))
-        case TaskType.LINK_PREDICTION:
-            return np.nan_to_num(predictions[:, predictions.shape[1] // 2], nan=-np.inf)
-        case _:
-            return np.asarray(predictions.max(axis=1))
-
-
-def _confidence(task: Task, version: ModelVersion, predictions: NDArray[np.float64]) -> dict[str, Any]:
+def _confidence(version: ModelVersion, predictions: Predictions) -> dict[str, Any]:
     """Return what is known of how sure predictions are: an interval of numbers, what became of equal probabilities."""
     from forekey.inference import ErrorBand
-    from forekey.task import TaskType
+    from forekey.objectives import Numbers
 
+    if not isinstance(predictions, Numbers):
+        return {}
     band = version.manifest.get("error_band")
-    if band is not None and predictions.ndim == 1:
-        low, high = ErrorBand.from_dict(band).around(predictions)
+    if band is not None:
+        low, high = ErrorBand.from_dict(band).around(predictions.numbers)
         return {"low": low, "high": high}
     plots = version.folder / "plots.json"
-    if task.task_type is not TaskType.BINARY_CLASSIFICATION or not plots.is_file():
+    if not plots.is_file():
         return {}
     tenths = json.loads(plots.read_text(encoding="utf-8")).get("calibration")
     if not tenths:
         return {}
     middles = np.array(tenths["promised"])
-    place = np.searchsorted((middles[1:] + middles[:-1]) / 2, predictions)
+    place = np.searchsorted((middles[1:] + middles[:-1]) / 2, predictions.numbers)
     return {"alike": np.array(tenths["happened"])[place], "alike_of": np.array(tenths["examples"])[place]}
 
 
@@ -189,7 +169,7 @@ def _explained(predictor: AnyPredictor, rows: Sequence[int], now: int) -> list[s
         history = predictor.features.history(seeds)
         assert history is not None
         network = predictor.network(seeds, history)[0] if predictor.model is not None else None
-        drivers = drivers_of(predictor.final, predictor.features, predictor.transform, history, network, _DRIVERS)
+        drivers = drivers_of(predictor.final, predictor.features, predictor.pointwise, history, network, _DRIVERS)
         return [json.dumps([driver.to_dict() for driver in one]) for one in drivers]
     if isinstance(predictor, Ranker) and predictor.stage.trees is not None:
         return [json.dumps(_of_first_item(items, predictor)) for items in explain_ranking(predictor, seeds)]
@@ -203,7 +183,7 @@ def _explained(predictor: AnyPredictor, rows: Sequence[int], now: int) -> list[s
 
 
 def _of_first_item(items: list[dict[str, Any]], ranker: Ranker) -> list[dict[str, Any]]:
-    """Return what speaks most for the first of the ranked items, in words."""
+    """Return what raises the score of the first of the ranked items most, in words."""
     if not items:
         return []
     key = ranker.features.view.keys(ranker.pairs.spec.items)[items[0]["item"]].as_py()

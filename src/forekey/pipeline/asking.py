@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from forekey.graph import Snapshot
+    from forekey.objectives import Metrics
     from forekey.registry import ModelVersion
-    from forekey.task import Metrics, Task
+    from forekey.task import Task
 
 ASK_FOLDER = Path(".forekey-ask")
 """Where the project of a question lies that names a database and no project."""

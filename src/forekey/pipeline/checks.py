@@ -68,7 +68,7 @@ def _check_task(
 ) -> tuple[list[Finding], list[Finding]]:
     """Return what keeps a task from having labels, and what is doubtful about it; nothing keeps the others from it."""
     from forekey.graph import Finding
-    from forekey.task import restating_columns
+    from forekey.task import leaking_target_columns
 
     try:
         task = find_task(workspace, current.schema, name)
@@ -84,7 +84,7 @@ def _check_task(
         return ([], [*idle, found]) if isinstance(error, TaskError) else ([found], idle)
     finally:
         source.release()
-    return [], [*idle, *restating_columns(task, current, examples)]
+    return [], [*idle, *leaking_target_columns(task, current, examples)]
 
 
 def _built(workspace: Workspace) -> tuple[Workspace, Snapshot, list[Finding]]:

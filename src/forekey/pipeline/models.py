@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forekey.errors import ModelError, ProjectError, TaskError, TrackingError, UnknownEntity
+from forekey.objectives import objective_of
 from forekey.pipeline.graphs import current_graph
 from forekey.pipeline.parts import SILENT, Listener, check_name, find_task, predictor_of
 from forekey.project import record_export, recorded_exports
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
     from forekey.graph import Snapshot
     from forekey.inference import BatchPredictions
+    from forekey.objectives import Metrics
     from forekey.registry import ModelVersion
     from forekey.retraining import Challenge
-    from forekey.task import Metrics
     from forekey.training import TrainConfig, TrainReport
 
 
@@ -119,12 +120,12 @@ def evaluate(
     if len(resolved) == 0:
         raise TaskError(f"Task '{task.name}' has no labels {f'at {at}' if at else f'in the {split} split'}.")
     predictor = predictor_of(workspace, chosen, task, current, resolved.times)
-    return chosen, evaluate_examples(predictor, task, resolved, chosen.manifest["train_std"]), len(resolved)
+    return chosen, evaluate_examples(predictor, resolved), len(resolved)
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """What one pass of embedding wrote; ``eligible`` counts the entities that the task speaks of now."""
+    """What one pass of embedding wrote; ``eligible`` counts the entities that the task is about now."""
 
     task: str
     version: str
@@ -144,9 +145,10 @@ def embed(workspace: Workspace, name: str, *, listener: Listener = SILENT) -> Em
     started = time.perf_counter()
     listener.step(f"embedding every entity of {name}")
     batch = _computed(workspace, name, None, listener)
-    version = batch.embedding_version(workspace.clock())
+    stored = batch.predictions.compact()
+    version = batch.embedding_version(stored, workspace.clock())
     with workspace.store() as store:
-        EmbeddingStore(store).publish(version, batch.keys, batch.stored(), batch.embeddings, batch.eligible)
+        EmbeddingStore(store).publish(version, batch.keys, stored, batch.embeddings, batch.eligible)
     rows = batch.table().drop_columns(["as_of", "model_version"])
     logged = LoggedBatch(version.as_of, version.model_version, rows)
     workspace.predictions.append(version.task, logged)
@@ -262,7 +264,7 @@ def retrain(
         examples = task.labels(source, current).split("test")
     newest = resolve_examples(current, task, examples)
     predictor = predictor_of(workspace, champion, task, current, newest.times)
-    scores = evaluate_examples(predictor, task, newest, challenger.manifest["train_std"])
+    scores = evaluate_examples(predictor, newest)
     listener.step("comparing with the champion")
     new = predictor_of(workspace, challenger, task, current, newest.times)
     between = interval_of_difference(newest, new, predictor)
@@ -289,7 +291,7 @@ def train_config(preset: str, seed: int, task_type: TaskType | None = None) -> T
 
     if preset not in PRESETS:
         raise TaskError(f"There is no preset '{preset}'. Use one of: {', '.join(PRESETS)}.")
-    own = RANKING_PRESETS.get(preset, {}) if task_type is TaskType.LINK_PREDICTION else {}
+    own = RANKING_PRESETS.get(preset, {}) if task_type is not None and objective_of(task_type).ranks_items else {}
     return TrainConfig(preset=preset, seed=seed, **{**PRESETS[preset], **own})
 
 

@@ -72,8 +72,8 @@ def predictor_of(
     workspace: Workspace, version: ModelVersion, task: Task, current: Snapshot, moments: NDArray[np.int64]
 ) -> AnyPredictor:
     """Bind a version to a snapshot, with the labels that were known at the moments it will be asked about."""
-    from forekey.inference import load_predictor, past_for
+    from forekey.inference import lagged_labels_for, load_predictor
 
     asked = np.unique(moments).tolist()
-    past = past_for(version, task, lambda: workspace.source(), current, asked, workspace.place("past"))
+    past = lagged_labels_for(version, task, lambda: workspace.source(), current, asked, workspace.place("past"))
     return load_predictor(version, current, past, workspace.place("encoded"))

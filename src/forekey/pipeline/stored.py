@@ -25,7 +25,7 @@ def stored_batch(
     A query about some entities or a ranking is computed: the store holds neither's answer as such.
     """
     from forekey.graph import in_utc
-    from forekey.inference import BatchPredictions, OutputTransform
+    from forekey.inference import BatchPredictions
     from forekey.store import EmbeddingStore
 
     moment = in_utc(as_of) if as_of is not None else current.as_of
@@ -41,13 +41,9 @@ def stored_batch(
         records = [record for record in store.get_many(version, keys) if record is not None]
     if len(records) < version.entities:
         return None
-    transform = OutputTransform.from_dict(model.manifest["output"])
-    predictions = np.stack([r.prediction for r in records]) if records else np.zeros((0, version.outputs))
-    if not transform.classes and transform.frames == 1:
-        predictions = predictions[:, 0]
     embeddings = np.stack([r.embedding for r in records]) if records else np.zeros((0, version.channels), np.float32)
     eligible = np.array([r.eligible for r in records], bool)
-    return BatchPredictions(task, model, moment, keys, predictions, embeddings, eligible, transform)
+    return BatchPredictions(task, model, moment, keys, version.predictions(records), embeddings, eligible)
 
 
 def _fits(version: EmbeddingVersion, model: ModelVersion, current: Snapshot) -> bool:

@@ -2,7 +2,7 @@
 
 In one scan (:func:`scan`): a row per entity and a column per anchor time, each a fold over the rows of its window. All
 aggregations over the same rows share the scan. Joined (:func:`per_anchor`): a row per entity and anchor time, where a
-fold cannot be told to leave rows out (FIRST, LAST), where the filter itself depends on the anchor time, or where there
+fold cannot leave rows out (FIRST, LAST), where the filter itself depends on the anchor time, or where there
 are too many anchor times for columns.
 """
 
@@ -216,7 +216,7 @@ def _fold_within(bound: BoundQuery, aggregation: BoundAggregation, anchor: datet
 def _first_or_last(
     statement: exp.Select, bound: BoundQuery, aggregation: BoundAggregation, key: exp.Expression, anchor: exp.Expression
 ) -> exp.Select:
-    """Take the earliest or latest row of each pair; equal times are told apart by the primary key, then the value."""
+    """Take the earliest or latest row of each pair; equal times are ordered by the primary key, then the value."""
     table = aggregation.table
     assert table.time_column is not None
     latest = aggregation.aggregation.aggregator is Aggregator.LAST

@@ -65,7 +65,7 @@ def _names(path: Path) -> tuple[str, ...]:
 
 
 def _shortest_via(path: Path, others: Sequence[Path]) -> tuple[str, ...]:
-    """Return as many of a way's foreign keys as tell it from all others."""
+    """Return as many of a way's foreign keys as distinguish it from all others."""
     names = _names(path)
     for length in range(1, len(names)):
         if sum(_names(o)[:length] == names[:length] for o in others) == 1:

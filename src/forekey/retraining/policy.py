@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from forekey.monitoring import MonitorReport
 from forekey.notebooks import as_table
+from forekey.objectives import Metrics, objective_of
 from forekey.project import RetrainConfig
-from forekey.task import Metrics, TaskType, default_metric
+from forekey.task import TaskType
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ def should_retrain(task: str, task_type: TaskType, report: MonitorReport, config
         reasons.append(f"{worst.table}.{worst.column} drifted by {worst.psi:.3g}, more than {config.on_drift:g}")
     newest = next((q for q in reversed(report.quality) if q.task == task), None)
     if config.on_quality_drop is not None and newest is not None:
-        metric, higher = default_metric(task_type)
+        kind = objective_of(task_type)
+        metric, higher = kind.metric, kind.higher_is_better
         expected, seen = newest.expected.get(metric), newest.metrics.get(metric)
         if expected is not None and seen is not None:
             # Errors are compared as shares of what was expected, scores as differences.
@@ -85,7 +87,8 @@ def judge(
     ``min_gain`` is a difference where higher is better, and a share of the champion's error where lower is. ``between``
     is the 95 % interval of the challenger's metric less the champion's, which the reason states.
     """
-    metric, higher = default_metric(task_type)
+    kind = objective_of(task_type)
+    metric, higher = kind.metric, kind.higher_is_better
     ours, theirs = challenger.get(metric), champion.get(metric)
     if ours is None:
         return Verdict(False, f"the challenger's {metric} is undefined on the newest window")

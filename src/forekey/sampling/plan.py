@@ -21,13 +21,13 @@ class Relation:
     up: bool
 
     @property
-    def source(self) -> str:
-        """The node type that is expanded."""
+    def dst(self) -> str:
+        """The node type that messages go to: the one that is expanded."""
         return self.edge.child if self.up else self.edge.parent
 
     @property
-    def neighbor(self) -> str:
-        """The node type that is reached."""
+    def src(self) -> str:
+        """The node type that messages come from: the neighbours."""
         return self.edge.parent if self.up else self.edge.child
 
     def __str__(self) -> str:

@@ -37,13 +37,13 @@ class Nodes:
 class Edges:
     """The sampled edges of one relation, nearest hop first.
 
-    ``parent [m] int32`` and ``child [m] int32`` are positions in the :class:`Nodes` of the two types, ``rank [m]
-    int32`` is the child's place among its siblings. ``depths[h]`` counts the edges whose expanded node is within
-    ``h`` hops. ``degrees [expanded] int32`` is how many neighbours each expanded node could have had.
+    ``dst [m] int32`` and ``src [m] int32`` are positions in the :class:`Nodes` of the two types, ``rank [m]
+    int32`` is the neighbour's position among its siblings, 0 for the newest. ``depths[h]`` counts the edges whose
+    expanded node is within ``h`` hops. ``degrees [expanded] int32`` is how many neighbours each expanded node has.
     """
 
-    parent: NDArray[np.int32]
-    child: NDArray[np.int32]
+    dst: NDArray[np.int32]
+    src: NDArray[np.int32]
     rank: NDArray[np.int32]
     degrees: NDArray[np.int32]
     depths: tuple[int, ...]
@@ -74,7 +74,7 @@ class NeighborSampler:
         self._plan = plan
         self._relations: dict[str, list[tuple[int, Relation]]] = defaultdict(list)
         for number, relation in enumerate(relations_of(view.schema)):
-            self._relations[relation.source].append((number, relation))
+            self._relations[relation.dst].append((number, relation))
 
     def sample(self, seeds: Seeds, number: int = 0) -> Subgraph:
         """Sample around some seeds: no sampled node but the seed itself is newer than the seed's cutoff.
@@ -95,13 +95,13 @@ class _Growth:
         seeds: Seeds,
         number: int,
     ) -> None:
-        from forekey.sampling import kernels
+        from forekey.sampling import tree_kernels
 
-        self._kernels = kernels
+        self._kernels = tree_kernels
         self._view, self._plan, self._relations = view, plan, relations
         self._seeds = seeds
         # Cutting the future off never renumbers a row, so streams may follow from row numbers.
-        streams = kernels.root_streams(np.uint64(number), seeds.rows, seeds.times)
+        streams = tree_kernels.root_streams(np.uint64(number), seeds.rows, seeds.times)
         first = _Frontier(seeds.rows, np.arange(len(seeds), dtype=np.int32), streams, 0)
         self._nodes: dict[str, list[_Frontier]] = defaultdict(list, {seeds.table: [first]})
         self._frontier: dict[str, list[_Frontier]] = dict(self._nodes)
@@ -124,7 +124,7 @@ class _Growth:
                     self._edge_depths[relation][hop] = sum(len(e[0]) for e in self._edges[relation])
             self._frontier = {t: parts for t, parts in grown.items()}
             self._note_depth(hop + 1)
-        return self._assemble()
+        return self._collate()
 
     def _expand(
         self, number: int, relation: Relation, part: _Frontier, hop: int, grown: dict[str, list[_Frontier]]
@@ -134,7 +134,7 @@ class _Growth:
         kernels, cutoffs = self._kernels, self._seeds.cutoffs
         if relation.up:
             parents = self._view.parents(relation.edge)
-            presence, bounds = self._present(relation.neighbor)
+            presence, bounds = self._present(relation.src)
             if budget == 0:
                 presence, bounds = _NOBODY, np.zeros(len(cutoffs), np.int64)
             parent, child, seed, rank, streams, degrees = kernels.sample_parent(
@@ -147,14 +147,14 @@ class _Growth:
                 part.rows, part.seeds, part.streams, adjacency.parts, self._limits_of(relation.edge), cutoffs,
                 budget, uniform, stream,
             )  # fmt: skip
-        offset = self._counts[relation.neighbor]
+        offset = self._counts[relation.src]
         positions = np.arange(offset, offset + len(child), dtype=np.int32)
         self._edges[relation].append((parent + np.int32(part.offset), positions, rank, degrees))
         if len(child):
             new = _Frontier(child, seed, streams, offset)
-            grown[relation.neighbor].append(new)
-            self._nodes[relation.neighbor].append(new)
-            self._counts[relation.neighbor] = offset + len(child)
+            grown[relation.src].append(new)
+            self._nodes[relation.src].append(new)
+            self._counts[relation.src] = offset + len(child)
 
     def _present(self, table: str) -> tuple[tuple[int, NDArray[np.int64]], NDArray[np.int64]]:
         """Return the presence of a table's rows as compiled loops take it, and the bound of each seed."""
@@ -177,7 +177,7 @@ class _Growth:
             known += [0] * (depth - len(known))
             known.append(count)
 
-    def _assemble(self) -> Subgraph:
+    def _collate(self) -> Subgraph:
         nodes = {
             table: Nodes(
                 np.concatenate([p.rows for p in parts]),

@@ -18,13 +18,13 @@ from starlette.routing import Match, Route
 
 from forekey import __version__
 from forekey.errors import ForekeyError, UnknownEntity
+from forekey.objectives import objective_of
 from forekey.serving import schemas
 from forekey.serving.auth import OPEN, BearerAuth
-from forekey.serving.page import render_page
 from forekey.serving.state import Answer, ServingState
+from forekey.serving.status_page import render_page
 from forekey.serving.telemetry import Telemetry
 from forekey.store import EmbeddingVersion, KeyValueStore
-from forekey.task import TaskType
 from forekey.workspace import Workspace
 
 _WRITE_LATENCY_SECONDS = 5.0
@@ -55,15 +55,22 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(workspace: Workspace, store: KeyValueStore, api_keys: tuple[str, ...] = ()) -> FastAPI:
-    """Return the application for a project; with ``api_keys``, requests must carry one as a bearer token."""
-    state = ServingState(workspace, store)
+def create_app(
+    project: Workspace | str | Path, store: KeyValueStore | None = None, api_keys: tuple[str, ...] = ()
+) -> FastAPI:
+    """Return the application for a project, open or by its folder; any number of processes may have one.
+
+    Without a ``store``, that of the project is opened, and closed with the application. With ``api_keys``, requests
+    must carry one as a bearer token.
+    """
+    workspace = project if isinstance(project, Workspace) else Workspace.open(project)
+    state = ServingState(workspace, workspace.store() if store is None else store)
     telemetry = Telemetry()
     app = FastAPI(
         title="Forekey",
         description="Predictions, embeddings and explanations for the entities of a relational database.",
         version=__version__,
-        lifespan=_lifespan(telemetry, workspace.place("serving") / "latency.json"),
+        lifespan=_lifespan(state, telemetry, workspace.place("serving") / "latency.json", owns_store=store is None),
     )
     shown = {"task": next(iter(workspace.config.tasks), "churn"), "entity_id": "1"}
     app.openapi = lambda: _described(app, shown, with_keys=bool(api_keys))  # type: ignore[method-assign]
@@ -103,10 +110,10 @@ def _add_prediction_routes(app: FastAPI, state: ServingState) -> None:
     @app.get("/explain/{task}/{entity_id:path}", response_model=schemas.Explanation, responses=_OF_ENTITY)
     def explain(task: str, entity_id: str) -> JSONResponse:
         """Say which tables, columns and neighbours drive the prediction, by what it would be without each."""
-        told = state.explain(task, entity_id)
-        if told is None:
+        found = state.explain(task, entity_id)
+        if found is None:
             raise UnknownEntity(f"There is no entity '{entity_id}' for task '{task}'. Ids are primary keys.")
-        return JSONResponse({"task": task, "entity_id": state.typed(task, entity_id), **told})
+        return JSONResponse({"task": task, "entity_id": state.typed(task, entity_id), **found})
 
     @app.get("/embeddings/{task}/{entity_id:path}", response_model=schemas.Embedding, responses=_OF_ENTITY)
     def embedding(task: str, entity_id: str) -> JSONResponse:
@@ -159,10 +166,10 @@ def _add_status_routes(app: FastAPI, state: ServingState, telemetry: Telemetry) 
 
     @app.get("/readyz", response_model=schemas.Ready, responses=_NOT_READY)
     def readyz() -> JSONResponse:
-        """Say whether there is a snapshot and something stored to serve."""
+        """Say whether there is a snapshot and something stored to serve, and models are loaded."""
         stored = [t for t in state.workspace.config.tasks if state.embeddings.current(t) is not None]
         snapshot = state.snapshot_or_none()
-        ready = bool(stored) and snapshot is not None
+        ready = bool(stored) and snapshot is not None and state.engine.is_warm
         return JSONResponse({"ready": ready, "tasks": stored}, status_code=200 if ready else 503)
 
     @app.get("/metrics", response_class=PlainTextResponse, responses=_METRICS)
@@ -249,7 +256,7 @@ def _correct(operation: dict[str, Any], *, is_open: bool) -> None:
         operation["responses"].pop("422", None)
 
 
-def _lifespan(telemetry: Telemetry, path: Path) -> Any:
+def _lifespan(state: ServingState, telemetry: Telemetry, path: Path, *, owns_store: bool) -> Any:
     """Write latencies now and then, and once more at the end, for the monitors to read."""
 
     @contextlib.asynccontextmanager
@@ -264,6 +271,9 @@ def _lifespan(telemetry: Telemetry, path: Path) -> Any:
             yield
         finally:
             writer.cancel()
+            state.engine.close()
+            if owns_store:
+                state.store.close()
             telemetry.write(path)
 
     return lifespan
@@ -288,7 +298,7 @@ def _task_status(state: ServingState, name: str) -> dict[str, Any]:
 
 def _version_status(stored: EmbeddingVersion) -> dict[str, Any]:
     """Describe what is stored; the items of a ranking may be very many, and are left out."""
-    ranking = stored.task_type == TaskType.LINK_PREDICTION
+    ranking = objective_of(stored.task_type).ranks_items
     return {k: v for k, v in asdict(stored).items() if not (ranking and k == "classes")}
 
 

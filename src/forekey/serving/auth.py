@@ -37,6 +37,6 @@ class BearerAuth:
 
     def _allowed(self, headers: Headers) -> bool:
         kind, _, token = headers.get("authorization", "").partition(" ")
-        # Compare with every key, always, so that timing tells nothing.
+        # Compare with every key, always, so that timing shows nothing.
         matches = [hmac.compare_digest(token.strip().encode(), key) for key in self._keys]
         return kind.lower() == "bearer" and any(matches)

@@ -44,7 +44,9 @@ def serve(
     listener = listen(host, port)
     try:
         with workspace.store() as store:
-            config = uvicorn.Config(create_app(workspace, store, keys), log_level="warning", access_log=False)
+            app = create_app(workspace, store, keys)
+            app.state.serving.engine.warm()
+            config = uvicorn.Config(app, log_level="warning", access_log=False)
             for handler in logging.getLogger("uvicorn").handlers:
                 handler.setFormatter(_Masked())
             on_listening()

@@ -88,7 +88,7 @@ class Neighbor(BaseModel):
 
 
 class Reason(BaseModel):
-    """What speaks for a ranked item: in words, the feature they are about, its value, and its part of the score."""
+    """What raises the score of a ranked item: in words, the feature, its value, and its part of the score."""
 
     what: str
     feature: str

@@ -1,23 +1,22 @@
-"""What the service holds open: the store, and models bound to the newest snapshot. Reloads itself when they change."""
+"""What requests are answered from: the store, and models bound to the newest snapshot."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from forekey.errors import ModelError, SourceUnavailable, UnknownEntity, UnknownTask
-from forekey.graph import Seeds, Snapshot, to_micros
-from forekey.inference import AnyPredictor, chosen_classes, explain_entity, load_predictor, past_for
-from forekey.registry import ModelVersion
+from forekey.errors import ModelError, UnknownEntity, UnknownTask
+from forekey.graph import Seeds, Snapshot, take_values
+from forekey.inference import explain_entity
+from forekey.objectives import Reply
 from forekey.schema import DType, TableSchema, did_you_mean
+from forekey.serving.engine import Engine
 from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, Record
-from forekey.task import Task, TaskType, define_task
+from forekey.task import Task, define_task
 from forekey.workspace import Workspace
 
 
@@ -44,41 +43,31 @@ class ServingState:
 
     def __init__(self, workspace: Workspace, store: KeyValueStore) -> None:
         self.workspace = workspace
-        self.registry, self.snapshots = workspace.registry, workspace.snapshots
-        self.embeddings = EmbeddingStore(store)
-        self._lock = threading.Lock()  # guards what is held; never kept while computing
-        self._binding = threading.Lock()  # one model is loaded at a time; those that are loaded answer meanwhile
-        self._snapshot: Snapshot | None = None
+        self.registry = workspace.registry
+        self.engine = Engine(workspace)
+        self.store, self.embeddings = store, EmbeddingStore(store)
         self._tasks: dict[tuple[str, str], Task] = {}
-        self._predictors: dict[tuple[str, str, str], AnyPredictor] = {}
-        self._populations: dict[tuple[str, str], NDArray[np.bool_]] = {}
+        self._item_keys: dict[str, tuple[str, tuple[Any, ...]]] = {}
         self._matrices: dict[str, tuple[str, list[str], NDArray[np.float32]]] = {}
 
     def snapshot(self) -> Snapshot:
         """Return the newest snapshot, opened once; :class:`SnapshotError` if there is none."""
-        found = self.snapshot_or_none()
-        return found if found is not None else self.snapshots.current()
+        return self.engine.snapshot()
 
     def snapshot_or_none(self) -> Snapshot | None:
         """Return the newest snapshot, opened once, or None if there never was one."""
-        pointer = self.snapshots.folder / "current"
-        newest = pointer.read_text().strip() if pointer.is_file() else ""
-        with self._lock:
-            if newest and (self._snapshot is None or self._snapshot.id != newest):
-                self._snapshot = self.snapshots.current()
-                self._predictors.clear()
-                self._tasks.clear()
-            return self._snapshot
+        return self.engine.snapshot_or_none()
 
     def task(self, name: str) -> Task:
         """Return a task of the project; :class:`UnknownTask` if there is none."""
         if name not in self.workspace.config.tasks:
             raise UnknownTask(f"There is no task '{name}'{did_you_mean(name, self.workspace.config.tasks)}.")
         snapshot = self.snapshot()
-        key = (snapshot.id, name)
-        if key not in self._tasks:
-            self._tasks[key] = define_task(name, self.workspace, snapshot.schema)
-        return self._tasks[key]
+        held = self._tasks.get((snapshot.id, name))
+        if held is None:
+            held = define_task(name, self.workspace, snapshot.schema)
+            self._tasks = {k: t for k, t in self._tasks.items() if k[0] == snapshot.id} | {(snapshot.id, name): held}
+        return held
 
     def version(self, task: str) -> EmbeddingVersion:
         """Return what is stored for a task now; :class:`ModelError` if it was never embedded."""
@@ -120,14 +109,14 @@ class ServingState:
 
     def explain(self, task: str, entity_id: Any) -> dict[str, Any] | None:
         """Say what drives the prediction for an entity as computed now; None for one that does not exist."""
-        entity = self.task(task).entity.name
-        predictor, model_version, snapshot = self._predictor(task)
-        now = to_micros(snapshot.as_of)
-        row = int(snapshot.lookup(entity, [entity_id])[0])
-        if not snapshot.presence(entity).of(np.array([row], np.int32), np.array([now]))[0]:
+        self.task(task)
+        bound = self.engine.bound(task)
+        entity, now = bound.task.entity.name, bound.now
+        row = int(bound.snapshot.lookup(entity, [entity_id])[0])
+        if not bound.snapshot.presence(entity).of(np.array([row], np.int32), np.array([now]))[0]:
             return None
-        found = explain_entity(predictor, row, now)
-        return {**found, "model_version": model_version, "as_of": snapshot.as_of.isoformat()}
+        found = explain_entity(bound.predictor, row, now)
+        return {**found, "model_version": bound.key.model_version, "as_of": bound.snapshot.as_of.isoformat()}
 
     def typed(self, task: str, entity_id: Any) -> Any:
         """Return an id as its key's type: a number for integer keys, else text."""
@@ -148,96 +137,46 @@ class ServingState:
             return []
         entity, snapshot = self.task(task).entity.name, self.snapshot()
         rows = snapshot.lookup(entity, entity_ids)
-        keys = snapshot.keys(entity).take(pa.array(np.maximum(rows, 0).astype(np.int64))) if (rows >= 0).any() else rows
-        return [keys[i].as_py() if row >= 0 else entity_ids[i] for i, row in enumerate(rows.tolist())]
+        found = take_values(snapshot.keys(entity), rows[rows >= 0]).to_pylist()
+        keys = iter(found)
+        return [next(keys) if row >= 0 else entity_ids[i] for i, row in enumerate(rows.tolist())]
 
     def _stored(self, task: str, entity_ids: Sequence[Any]) -> list[Answer | None]:
         version = self.version(task)
         records = self._records(task, version, entity_ids)
-        items = self.task(task).items
-        if items is not None:
-            return [
-                _ranked(
-                    self.typed(task, i), [_typed(items, version.classes[p]) for p in _places(record.prediction)],
-                    record.prediction, record.eligible, version.model_version, version.as_of, "stored",
-                )
-                if record is not None
-                else None
-                for i, record in zip(entity_ids, records, strict=True)
-            ]  # fmt: skip
-        return [
-            None
-            if record is None
-            else _answer(
-                self.typed(task, i), record.prediction, version.task_type, version.classes, record.eligible,
-                version.model_version, version.as_of, "stored",
-            )
-            for i, record in zip(entity_ids, records, strict=True)
-        ]  # fmt: skip
-
-    def _online(self, task: str, entity_ids: Sequence[Any]) -> list[Answer | None]:
-        entity = self.task(task).entity.name
-        # The predictor's own snapshot, whatever is published meanwhile: row numbers mean nothing in another.
-        predictor, model_version, snapshot = self._predictor(task)
-        now = to_micros(snapshot.as_of)
-        rows = snapshot.lookup(entity, entity_ids)
-        known = snapshot.presence(entity).of(rows, np.full(len(rows), now))
-        predictions, _ = predictor.predict(Seeds.at(entity, rows[known], now), embed=False)
-        eligible = self._eligible(task, snapshot)
-        flags = [None if eligible is None else bool(eligible[r]) for r in rows[known]]
-        answers: list[Answer | None] = [None] * len(entity_ids)
-        items = self.task(task).items
-        for i, prediction, flag in zip(np.flatnonzero(known).tolist(), predictions, flags, strict=True):
-            if items is not None:
-                keys = snapshot.keys(items.name).take(pa.array(_places(prediction), pa.int64())).to_pylist()
-                answers[i] = _ranked(
-                    self.typed(task, entity_ids[i]), keys, prediction, flag, model_version, snapshot.as_of.isoformat(),
-                    "online",
-                )  # fmt: skip
-                continue
-            answers[i] = _answer(
-                self.typed(task, entity_ids[i]), np.atleast_1d(prediction), str(predictor.transform.task_type),
-                predictor.transform.classes, flag, model_version, snapshot.as_of.isoformat(), "online",
-            )  # fmt: skip
+        known = [r for r in records if r is not None]
+        predictions = version.predictions(known, self._names(task, version))
+        answers: list[Answer | None] = [None] * len(records)
+        for row, i in enumerate(i for i, record in enumerate(records) if record is not None):
+            own, reply = self.typed(task, entity_ids[i]), predictions.reply(row)
+            answers[i] = _answer(own, reply, known[row].eligible, version.model_version, version.as_of, "stored")
         return answers
 
-    def _eligible(self, task: str, snapshot: Snapshot) -> NDArray[np.bool_] | None:
-        """Say of each row of the entity table whether the task's WHERE holds as of a snapshot.
+    def _names(self, task: str, version: EmbeddingVersion) -> tuple[Any, ...]:
+        """Return what stored predictions refer to: classes, or items by their keys, typed once a version."""
+        items = self.task(task).items
+        if items is None:
+            return version.classes
+        held = self._item_keys.get(task)
+        if held is None or held[0] != version.version:
+            held = (version.version, tuple(_typed(items, key) for key in version.classes))
+            self._item_keys[task] = held
+        return held[1]
 
-        The database is asked once a snapshot; None if it does not answer, as predictions do not need it.
-        """
-        key = (task, snapshot.id)
-        if key not in self._populations:
-            own = self.task(task)
-            size = snapshot.num_nodes(own.entity.name)
-            try:
-                with self.workspace.source() as source:
-                    population = own.population(source, snapshot, snapshot.as_of)
-            except SourceUnavailable:
-                return None
-            flags = np.ones(size, bool)
-            if population is not None:
-                flags = np.isin(np.arange(size), snapshot.lookup_keys(own.entity.name, population))
-            self._populations = {k: v for k, v in self._populations.items() if k[0] != task} | {key: flags}
-        return self._populations[key]
-
-    def _predictor(self, task: str) -> tuple[AnyPredictor, str, Snapshot]:
-        """Return the champion bound to the newest snapshot, its version, and that snapshot."""
-        snapshot, champion = self.snapshot(), self.registry.champion(task)
-        key = (task, champion.version, snapshot.id)
-        predictor = self._predictors.get(key)
-        if predictor is None:
-            with self._binding:
-                predictor = self._predictors.get(key) or self._bound(champion, task, snapshot)
-                with self._lock:
-                    self._predictors = {k: p for k, p in self._predictors.items() if k[0] != task} | {key: predictor}
-        return predictor, champion.version, snapshot
-
-    def _bound(self, champion: ModelVersion, task: str, snapshot: Snapshot) -> AnyPredictor:
-        """Bind a model to a snapshot; the database is asked only for past labels that embedding did not leave here."""
-        place, now = self.workspace.place("past"), [to_micros(snapshot.as_of)]
-        past = past_for(champion, self.task(task), self.workspace.source, snapshot, now, place)
-        return load_predictor(champion, snapshot, past, self.workspace.place("encoded"))
+    def _online(self, task: str, entity_ids: Sequence[Any]) -> list[Answer | None]:
+        self.task(task)
+        # The bound model's own snapshot, whatever is published meanwhile: row numbers mean nothing in another.
+        bound = self.engine.bound(task)
+        entity, now, as_of = bound.task.entity.name, bound.now, bound.snapshot.as_of.isoformat()
+        rows = bound.snapshot.lookup(entity, entity_ids)
+        known = bound.snapshot.presence(entity).of(rows, np.full(len(rows), now))
+        predictions, _ = bound.predictor.predict(Seeds.at(entity, rows[known], now), embed=False)
+        answers: list[Answer | None] = [None] * len(entity_ids)
+        for at, i in enumerate(np.flatnonzero(known).tolist()):
+            eligible = None if bound.eligible is None else bool(bound.eligible[rows[i]])
+            own = _typed(bound.task.entity, entity_ids[i])
+            answers[i] = _answer(own, predictions.reply(at), eligible, bound.key.model_version, as_of, "online")
+        return answers
 
     def _matrix(self, version: EmbeddingVersion) -> tuple[list[str], NDArray[np.float32]]:
         """Return all keys and unit vectors of a version, read once."""
@@ -247,8 +186,7 @@ class ServingState:
             matrix = np.stack([r.embedding for _, r in pairs])
             matrix = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
             held = (version.version, [k for k, _ in pairs], matrix)
-            with self._lock:
-                self._matrices[version.task] = held
+            self._matrices[version.task] = held
         return held[1], held[2]
 
 
@@ -259,39 +197,5 @@ def _typed(table: TableSchema, key: Any) -> Any:
     return int(text) if integer and text.lstrip("-").isdigit() else text
 
 
-def _places(prediction: NDArray[np.float64]) -> list[int]:
-    """Return what stands for the items of a ranking, from the best on."""
-    items = prediction[: len(prediction) // 2]
-    places: list[int] = items[items >= 0].astype(np.int64).tolist()
-    return places
-
-
-def _ranked(
-    entity_id: Any,
-    keys: list[Any],
-    prediction: NDArray[np.float64],
-    eligible: bool | None,
-    model_version: str,
-    as_of: str,
-    mode: str,
-) -> Answer:
-    scores = [float(s) for s in prediction[len(prediction) // 2 :][: len(keys)]]
-    return Answer(entity_id, keys, None, eligible, model_version, as_of, mode, scores)
-
-
-def _answer(
-    entity_id: Any,
-    prediction: NDArray[np.float64],
-    task_type: str,
-    classes: tuple[str, ...],
-    eligible: bool | None,
-    model_version: str,
-    as_of: str,
-    mode: str,
-) -> Answer:
-    if classes:
-        shares = {name: float(p) for name, p in zip(classes, prediction, strict=True)}
-        chosen = chosen_classes(prediction, TaskType(task_type), classes)
-        return Answer(entity_id, chosen, shares, eligible, model_version, as_of, mode)
-    value = [float(v) for v in prediction] if task_type == TaskType.FORECASTING else float(prediction[0])
-    return Answer(entity_id, value, None, eligible, model_version, as_of, mode)
+def _answer(entity_id: Any, reply: Reply, eligible: bool | None, model_version: str, as_of: str, mode: str) -> Answer:
+    return Answer(entity_id, reply.prediction, reply.probabilities, eligible, model_version, as_of, mode, reply.scores)

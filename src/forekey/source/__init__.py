@@ -7,7 +7,7 @@ from forekey.source.guess_leaks import FEWEST_ROWS, MOST_LATER, TOGETHER, YEARS
 from forekey.source.guess_times import MOST_PARTS
 from forekey.source.guesses import LIKELY, SURE, Guess
 from forekey.source.infer import Inference, infer_schema
-from forekey.source.keys import WHOLE_NUMBER, bare_uuid, is_written, key_sql, spelled, why_no_key, written
+from forekey.source.key_sql import WHOLE_NUMBER, bare_uuid, is_written, key_sql, spelled, why_no_key, written
 from forekey.source.names import names_own_time, names_parts, names_plan, names_year, one_of
 from forekey.source.overlay import configured_schema, unnamed_columns
 from forekey.source.protocol import ColumnInfo, Source, TableInfo

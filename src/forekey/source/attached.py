@@ -164,7 +164,7 @@ class SQLiteSource(DuckDBSource):
         return exp.column(_THERE + name, quoted=True) if table in self._unfit else None
 
     def _cases(self, columns: Mapping[str, Sequence[ColumnInfo]]) -> dict[tuple[str, str], Case]:
-        """Return the columns that are declared COLLATE NOCASE: SQLite tells by how it compares."""
+        """Return the columns that are declared COLLATE NOCASE: SQLite shows it in how it compares."""
         found: dict[tuple[str, str], Case] = {}
         if not self._ask("SELECT 1 AS a FROM sqlite_master WHERE sql LIKE '%collate%' LIMIT 1"):
             return found
@@ -358,7 +358,7 @@ _THERE = "forekey there: "
 
 
 def _there(column: str) -> str:
-    """Name the column that tells whether another holds anything."""
+    """Name the column that is true where another holds a value."""
     return _quoted(_THERE + column)
 
 

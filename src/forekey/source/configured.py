@@ -19,7 +19,7 @@ from forekey.errors import DefinedTableError, SchemaError, SourceError, SourceUn
 from forekey.project import ColumnConfig, Config, TableConfig, TimeConfig
 from forekey.schema import ColumnSchema, DType, Stype, key_parts
 from forekey.source.defined import defining_query
-from forekey.source.keys import key_sql
+from forekey.source.key_sql import key_sql
 from forekey.source.protocol import ColumnInfo, Source, TableInfo
 from forekey.source.readings import UnknownFormat, read_boolean, read_date_parts, read_moment, read_number
 from forekey.source.times import Inherited, inherited_times, time_column_name

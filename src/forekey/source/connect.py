@@ -35,8 +35,8 @@ _SUFFIXES = {
 def open_source(url: str, root: Path, *, writable: bool = False, timeout_seconds: float | None = None) -> Source:
     """Connect to ``url``; relative paths start at ``root``. :class:`SourceError` says what cannot be opened.
 
-    ``timeout_seconds`` is how long a statement may take where the server can be told so; None for its own setting, an
-    hour if it has none.
+    ``timeout_seconds`` is how long a statement may take where the server can limit that; None for its own setting,
+    an hour if it has none.
     """
     if writable:
         return _open(url, root, writable, timeout_seconds)

@@ -44,7 +44,7 @@ class WrittenMoments:
     """How the moments of a text column are written; ``share`` of its texts read so.
 
     ``other`` is the same format with day and month exchanged, where every value reads by that too; ``chosen`` is False
-    if nothing tells which of the two is meant.
+    if nothing shows which of the two is meant.
     """
 
     told: MomentConfig

@@ -18,7 +18,7 @@ from sqlglot import exp
 
 from forekey.schema import ColumnSchema, DType, Stype, key_parts
 from forekey.source.guesses import LIKELY, SURE, Guess
-from forekey.source.keys import key_sql, why_no_key
+from forekey.source.key_sql import key_sql, why_no_key
 from forekey.source.names import (
     calendar_part,
     key_name_score,

@@ -225,7 +225,7 @@ def _calendar_columns(
 
 
 def has_time_of_its_own(table: TableInfo, profile: Profiles, moments: Moments) -> bool:
-    """Whether any column tells a time, if only a year, or one that is not that of the row."""
+    """Whether any column is a time, if only a year, or one that is not that of the row."""
     timed = any(c.dtype is DType.TIMESTAMP for c in table.columns)
     named = any(calendar_part(table.name, c.name) is not None for c in table.columns)
     written = any(isinstance(m, MomentConfig) or m.chosen or names_moment(c) for c, m in moments.items())
@@ -240,7 +240,7 @@ def guess_wholes(
 ) -> Iterator[tuple[str, str, str]]:
     """Find tables whose rows are parts of others, as (table, foreign key, reason): such rows have no time of their own.
 
-    There must be evidence: no column that tells a time, a key that the key of the whole is part of or a name that says
+    There must be evidence: no column that is a time, a key that the key of the whole is part of or a name that says
     so, and few rows to each whole.
     """
     known = dict(tables)

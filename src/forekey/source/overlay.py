@@ -8,7 +8,7 @@ from dataclasses import replace
 from forekey.errors import SchemaError, SourceError
 from forekey.project import Config, TableConfig
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema, did_you_mean, key_parts
-from forekey.source.keys import why_no_key
+from forekey.source.key_sql import why_no_key
 from forekey.source.protocol import Source, TableInfo
 from forekey.source.times import inherited_times, time_column_name
 

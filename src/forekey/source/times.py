@@ -24,7 +24,7 @@ class Inherited:
 
 
 def inherited_times(config: Config) -> dict[str, Inherited]:
-    """Return, by table, the time that forekey.yaml says to take from a parent (``time_from``)."""
+    """Return, by table, the time that is taken from a parent by forekey.yaml (``time_from``)."""
     return {name: _inherited(config, name, ()) for name, t in config.tables.items() if t.time_from is not None}
 
 

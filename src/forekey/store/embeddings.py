@@ -18,10 +18,13 @@ import orjson
 from numpy.typing import NDArray
 
 from forekey.errors import StoreError
+from forekey.objectives import Predictions, objective_of
 from forekey.store.protocol import KeyValueStore
 
 _LONGEST_KEY = 256
 _ABANDONED_SECONDS = 3600.0
+_FORMAT = 2
+"""Of a record; it changes when what lies there is read differently."""
 KEPT_MODELS = 3
 """Of how many models the newest embeddings stay stored."""
 
@@ -44,15 +47,25 @@ class EmbeddingVersion:
     kind: str = "network"
     """What the vectors are of: a network, or trees."""
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return how a prediction lies in a record."""
+        return objective_of(self.task_type).predicts.dtype(self.outputs)
+
+    def predictions(self, records: Sequence[Record], names: Sequence[Any] | None = None) -> Predictions:
+        """Return the predictions of some records; ``names`` replaces :attr:`classes`, such as by keys of their type."""
+        packed = np.array([r.packed for r in records], self.dtype)
+        return objective_of(self.task_type).predicts.unpack(packed, self.classes if names is None else names)
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One entity: ``prediction [outputs] float64``, ``embedding [channels] float32``.
+    """One entity: its prediction (see :meth:`EmbeddingVersion.predictions`) and ``embedding [channels] float32``.
 
-    ``eligible`` says whether the task speaks of this entity at that time (it passed WHERE).
+    ``eligible`` is whether the task is about this entity at that time (it passed WHERE).
     """
 
-    prediction: NDArray[np.float64]
+    packed: np.void
     embedding: NDArray[np.float32]
     eligible: bool
 
@@ -68,7 +81,7 @@ class EmbeddingStore:
         self,
         version: EmbeddingVersion,
         keys: Sequence[Any],
-        predictions: NDArray[np.float64],
+        predictions: Predictions,
         embeddings: NDArray[np.float32],
         eligible: NDArray[np.bool_],
     ) -> None:
@@ -77,15 +90,16 @@ class EmbeddingStore:
         While records are written the version is marked as begun, so that what a killed process leaves is found: a
         mark that is older than an hour is swept up with its records. Another process may publish at the same time.
         """
-        matrix = predictions.reshape(len(keys), version.outputs)
         mark = _begun_key(version.task, version.version)
         self._store.put_many([(mark, repr(time.time()).encode())])
-        self._store.put_many(_records(version, keys, matrix, embeddings, eligible))
-        self._store.put_many([(_meta_key(version.task, version.version), orjson.dumps(asdict(version)))])
-        before = self.current(version.task)
+        self._store.put_many(_records(version, keys, predictions.pack(), embeddings, eligible))
+        self._store.put_many(
+            [(_meta_key(version.task, version.version), orjson.dumps({"format": _FORMAT, **asdict(version)}))]
+        )
+        before = self._store.get(_pointer_key(version.task))
         self._store.put_many([(_pointer_key(version.task), version.version.encode())])
         self._store.delete_prefix(mark)
-        self._drop_others(version.task, {version.version, before.version if before else ""})
+        self._drop_others(version.task, {version.version, before.decode() if before else ""})
 
     def switch(self, task: str, model_version: str) -> EmbeddingVersion | None:
         """Make the newest stored version of a model the one that readers take; None if nothing of it is stored."""
@@ -137,15 +151,28 @@ class EmbeddingStore:
     def _finished(self, task: str) -> list[EmbeddingVersion]:
         """Return all versions that were written to their end."""
         begun = {name for name, _ in self._names_under(_begun_key(task, ""))}
-        return [_version(v, task) for name, v in self._names_under(_meta_key(task, "")) if name not in begun]
+        metas = [v for name, v in self._names_under(_meta_key(task, "")) if name not in begun]
+        return [_version(v, task) for v in metas if _is_readable(v)]
 
     def _names_under(self, prefix: bytes) -> list[tuple[str, bytes]]:
         return [(key[len(prefix) :].decode(), value) for key, value in self._store.scan(prefix)]
 
 
+def _is_readable(meta: bytes) -> bool:
+    """Whether a version is of this format: one that is not is dropped like any that is old."""
+    try:
+        return bool(orjson.loads(meta).get("format") == _FORMAT)
+    except (orjson.JSONDecodeError, AttributeError):
+        return False
+
+
 def _version(meta: bytes, task: str) -> EmbeddingVersion:
     try:
         data = orjson.loads(meta)
+        if data.pop("format", 1) != _FORMAT:
+            raise StoreError(
+                f"What is stored for '{task}' was written by another version of Forekey. Run `forekey embed {task}`."
+            )
         return EmbeddingVersion(**{**data, "classes": tuple(data["classes"])})
     except (orjson.JSONDecodeError, TypeError, KeyError) as error:
         raise StoreError(f"The store's entry for '{task}' is damaged. Run `forekey embed {task}`.") from error
@@ -159,20 +186,19 @@ def new_version_name(model_version: str) -> str:
 def _records(
     version: EmbeddingVersion,
     keys: Sequence[Any],
-    predictions: NDArray[np.float64],
+    packed: NDArray[Any],
     embeddings: NDArray[np.float32],
     eligible: NDArray[np.bool_],
 ) -> Iterable[tuple[bytes, bytes]]:
     for i, key in enumerate(keys):
         flag = b"\x01" if eligible[i] else b"\x00"
-        yield _record_key(version, key), flag + predictions[i].tobytes() + embeddings[i].tobytes()
+        yield _record_key(version, key), flag + packed[i].tobytes() + embeddings[i].tobytes()
 
 
 def _unpack(value: bytes, version: EmbeddingVersion) -> Record:
-    split = 1 + 8 * version.outputs
-    return Record(
-        np.frombuffer(value[1:split], np.float64), np.frombuffer(value[split:], np.float32), value[:1] == b"\x01"
-    )
+    kind = version.dtype
+    packed = np.frombuffer(value, kind, 1, 1)[0]
+    return Record(packed, np.frombuffer(value, np.float32, offset=1 + kind.itemsize), value[:1] == b"\x01")
 
 
 def _record_key(version: EmbeddingVersion, key: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""The log of predictions made: what was said of whom, when, by which model. Quality is later measured against it."""
+"""The log of predictions: what was predicted for whom, when, by which model. Quality is later measured against it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis, or any server that speaks its protocol (Valkey, KeyDB): a store shared between machines."""
+"""Redis, or any server with its protocol (Valkey, KeyDB): a store shared between machines."""
 
 from __future__ import annotations
 

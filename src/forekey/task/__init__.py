@@ -2,11 +2,10 @@
 
 from forekey.query import TaskType
 from forekey.task.doubts import label_doubts, task_doubts
-from forekey.task.labels import SPLITS, Examples, LabelTable, multi_hot
-from forekey.task.metrics import Metrics, average_precision, better, compute_metrics, default_metric, hits
-from forekey.task.past import LAGS, PastLabels, past_labels, remembered_past
-from forekey.task.restating import restating_columns
+from forekey.task.labels import SPLITS, Examples, LabelTable
+from forekey.task.lagged_labels import LAGS, LaggedLabels, lagged_labels, stored_lagged_labels
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
+from forekey.task.target_leakage import leaking_target_columns
 from forekey.task.task import Task, define_task
 
 __all__ = [
@@ -15,22 +14,15 @@ __all__ = [
     "AnchorPlan",
     "Examples",
     "LabelTable",
-    "Metrics",
-    "PastLabels",
+    "LaggedLabels",
     "Task",
     "TaskType",
-    "average_precision",
-    "better",
-    "compute_metrics",
-    "default_metric",
     "define_task",
-    "hits",
     "label_doubts",
-    "multi_hot",
-    "past_labels",
+    "lagged_labels",
+    "leaking_target_columns",
     "plan_anchors",
-    "remembered_past",
-    "restating_columns",
     "split_by_time",
+    "stored_lagged_labels",
     "task_doubts",
 ]

@@ -27,6 +27,7 @@ from forekey.graph import (
     key_values,
     to_micros,
 )
+from forekey.objectives import Objective, finite, objective_of, read_times
 from forekey.project import LabelTask, Project, TaskConfig
 from forekey.query import (
     BoundQuery,
@@ -41,9 +42,8 @@ from forekey.query import (
 )
 from forekey.schema import ColumnSchema, DType, Schema, TableSchema, key_parts
 from forekey.source import Source
-from forekey.task.labels import SPLITS, Examples, LabelTable, micros_of, sift, target_array, utc_micros, without_label
+from forekey.task.labels import SPLITS, Examples, LabelTable, micros_of, sift, utc_micros
 from forekey.task.splits import AnchorPlan, plan_anchors, split_by_time
-from forekey.task.written import read_answers, read_numbers, read_times
 
 _DEFAULT_WINDOW_DAYS = 30.0
 _DEFAULT_TOP = 10
@@ -71,6 +71,11 @@ class Task:
 
     def __repr__(self) -> str:
         return f"Task({self.name!r}, {self.task_type} of {self.entity.name})"
+
+    @property
+    def kind(self) -> type[Objective]:
+        """Return what tasks of this kind have in common."""
+        return objective_of(self.task_type)
 
     @property
     def top(self) -> int:
@@ -206,7 +211,7 @@ class Task:
             "not there yet at the anchor": int(counts["unborn"] or 0),
         }
         table = raw.rename_columns(["entity", "time", "target"])
-        reasons = {"label undefined": without_label(table.column("target"), self.task_type)}
+        reasons = {"label undefined": self.kind.missing(table.column("target"))}
         table, lost = sift(table, reasons | self._not_in(snapshot, table))
         dropped = {reason: dropped.get(reason, 0) + lost.get(reason, 0) for reason in dropped | lost}
         splits = self._splits(table, plan)
@@ -245,11 +250,11 @@ class Task:
             found = raw.rename_columns(["entity", "time", "target"]).sort_by(
                 [("time", "ascending"), ("entity", "ascending")]
             )
-            found, _ = sift(found, {"label undefined": without_label(found.column("target"), self.task_type)})
-        return Examples(found.column("entity"), micros_of(found.column("time")), target_array(found, self.task_type))
+            found, _ = sift(found, {"label undefined": self.kind.missing(found.column("target"))})
+        return Examples(found.column("entity"), micros_of(found.column("time")), self.kind.read(found.column("target")))
 
     def population(self, source: Source, snapshot: Snapshot, anchor: datetime) -> pa.ChunkedArray | None:
-        """Return the keys of the entities that the task speaks of at a time; None if that is everyone."""
+        """Return the keys of the entities that the task is about at a time; None if that is everyone."""
         if self.bound is None or (self.bound.query.where is None and self.bound.query.ids is None):
             return None
         statement = population_sql(self.bound, anchor, unclean=unclean_tables(snapshot))
@@ -294,7 +299,7 @@ class Task:
         keys, times, target = (
             table.column("entity"),
             micros_of(table.column("time")),
-            target_array(table, self.task_type),
+            self.kind.read(table.column("target")),
         )
         known = times + length <= known_until
         return _place_of_latest(examples, keys.filter(pa.array(known)), times[known] + length), target[known]
@@ -365,7 +370,7 @@ class Task:
     def _usable(self, table: pa.Table, snapshot: Snapshot | None) -> tuple[pa.Table, dict[str, int]]:
         """Leave out ready-made labels that lack something or whose entity is not in the graph; count them by reason."""
         missing = {f"no {name}": table.column(name).is_null().to_numpy() for name in ("entity", "time")}
-        missing["no label"] = without_label(table.column("target"), self.task_type)
+        missing["no label"] = self.kind.missing(table.column("target"))
         table, lost = sift(table, missing)
         unknown: dict[str, int] = {}
         if snapshot is not None:
@@ -414,11 +419,11 @@ class Task:
     def _typed_labels(self, table: pa.Table, names: dict[str, str]) -> pa.Table:
         """Return entity, time, target and split in the types of label tables; ``ValueError`` says what is off."""
         key = self.entity.column(self.entity.primary_key or "")
-        entity = _finite(table.column(names["entity"]))
+        entity = finite(table.column(names["entity"]))
         time = read_times(table.column(names["time"]), names["time"])
         if not pa.types.is_temporal(time.type):
             raise ValueError(f"'{names['time']}' is {time.type}, not a time")
-        target = self._typed_target(table.column(names["target"]), names["target"])
+        target = self.kind.typed(table.column(names["target"]), names["target"])
         out = {
             "entity": entity.cast(pa.int64())
             if key.dtype is DType.INTEGER
@@ -426,10 +431,6 @@ class Task:
             "time": utc_micros(time),
             "target": target,
         }
-        if self.task_type in {TaskType.MULTILABEL_CLASSIFICATION, TaskType.LINK_PREDICTION}:
-            if not pa.types.is_list(target.type) and not pa.types.is_large_list(target.type):
-                raise ValueError(f"'{names['target']}' is {target.type}, not a list")
-            out["target"] = target.cast(pa.list_(pa.string()))
         if "weight" in names:
             out["weight"] = table.column(names["weight"]).cast(pa.float64())
             if not pc.all(pc.greater_equal(pc.fill_null(out["weight"], -1), 0)).as_py():
@@ -437,16 +438,6 @@ class Task:
         if "split" in names:
             out["split"] = table.column(names["split"]).cast(pa.string())
         return pa.table(out)
-
-    def _typed_target(self, target: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-        """Return ready-made labels as numbers, where the task wants numbers; what is not finite is NULL."""
-        if self.task_type is TaskType.BINARY_CLASSIFICATION:
-            target = _finite(read_answers(target, name).cast(pa.float64()))
-            if not set(pc.unique(target.drop_null()).to_pylist()) <= {0.0, 1.0}:
-                raise ValueError(f"'{name}' must hold 0 and 1")
-        elif self.task_type is TaskType.REGRESSION:
-            target = read_numbers(target, name).cast(pa.float64())
-        return _finite(target)
 
 
 def define_task(name: str, project: Project, schema: Schema, config: TaskConfig | None = None) -> Task:
@@ -479,9 +470,8 @@ def _ready_made(name: str, project: Project, schema: Schema, config: LabelTask) 
             f"Task '{name}': entity key '{config.entity.key}' must be the primary key of its table"
             + (f", {table}.{entity.primary_key}." if entity.primary_key else f", but '{table}' has none.")
         )
-    kind, items = TaskType(config.task_type), None
-    if kind is TaskType.LINK_PREDICTION:
-        items = _items(name, schema, config)
+    kind = TaskType(config.task_type)
+    items = _items(name, schema, config) if objective_of(kind).ranks_items else None
     return Task(name, kind, "labels are ready-made", entity, config, None, (), project, items)
 
 
@@ -499,13 +489,6 @@ def unclean_tables(snapshot: Snapshot) -> frozenset[str]:
     """Return the tables of which the graph left out rows for their keys: labels must leave out the same."""
     reasons = {"no key", "duplicate key"}
     return frozenset(n for n, t in snapshot.manifest["tables"].items() if reasons & set(t["quarantined"]))
-
-
-def _finite(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column whose NaN and infinities are NULL, as they are in features."""
-    if not pa.types.is_floating(column.type):
-        return column
-    return pc.if_else(pc.fill_null(pc.is_finite(column), False), column, pa.scalar(None, column.type))
 
 
 def _finish(

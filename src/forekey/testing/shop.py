@@ -49,7 +49,7 @@ def shop_tables(customers: int = 200, days: int = 360, seed: int = 0) -> dict[st
     """Generate a small shop in which there is something to learn.
 
     Customers order at rates of their own, some fall silent for good, and each prefers a channel and a few products; so
-    the past tells of churn, spend, channel and baskets. Tables: customers, products, orders, order_lines (without a key
+    the past predicts churn, spend, channel and baskets. Tables: customers, products, orders, order_lines (without a key
     of its own).
     """
     random = np.random.default_rng(seed)

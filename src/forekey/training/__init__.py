@@ -6,23 +6,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from forekey.training.bootstrap import interval_of_difference
     from forekey.training.config import PRESETS, RANKING_PRESETS, TrainConfig
     from forekey.training.evaluate import evaluate_examples, item_rows, resolve_examples
-    from forekey.training.intervals import interval_of_difference
+    from forekey.training.job import TrainJob, gather
     from forekey.training.report import TrainReport
     from forekey.training.tracking import log_version
-    from forekey.training.train import train_task
+    from forekey.training.train import Trained, run, train_task
 
 __all__ = [
     "PRESETS",
     "RANKING_PRESETS",
     "TrainConfig",
+    "TrainJob",
     "TrainReport",
+    "Trained",
     "evaluate_examples",
+    "gather",
     "interval_of_difference",
     "item_rows",
     "log_version",
     "resolve_examples",
+    "run",
     "train_task",
 ]
 
@@ -30,12 +35,16 @@ _HOMES = {
     "PRESETS": "config",
     "RANKING_PRESETS": "config",
     "TrainConfig": "config",
+    "TrainJob": "job",
     "TrainReport": "report",
+    "Trained": "train",
     "evaluate_examples": "evaluate",
-    "interval_of_difference": "intervals",
+    "gather": "job",
+    "interval_of_difference": "bootstrap",
     "item_rows": "evaluate",
     "log_version": "tracking",
     "resolve_examples": "evaluate",
+    "run": "train",
     "train_task": "train",
 }
 

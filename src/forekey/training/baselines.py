@@ -11,30 +11,27 @@ import torch
 from numpy.typing import NDArray
 
 from forekey.features import FeatureKind
+from forekey.objectives import PointwiseObjective
 from forekey.progress import Listener
-from forekey.task import Task, TaskType
-from forekey.training.evaluate import Resolved, as_numbers
+from forekey.training.evaluate import Resolved
+from forekey.training.job import Previous
 
 _OF_ONE_TABLE = frozenset({FeatureKind.OWN_COLUMN, FeatureKind.CALENDAR})
 _NO_ANALYST_COMPUTES = frozenset({FeatureKind.LAGGED_LABEL, FeatureKind.NEWEST_COLUMN, FeatureKind.NEWEST_WINDOW})
 _BOOST_ROUNDS = 300
 _MAX_BOOSTERS = 24
 
-Previous = tuple[NDArray[np.int64], NDArray[Any]]
-"""For each example, the place of its own previous label among labels (-1: it has none), and those labels."""
-
 
 @dataclass(frozen=True)
 class BaselineData:
-    """What baselines learn from and are judged on: examples by split, with their pasts in numbers of some ``kinds``.
+    """What baselines learn from and are judged on: examples by split, with their window features of some ``kinds``.
 
-    ``classes`` are those that training saw; ``previous`` holds, per split that is judged, what
+    ``previous`` holds, per split that is judged, what
     :meth:`forekey.task.Task.previous` gave of its examples. Without ``trees``, baselines of trees are left out.
     """
 
-    task: Task
+    objective: PointwiseObjective
     splits: dict[str, Resolved]
-    classes: tuple[str, ...]
     previous: dict[str, Previous]
     kinds: tuple[FeatureKind, ...]
     trees: bool = True
@@ -62,27 +59,18 @@ def constant(data: BaselineData) -> dict[str, NDArray[np.float64]]:
 
 def _usual(data: BaselineData) -> NDArray[np.float64]:
     """Return the mean training label: a number, or one per class or timeframe."""
-    train = data.splits["train"].target
-    if data.task.task_type is TaskType.MULTICLASS_CLASSIFICATION:
-        return np.array([(train == c).mean() for c in data.classes])
-    return np.asarray(as_numbers(data.task.task_type, train, data.classes).mean(axis=0), np.float64)
+    return np.asarray(data.objective.perfect(data.splits["train"].target).mean(axis=0), np.float64)
 
 
 def last_value(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
     """Predict the entity's own previous label, for a forecast the newest frame of it; the usual where there is none."""
-    kind, usual = data.task.task_type, _usual(data)
-    out = {}
+    usual, out = _usual(data), {}
     for split in ("val", "test"):
         place, labels = data.previous[split]
         values = np.repeat(usual[None], len(place), axis=0)
         known = place >= 0
-        before = labels[place[known]]
-        if kind is TaskType.MULTICLASS_CLASSIFICATION:
-            values[known] = before[:, None] == np.array(data.classes, dtype=object)
-        elif kind is TaskType.FORECASTING:
-            values[known] = before[:, -1:]
-        else:
-            values[known] = as_numbers(kind, before, data.classes)
+        if known.any():
+            values[known] = data.objective.carried_forward(labels[place[known]])
         out[split] = values
     return out
 
@@ -90,7 +78,7 @@ def last_value(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
 def entity_mean(data: BaselineData) -> dict[str, NDArray[np.float64]]:
     """Predict the mean of the entity's own training labels, the usual for an entity without any."""
     train, usual = data.splits["train"], _usual(data)
-    values = _as_columns(data, train.target)
+    values = data.objective.perfect(train.target).reshape(len(train), -1)
     _, place = np.unique(train.rows, return_inverse=True)
     known = np.unique(train.rows)
     means = np.stack([np.bincount(place, values[:, i]) / np.bincount(place) for i in range(values.shape[1])], axis=1)
@@ -101,12 +89,6 @@ def entity_mean(data: BaselineData) -> dict[str, NDArray[np.float64]]:
         found = np.where((known[at] == rows)[:, None], means[at], np.atleast_1d(usual))
         out[split] = found[:, 0] if usual.ndim == 0 else found
     return out
-
-
-def _as_columns(data: BaselineData, target: NDArray[Any]) -> NDArray[np.float64]:
-    if data.task.task_type is TaskType.MULTICLASS_CLASSIFICATION:
-        return np.asarray(target[:, None] == np.array(data.classes, dtype=object), np.float64)
-    return as_numbers(data.task.task_type, target, data.classes).reshape(len(target), -1)
 
 
 def lightgbm_columns(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
@@ -121,7 +103,7 @@ def lightgbm(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
 
 def _lightgbm(data: BaselineData, chosen: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]] | None:
     blocks = {s: r.history[:, chosen] for s, r in data.splits.items() if r.history is not None}
-    target = {s: as_numbers(data.task.task_type, r.target, data.classes) for s, r in data.splits.items()}
+    target = {s: _learnt(data.objective, r.target) for s, r in data.splits.items()}
     if len(blocks) < len(target) or blocks["train"].shape[1] == 0:
         return None
     if target["train"].ndim == 1:
@@ -145,30 +127,32 @@ def _boost(
 
     if len(np.unique(target["train"])) < 2:
         return None
-    known = target["val"] >= 0 if data.classes else np.ones(len(target["val"]), bool)
+    known = data.objective.is_known(target["val"])
     train = gbm.Dataset(blocks["train"], target["train"])
     val = gbm.Dataset(blocks["val"][known], target["val"][known], reference=train)
     quiet: list[Callable[..., Any]] = [gbm.early_stopping(25, verbose=False)] if known.any() else []
-    booster = gbm.train(_parameters(data), train, _BOOST_ROUNDS, valid_sets=[val] if quiet else None, callbacks=quiet)
+    booster = gbm.train(
+        _parameters(data.objective), train, _BOOST_ROUNDS, valid_sets=[val] if quiet else None, callbacks=quiet
+    )
     return {s: np.asarray(booster.predict(blocks[s]), np.float64) for s in ("val", "test")}
 
 
-def _parameters(data: BaselineData) -> dict[str, Any]:
-    shared = {
+def _learnt(objective: PointwiseObjective, target: NDArray[Any]) -> NDArray[np.float64]:
+    """Return labels as boosters take them: the position of a class, else in the unit of the prediction."""
+    return objective.encode(target) if objective.loss == "softmax" else objective.perfect(target)
+
+
+def _parameters(objective: PointwiseObjective) -> dict[str, Any]:
+    found = {
         "learning_rate": 0.05,
         "num_leaves": 31,
         "min_data_in_leaf": 20,
         "verbosity": -1,
         "seed": 0,
         "num_threads": torch.get_num_threads(),
+        **objective.boosting(),
     }
-    match data.task.task_type:
-        case TaskType.BINARY_CLASSIFICATION | TaskType.MULTILABEL_CLASSIFICATION:
-            return {**shared, "objective": "binary", "metric": "auc"}
-        case TaskType.MULTICLASS_CLASSIFICATION:
-            return {**shared, "objective": "multiclass", "num_class": len(data.classes), "metric": "multi_logloss"}
-        case _:
-            return {**shared, "objective": "l1", "metric": "l1"}
+    return {**found, "metric": "auc"} if found["objective"] == "binary" else found
 
 
 _BASELINES: dict[str, Baseline] = {

@@ -18,11 +18,11 @@ class TrainConfig:
     ``max_batches`` bounds the batches of an epoch; ``patience`` is how many epochs may pass without a better
     validation score before training stops; ``max_seconds`` bounds the whole loop (checked after each batch). With
     ``decay`` the learning rate falls to 0 by the end of all epochs, so few are needed.
-    ``regrow`` trains once more from validation examples too, after all choices are made on these.
+    ``refit`` trains once more from validation examples too, after all choices are made on these.
     ``search_seconds`` is how long to look for better settings before training.
-    ``history`` adds window features, for the network and for trees beside it; ``past_labels`` the labels that entities
-    had before. Without ``network``, trees alone predict. ``max_examples`` draws so many training examples at random.
-    ``importance`` measures what counts; ``tree_baselines`` trains the baselines of boosted trees.
+    ``history`` adds window features, for the network and for trees beside it; ``lagged_labels`` the labels that
+    entities had before. Without ``network``, trees alone predict. ``max_examples`` draws so many training examples at
+    random. ``importance`` measures what counts; ``tree_baselines`` trains the baselines of boosted trees.
     """
 
     preset: str = "normal"
@@ -41,8 +41,8 @@ class TrainConfig:
     patience: int = 4
     max_seconds: float = 240.0
     history: bool = True
-    past_labels: bool = True
-    regrow: bool = True
+    lagged_labels: bool = True
+    refit: bool = True
     search_seconds: float = 0.0
     network: bool = True
     max_examples: int | None = None
@@ -74,7 +74,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "instant": {
         "network": False,
         "max_examples": 50_000,
-        "regrow": False,
+        "refit": False,
         "tree_baselines": False,
         "trees": TreePlan(candidates=("bold",), boosters=1, learning_rate=0.1, rounds=300, patience=20),
     },
@@ -84,7 +84,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "max_batches": 40,
         "patience": 2,
         "max_seconds": 40.0,
-        "regrow": False,
+        "refit": False,
         "trees": TreePlan(candidates=("bold",), boosters=1, learning_rate=0.06, rounds=500, patience=30),
     },
     "normal": {},

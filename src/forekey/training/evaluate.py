@@ -10,8 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.graph import Micros, Seeds, Snapshot
-from forekey.inference import AnyPredictor, Predictions
-from forekey.task import Examples, Metrics, Task, TaskType, compute_metrics, multi_hot
+from forekey.inference import AnyPredictor
+from forekey.objectives import Metrics, Predictions
+from forekey.task import Examples, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,20 @@ class Resolved:
         return replace(self, seeds=self.seeds.seen_by(cutoffs), history=None)
 
     def only(self, keep: NDArray[Any]) -> Resolved:
-        """Return some of the examples."""
+        """Return some of the examples, by position or mask."""
+        keep = np.flatnonzero(keep) if keep.dtype == bool else keep
         given = self.examples
         weight = given.weight[keep] if given.weight is not None else None
         kept = Examples(given.keys.take(pa.array(keep)), given.times[keep], given.target[keep], weight)
         history = self.history[keep] if self.history is not None else None
         return Resolved(self.seeds.take(keep), self.target[keep], kept, self.unknown, history)
+
+
+def some_of(examples: Resolved, most: int) -> Resolved:
+    """Return at most so many of the examples, drawn at random, in their order; the same for equal sizes."""
+    if len(examples) <= most:
+        return examples
+    return examples.only(np.sort(np.random.default_rng(0).permutation(len(examples))[:most]))
 
 
 def joined(one: Resolved, two: Resolved) -> Resolved:
@@ -96,36 +105,11 @@ def item_rows(snapshot: Snapshot, table: str, labels: NDArray[Any]) -> NDArray[A
     return out
 
 
-def evaluate_examples(
-    predictor: AnyPredictor, task: Task, resolved: Resolved, train_std: float | None = None
-) -> Metrics:
+def evaluate_examples(predictor: AnyPredictor, resolved: Resolved) -> Metrics:
     """Predict each example at its own time and score the predictions."""
-    predicted, _ = predictor.predict(resolved.seeds, resolved.history, embed=False)
-    return score(predictor, task, resolved, predicted, train_std)
+    return predictor.objective.metrics(resolved.target, predicted_for(predictor, resolved).values)
 
 
 def predicted_for(predictor: AnyPredictor, resolved: Resolved) -> Predictions:
-    """Predict each example at its own time; of a ranking, the items alone."""
-    predicted, _ = predictor.predict(resolved.seeds, resolved.history, embed=False)
-    ranking = predictor.transform.task_type is TaskType.LINK_PREDICTION
-    return predicted[:, : predicted.shape[1] // 2] if ranking else predicted
-
-
-def score(
-    predictor: AnyPredictor, task: Task, resolved: Resolved, predicted: Predictions, train_std: float | None = None
-) -> Metrics:
-    """Score predictions of some examples."""
-    classes = predictor.transform.classes
-    if task.task_type is TaskType.LINK_PREDICTION:
-        predicted = predicted[:, : predicted.shape[1] // 2]
-    return compute_metrics(task.task_type, resolved.target, predicted, classes=classes, train_std=train_std)
-
-
-def as_numbers(task_type: TaskType, target: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return labels as numbers: classes by their position, -1 for one that training did not see; sets as 0 and 1."""
-    if task_type is TaskType.MULTILABEL_CLASSIFICATION:
-        return multi_hot(target, classes)
-    if task_type is not TaskType.MULTICLASS_CLASSIFICATION:
-        return target.astype(np.float64)
-    place = {name: i for i, name in enumerate(classes)}
-    return np.array([place.get(t, -1) for t in target], np.float64)
+    """Predict each example at its own time."""
+    return predictor.predict(resolved.seeds, resolved.history, embed=False)[0]

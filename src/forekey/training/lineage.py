@@ -13,8 +13,9 @@ from forekey.features import WIDTH, FeatureStore
 from forekey.graph import Snapshot, from_micros
 from forekey.nn import PARAMETERS, ModelConfig, RelationSpec, TableSpec
 from forekey.sampling import relations_of
-from forekey.task import LabelTable, Task, default_metric, task_doubts
+from forekey.task import LabelTable, Task, task_doubts
 from forekey.training.config import TrainConfig
+from forekey.training.job import TrainJob
 
 
 def network_of(entity: str, features: FeatureStore, config: TrainConfig, outputs: int) -> ModelConfig:
@@ -25,7 +26,7 @@ def network_of(entity: str, features: FeatureStore, config: TrainConfig, outputs
         for t in features.spec.tables
     )
     relations = tuple(
-        RelationSpec(str(r), r.source, r.neighbor, tuple(plan.budget(r, h) for h in range(plan.hops)), r.up)
+        RelationSpec(str(r), r.dst, r.src, tuple(plan.budget(r, h) for h in range(plan.hops)), r.up)
         for r in relations_of(schema)
     )
     past = 2 * len(scale.names) if scale is not None else 0
@@ -34,25 +35,23 @@ def network_of(entity: str, features: FeatureStore, config: TrainConfig, outputs
     )
 
 
-def lineage(
-    task: Task, snapshot: Snapshot, config: TrainConfig, labels: LabelTable, cutoff: int, unknown: dict[str, int]
-) -> dict[str, Any]:
-    """Return what a manifest says of where a version comes from."""
+def lineage(job: TrainJob, config: TrainConfig) -> dict[str, Any]:
+    """Return what a manifest says of where a version comes from; ``config`` are the settings that were used at last."""
+    task, snapshot, labels = job.task, job.snapshot, job.labels
     return {
         "task_type": str(task.task_type),
         "task_config": task.config.model_dump(mode="json"),
         "snapshot": snapshot.id,
         "snapshot_as_of": snapshot.as_of.isoformat(),
-        "feature_cutoff": from_micros(cutoff).isoformat(),
+        "feature_cutoff": from_micros(job.cutoff).isoformat(),
         "signature": snapshot.schema.to_dict(),
         "config": config.to_dict(),
         "code_version": __version__,
         "torch_version": torch.__version__,
         "labels": labels.statistics(),
         "dropped": labels.dropped,
-        "unknown_entities": unknown,
-        "neighbors": config.neighbors.to_dict(),
-        "default_metric": default_metric(task.task_type)[0],
+        "unknown_entities": {name: r.unknown for name, r in job.splits.items()},
+        "default_metric": task.kind.metric,
         "warnings": list(task_doubts(task, labels)),
         "notes": [*task.period_notes(snapshot), *_notes(task, labels)],
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from forekey.objectives import Metrics, objective_of
 from forekey.registry import ModelVersion
-from forekey.task import Metrics, TaskType, better
+from forekey.task import TaskType
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class TrainReport:
         best: str | None = None
         for name in self.baselines:
             score = self._test(self.baselines[name])
-            if best is None or better(self.task_type, score, self._test(self.baselines[best])):
+            if best is None or objective_of(self.task_type).better(score, self._test(self.baselines[best])):
                 best = name
         return best
 
@@ -79,7 +80,7 @@ class TrainReport:
         mine, theirs = self._test(self.metrics), self._test(self.baselines[best])
         if mine is None or theirs is None:
             return "The test set is too small, or has one class only, to tell the model from the baselines."
-        if not better(self.task_type, mine, theirs):
+        if not objective_of(self.task_type).better(mine, theirs):
             return f"By {metric}, the model does not beat {best} ({theirs:.4g} against {mine:.4g}): use with care."
         said = f"By {metric}, the model beats every baseline; the best is {best} ({theirs:.4g} against {mine:.4g})"
         between = (self.comparison or {}).get("interval")

@@ -16,7 +16,7 @@ from forekey.progress import in_words
 from forekey.sampling import NeighborPlan
 from forekey.training.config import TrainConfig
 from forekey.training.lineage import network_of
-from forekey.training.loop import probe
+from forekey.training.pointwise_learner import probe
 from forekey.training.prepare import Data
 from forekey.training.trees import MAX_GROUPS, MAX_ROWS, probe_rounds
 
@@ -39,26 +39,26 @@ class Rates:
     def measured(cls, data: Data, config: TrainConfig, entity: str) -> Rates:
         """Measure a few rounds and batches of this task on this machine."""
         train = data.described_train()
-        outputs = data.transform.outputs if data.goal(data.splits["val"]).ndim == 2 else 1
+        outputs = data.objective.outputs if data.goal(data.splits["val"]).ndim == 2 else 1
         round_seconds = 0.0
         if train.history is not None and outputs <= MAX_GROUPS:
             shown = min(len(train), MAX_ROWS)
-            round_seconds = probe_rounds(data.task_type, len(data.transform.classes), data.tree_data(train)) * shown
+            round_seconds = probe_rounds(data.objective, data.tree_data(train)) * shown
         parts = len({(f.origin.table, f.origin.column) for f in data.features.features}) + len(
             data.features.spec.tables
         )
         if not config.network:
             return cls(round_seconds, 0.0, 0.002 * parts, outputs)
-        batch = probe(_untrained(data, config, entity), data.features, data.splits["train"], data.transform, config)
+        batch = probe(_untrained(data, config, entity), data.features, data.splits["train"], data.objective, config)
         size = min(config.batch_size, max(32, len(data.splits["train"]) // config.min_batches))
         batches = min(-(-len(data.splits["train"]) // size), config.max_batches)
-        judged = 0.4 * min(len(data.splits["val"]), 20_000) / 512
-        return cls(round_seconds, batch * (batches + judged), batch * 0.15 * parts, outputs)
+        judging = 0.4 * min(len(data.splits["val"]), 20_000) / 512
+        return cls(round_seconds, batch * (batches + judging), batch * 0.15 * parts, outputs)
 
 
 def _untrained(data: Data, config: TrainConfig, entity: str) -> GraphModel:
     torch.manual_seed(config.seed)
-    return GraphModel(network_of(entity, data.features, config, data.transform.outputs))
+    return GraphModel(network_of(entity, data.features, config, data.objective.outputs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def estimate(rates: Rates, config: TrainConfig, *, baselines: bool = True) -> Es
     most = rates.tree_round * plan.rounds * boosters
     trees = (_EARLY * most, 0.7 * most)
     again = (0.0, 0.0)
-    if config.regrow:
+    if config.refit:
         regrown = plan.boosters / max(len(plan.candidates) + plan.boosters - 1, 1)
         again = (0.6 * network[0] + regrown * trees[0], 0.8 * network[1] + regrown * trees[1])
     held_against = rates.tree_round * _BASELINE_ROUNDS * rates.outputs if baselines and config.tree_baselines else 0.0
@@ -106,7 +106,7 @@ def fitted(
     """
     changes: list[tuple[str, dict[str, Any]]] = [
         ("importance was not measured", {"importance": False}),
-        ("validation examples were not learnt from", {"regrow": False}),
+        ("validation examples were not learnt from", {"refit": False}),
         (
             "one booster instead of several was grown",
             {"trees": replace(config.trees, candidates=("bold",), boosters=1)},
@@ -128,8 +128,8 @@ def fitted(
     if config.network and rates.epoch > 0.6 * seconds:
         config = replace(config, network=False)
         said.append("no network was trained")
-    left = seconds - estimate(rates, replace(config, network=False, regrow=False), baselines=baselines).total[0]
-    share = 0.5 if config.regrow else 0.8
+    left = seconds - estimate(rates, replace(config, network=False, refit=False), baselines=baselines).total[0]
+    share = 0.5 if config.refit else 0.8
     config = replace(config, max_seconds=min(config.max_seconds, max(share * left, 0.0)))
     return config, said
 

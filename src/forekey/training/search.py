@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from forekey.errors import ModelError, TaskError
+from forekey.objectives import Objective
 from forekey.sampling import NeighborPlan
-from forekey.task import TaskType, default_metric
 from forekey.training.config import TrainConfig
-from forekey.training.loop import Epoch
+from forekey.training.epochs import Epoch
 
 _MAX_TRIALS = 30
 _TRIAL_EPOCHS = 15
@@ -44,17 +44,17 @@ class Trial:
 
 
 def search(
-    task_type: TaskType,
+    kind: type[Objective],
     config: TrainConfig,
     train: Callable[[TrainConfig, Callable[[Epoch], None]], object],
     progress: Callable[[str], None],
 ) -> tuple[TrainConfig, list[Trial]]:
     """Return the settings that did best on validation within ``config.search_seconds``, and all that were tried.
 
-    ``train`` trains a network from scratch by some settings and tells each epoch as it ends.
+    ``train`` trains a network from scratch by some settings and calls its argument with each epoch as it ends.
     """
     optuna = _optuna()
-    metric, higher = default_metric(task_type)
+    metric, higher = kind.metric, kind.higher_is_better
     study = optuna.create_study(
         direction="maximize" if higher else "minimize",
         sampler=optuna.samplers.TPESampler(seed=config.seed),
@@ -73,7 +73,7 @@ def search(
             max_batches=min(config.max_batches, _TRIAL_BATCHES), max_seconds=seconds,
         )  # fmt: skip
 
-        def heard(epoch: Epoch) -> None:
+        def report(epoch: Epoch) -> None:
             seen.append(epoch)
             if epoch.score is not None:
                 trial.report(epoch.score, epoch.number)
@@ -82,7 +82,7 @@ def search(
 
         stopped = True
         try:
-            train(own, heard)
+            train(own, report)
             stopped = False
         except ModelError as error:  # a loss that is not finite: these settings will not do
             raise optuna.TrialPruned from error
@@ -91,7 +91,9 @@ def search(
             score = best[-1].score if best else None
             spent = round(time.perf_counter() - started, 1)
             tried.append(Trial(settings, metric, score, best[-1].number if best else 0, spent, stopped))
-            progress(f"tried {len(tried)}: {told(settings)}: {metric} {score if score is None else round(score, 4)}")
+            progress(
+                f"tried {len(tried)}: {in_words(settings)}: {metric} {score if score is None else round(score, 4)}"
+            )
         if score is None:
             raise optuna.TrialPruned
         return score
@@ -110,7 +112,7 @@ def searched(tried: list[Trial], config: TrainConfig) -> list[str]:
     chosen = {n: getattr(config, n) for n in tried[0].settings if n != "neighbors"} | {"neighbors": plan}
     return [
         f"Tried {len(tried)} settings of the network in {seconds:.0f} s, {stopped} of them stopped early; chosen by "
-        f"{tried[0].metric} on validation: {told(chosen)}."
+        f"{tried[0].metric} on validation: {in_words(chosen)}."
     ]
 
 
@@ -120,7 +122,7 @@ def applied(config: TrainConfig, settings: dict[str, Any]) -> TrainConfig:
     return replace(config, neighbors=NeighborPlan(_PLANS[settings["neighbors"]]), **plain)
 
 
-def told(settings: dict[str, Any]) -> str:
+def in_words(settings: dict[str, Any]) -> str:
     """Return settings as people read them."""
     shown = {k.replace("_", " "): f"{v:.3g}" if isinstance(v, float) else v for k, v in settings.items()}
     return ", ".join(f"{name} {value}" for name, value in shown.items())
@@ -137,7 +139,7 @@ def _draw(trial: Any) -> dict[str, Any]:
 
 
 def _as_asked(config: TrainConfig) -> dict[str, Any]:
-    """Return what the configuration says, as a trial: the nearest plan of those that are tried."""
+    """Return the configuration as a trial: the nearest plan of those that are tried."""
     plans = {v: k for k, v in _PLANS.items()}
     return {
         "aggregation": config.aggregation,

@@ -13,12 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from forekey.features import Feature, FeatureKind, HistoryFeatures
-from forekey.inference import OutputTransform
-from forekey.task import TaskType
+from forekey.features import Feature, FeatureKind, WindowFeatures
+from forekey.objectives import PointwiseObjective
 from forekey.training.evaluate import Resolved
-from forekey.training.loop import targets
-from forekey.training.trees import MAX_GROUPS, objective_of
+from forekey.training.trees import MAX_GROUPS
 
 _SAMPLE = 20_000
 _FEWEST_ROWS = 4_000
@@ -31,7 +29,7 @@ _MOST = 512
 all are kept that tell rows apart: which of them a short booster uses is chance where examples are few."""
 
 
-def unused_features(history: HistoryFeatures, train: Resolved, transform: OutputTransform, seed: int) -> set[Feature]:
+def unused_features(history: WindowFeatures, train: Resolved, objective: PointwiseObjective, seed: int) -> set[Feature]:
     """Return the features that are constant, repeat another, or, of very many, gain nothing or least in a booster."""
     features = history.features
     most = min(_SAMPLE, max(_CELLS // max(len(features), 1), _FEWEST_ROWS))
@@ -40,14 +38,13 @@ def unused_features(history: HistoryFeatures, train: Resolved, transform: Output
         some = train.only(np.sort(np.random.default_rng((seed, 7)).permutation(len(train))[:most]))
     columns = history.compute(some.seeds)
     keep = _distinct(columns)
-    target = targets(transform.task_type, some, transform).numpy().astype(np.float64)
-    several = transform.task_type is not TaskType.MULTICLASS_CLASSIFICATION and target.ndim == 2
-    if len(keep) > _MOST and not (several and target.shape[1] > MAX_GROUPS):
+    target = objective.encode(some.target)
+    if len(keep) > _MOST and not (target.ndim == 2 and target.shape[1] > MAX_GROUPS):
         # Lagged labels are few and stay: among the others they could hide all else from whoever may not look at them,
         # such as the baselines.
         lagged = np.array([features[i].kind is FeatureKind.LAGGED_LABEL for i in keep])
         gains = np.full(len(keep), np.inf)
-        gains[~lagged] = _gains(columns[:, keep[~lagged]], target, transform, seed)
+        gains[~lagged] = _gains(columns[:, keep[~lagged]], target, objective, seed)
         strongest = np.argsort(-gains, kind="stable")[:_MOST]
         used = np.sort(strongest[gains[strongest] > 0.0])
         keep = keep[used] if len(used) else keep
@@ -68,7 +65,7 @@ def _distinct(columns: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _gains(
-    columns: NDArray[np.float32], target: NDArray[np.float64], transform: OutputTransform, seed: int
+    columns: NDArray[np.float32], target: NDArray[np.float64], objective: PointwiseObjective, seed: int
 ) -> NDArray[np.float64]:
     """Return what the splits by each column gain in short boosters, one for each output; 0 where there are none.
 
@@ -77,9 +74,7 @@ def _gains(
     import lightgbm as gbm
 
     outputs = [target] if target.ndim == 1 else [target[:, i] for i in range(target.shape[1])]
-    rounds = max(_ROUNDS // max(len(outputs), 1), 20)
-    if transform.task_type is TaskType.MULTICLASS_CLASSIFICATION:
-        rounds = max(_ROUNDS // max(len(transform.classes), 1), 20)
+    rounds = max(_ROUNDS // max(objective.outputs, 1), 20)
     settings: dict[str, Any] = {
         "learning_rate": 0.1,
         "num_leaves": 15,
@@ -94,7 +89,7 @@ def _gains(
         "deterministic": True,
         "force_row_wise": True,
         "feature_pre_filter": False,
-        **objective_of(transform.task_type, len(transform.classes)),
+        **objective.boosting(),
     }
     found = np.zeros(columns.shape[1])
     dataset = gbm.Dataset(

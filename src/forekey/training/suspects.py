@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from forekey.graph import Snapshot, leak_risks
-from forekey.inference import Explainer, OutputTransform, part_name, predictions_from
-from forekey.task import Metrics, TaskType, compute_metrics, default_metric
+from forekey.graph import Snapshot, leakage_risks
+from forekey.inference import Explainer, part_name
+from forekey.objectives import Metrics, PointwiseObjective
 from forekey.training.evaluate import Resolved
 
 _ASKED = 512
@@ -20,7 +20,7 @@ _NO_SKILL = {"auroc": 0.5}
 
 def leaking_columns(snapshot: Snapshot, tables: set[str]) -> list[str]:
     """Warn of columns in use that seem to have been written after their rows came to be."""
-    found = [f for f in leak_risks(snapshot) if any(f.where.startswith(f"{t}.") for t in tables)]
+    found = [f for f in leakage_risks(snapshot) if any(f.where.startswith(f"{t}.") for t in tables)]
     shown = [f"{f.where}: {f.what}. {f.how}" for f in found[:_LISTED]]
     more = [f"{len(found) - _LISTED} more columns are suspected; see `forekey check`."] if len(found) > _LISTED else []
     return shown + more
@@ -29,34 +29,24 @@ def leaking_columns(snapshot: Snapshot, tables: set[str]) -> list[str]:
 def decisive_column(
     explainer: Explainer,
     val: Resolved,
-    transform: OutputTransform,
+    objective: PointwiseObjective,
     strongest: list[dict[str, Any]],
     constant: Metrics | None,
-    train_std: float | None,
 ) -> list[str]:
     """Warn of one column whose removal takes most of the score: what the model has above a constant, on validation.
 
     ``strongest`` are the columns by their effects on predictions, ``constant`` the scores of the constant baseline.
     """
-    metric, higher = default_metric(transform.task_type)
+    metric = objective.metric
     naive = (constant or {}).get(metric, _NO_SKILL.get(metric))
-    if naive is None or len(val) == 0 or transform.task_type is TaskType.LINK_PREDICTION:
+    if naive is None or len(val) == 0:
         return []
     some = np.sort(np.random.default_rng(0).permutation(len(val))[:_ASKED])
     chosen = val.only(some)
     parts = [p for s in strongest[:_TRIED] for p in explainer.parts if p.kind == "column" and p.to_dict() == _place(s)]
-    told = explainer.without_each(chosen.seeds, [(), *((p,) for p in parts)])
-    scores = [
-        compute_metrics(
-            transform.task_type,
-            chosen.target,
-            predictions_from(told[:, i], transform),
-            classes=transform.classes,
-            train_std=train_std,
-        ).get(metric)
-        for i in range(told.shape[1])
-    ]
-    whole, sign = scores[0], 1.0 if higher else -1.0
+    raw = explainer.without_each(chosen.seeds, [(), *((p,) for p in parts)])
+    scores = [objective.metrics(chosen.target, objective.link(raw[:, i])).get(metric) for i in range(raw.shape[1])]
+    whole, sign = scores[0], 1.0 if objective.higher_is_better else -1.0
     if whole is None or sign * (whole - naive) <= 0:
         return []
     return [

@@ -1,4 +1,4 @@
-"""Runs told to MLflow, where a project names a tracking server; what is registered here does not depend on it."""
+"""Runs logged in MLflow, where a project names a tracking server; what is registered here does not depend on it."""
 
 from __future__ import annotations
 
@@ -66,5 +66,5 @@ def _parameters(facts: dict[str, Any]) -> dict[str, str]:
 def _metrics(facts: dict[str, Any]) -> dict[str, float]:
     scored = {split: m for split, m in facts["metrics"].items()}
     scored |= {f"{name}/{split}": m for name, splits in facts["baselines"].items() for split, m in splits.items()}
-    told = {f"{where}/{name}": value for where, m in scored.items() for name, value in m.items() if value is not None}
-    return {**told, "seconds": facts["seconds"]}
+    logged = {f"{where}/{name}": value for where, m in scored.items() for name, value in m.items() if value is not None}
+    return {**logged, "seconds": facts["seconds"]}

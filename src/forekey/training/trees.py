@@ -1,4 +1,4 @@
-"""Boosted trees over pasts in numbers: the part of a model that reads many uneven numbers best."""
+"""Boosted trees over window features: the part of a model that is best at many features of uneven scale."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forekey.inference import Trees
+from forekey.objectives import PointwiseObjective
 from forekey.progress import NEVER, SILENT, Deadline, Listener
-from forekey.task import TaskType
 
 MAX_ROWS = 200_000
 MAX_GROUPS = 24
@@ -35,7 +35,7 @@ class TreePlan:
     patience: int = 80
 
 
-# Few leaves and strong shrinkage for weak signals and few examples; more of both where there is much to tell.
+# Few leaves and strong shrinkage for weak signals and few examples; more of both where there is more to learn.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "careful": {
         "num_leaves": 8,
@@ -65,7 +65,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class TreeData:
-    """Pasts ``[n, features]``, targets as numbers (``[n]`` or one column per output), and how much examples count."""
+    """Window features ``[n, features]``, targets as numbers (``[n]`` or a column an output), and weights."""
 
     history: NDArray[np.float32]
     target: NDArray[np.float64]
@@ -117,7 +117,7 @@ class Grown:
 
 @dataclass(frozen=True)
 class Growing:
-    """How boosters are grown beside their settings: on how many threads, until when, and who is told how far it is."""
+    """How boosters are grown beside their settings: on how many threads, until when, and who follows the progress."""
 
     threads: int
     deadline: Deadline = NEVER
@@ -136,15 +136,14 @@ class Growing:
 
 
 def fit_trees(
-    task_type: TaskType, classes: int, train: TreeData, val: TreeData, plan: TreePlan, seed: int, growing: Growing
+    objective: PointwiseObjective, train: TreeData, val: TreeData, plan: TreePlan, seed: int, growing: Growing
 ) -> Grown | None:
     """Grow trees that predict raw outputs, stopped early on validation; None where there is nothing to learn."""
-    if task_type is TaskType.MULTICLASS_CLASSIFICATION:
-        val = val.only(val.target >= 0)  # a class that training never saw
+    val = val.only(objective.is_known(val.target))
     if train.width > MAX_GROUPS:
         return None
     pairs = zip(train.sampled(seed).groups(), val.groups(), strict=True)
-    shared = _shared(task_type, classes, plan, growing.threads)
+    shared = _shared(objective, plan, growing.threads)
     found = [_fit_group(shared, one, two, plan, seed, growing, at, train.width) for at, (one, two) in enumerate(pairs)]
     grown = [g for g in found if g is not None]
     if len(grown) < len(found):
@@ -152,15 +151,14 @@ def fit_trees(
     return Grown(Trees(tuple(texts for texts, _ in grown)), tuple(recipe for _, recipe in grown))
 
 
-def regrow(
-    grown: Grown, task_type: TaskType, classes: int, every: TreeData, plan: TreePlan, seed: int, growing: Growing
+def refit(
+    grown: Grown, objective: PointwiseObjective, every: TreeData, plan: TreePlan, seed: int, growing: Growing
 ) -> Trees:
-    """Grow the same trees again from validation examples too: what happened last tells most of what comes next."""
+    """Grow the same trees again from validation examples too: the newest examples resemble the next ones most."""
     import lightgbm as gbm
 
-    if task_type is TaskType.MULTICLASS_CLASSIFICATION:
-        every = every.only(every.target >= 0)
-    shared, texts, done = _shared(task_type, classes, plan, growing.threads), [], 0
+    every = every.only(objective.is_known(every.target))
+    shared, texts, done = _shared(objective, plan, growing.threads), [], 0
     of = sum(len(rounds) for _, rounds in grown.recipes)
     for data, (name, rounds) in zip(every.sampled(seed).groups(), grown.recipes, strict=True):
         dataset, group = data.dataset(), []
@@ -173,7 +171,7 @@ def regrow(
     return Trees(tuple(texts))
 
 
-def probe_rounds(task_type: TaskType, classes: int, train: TreeData, rounds: int = 8) -> float:
+def probe_rounds(objective: PointwiseObjective, train: TreeData, rounds: int = 8) -> float:
     """Return how many seconds one example costs in one round of growing, measured on some of them."""
     import lightgbm as gbm
     import torch
@@ -182,7 +180,7 @@ def probe_rounds(task_type: TaskType, classes: int, train: TreeData, rounds: int
     some = np.random.default_rng(0).permutation(len(target))[:_PROBED]
     if len(np.unique(target[some])) < 2 or train.history.shape[1] == 0:
         return 0.0
-    settings = {**_shared(task_type, classes, TreePlan(), torch.get_num_threads()), **_SETTINGS["bold"]}
+    settings = {**_shared(objective, TreePlan(), torch.get_num_threads()), **_SETTINGS["bold"]}
     dataset = gbm.Dataset(train.history[some], target[some], params={"feature_pre_filter": False}).construct()
     started = time.perf_counter()
     gbm.train(settings, dataset, rounds)
@@ -223,24 +221,13 @@ def _fit_group(
     return texts, (best, rounds)
 
 
-def _shared(task_type: TaskType, classes: int, plan: TreePlan, threads: int) -> dict[str, Any]:
+def _shared(objective: PointwiseObjective, plan: TreePlan, threads: int) -> dict[str, Any]:
     shared = {"learning_rate": plan.learning_rate, "num_threads": threads, "verbosity": -1, "bagging_freq": 1}
     shared |= {"deterministic": True, "force_row_wise": True, "feature_pre_filter": False}
-    return {**shared, **objective_of(task_type, classes)}
+    return {**shared, **objective.boosting()}
 
 
 def _settings(shared: dict[str, Any], name: str, data: TreeData, seed: int, number: int) -> dict[str, Any]:
     settings = {**shared, **_SETTINGS[name], "seed": 1000 * seed + number}
     settings["min_data_in_leaf"] = min(settings["min_data_in_leaf"], max(len(data.target) // 50, 1))
     return settings
-
-
-def objective_of(task_type: TaskType, classes: int) -> dict[str, Any]:
-    """Return LightGBM's objective and metric for a kind of task."""
-    match task_type:
-        case TaskType.BINARY_CLASSIFICATION | TaskType.MULTILABEL_CLASSIFICATION:
-            return {"objective": "binary", "metric": "binary_logloss"}
-        case TaskType.MULTICLASS_CLASSIFICATION:
-            return {"objective": "multiclass", "metric": "multi_logloss", "num_class": classes}
-        case _:
-            return {"objective": "l1", "metric": "l1"}

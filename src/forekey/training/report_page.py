@@ -1,0 +1,187 @@
+"""The report of a version as one self-contained HTML file: what a person wants to see before trusting a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib import resources
+from string import Template
+from typing import Any
+
+from forekey.inference import part_name
+from forekey.objectives import objective_of
+from forekey.registry import ModelVersion
+from forekey.training.plots import Axes, Series, bars, lines, points
+from forekey.training.report import TrainReport
+
+_SHOWN_BASELINES = 2
+
+
+def render_report(version: ModelVersion) -> str:
+    """Return the page of a registered version."""
+    report, facts = TrainReport.from_version(version), version.manifest
+    path = version.folder / "plots.json"
+    plots: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    template = Template(resources.files("forekey.training").joinpath("report_page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=escape(f"{report.task} {report.model_version}"),
+        facts=escape(
+            f"{report.task_type} · snapshot {report.snapshot} as of {facts['snapshot_as_of']} · "
+            f"{report.seconds:.0f} s of training · Forekey {facts['code_version']}"
+        ),
+        question=escape(str(facts["task_config"].get("query") or json.dumps(facts["task_config"], default=str))),
+        verdict=escape(report.verdict),
+        warnings="".join(f'<div class="warning">{escape(w)}</div>' for w in report.warnings),
+        notes="".join(f'<p class="note">{escape(note)}</p>' for note in report.notes),
+        metrics=_metrics(report, facts),
+        explained=escape(_explained(report, facts)),
+        plots="".join(_behaviour(report, plots)),
+        importance=_explanation(facts) + _importance(facts),
+        learning="".join(_learning(report, facts)) + _tried(facts),
+        lineage=_lineage(facts),
+    )
+
+
+def _metrics(report: TrainReport, facts: dict[str, Any]) -> str:
+    names = list(report.metrics["test"])
+    parts: dict[str, Any] = facts.get("parts", {})
+    shown = {f"model {report.model_version}": report.metrics["test"]}
+    shown |= {name: m["test"] for name, m in parts.items()}
+    shown |= {name.replace("_", " "): m["test"] for name, m in report.baselines.items()}
+    intervals: dict[str, Sequence[float]] = facts.get("intervals", {})
+    keys = ["model", *parts, *report.baselines]
+    rows = []
+    for key, (label, scores) in zip(keys, shown.items(), strict=True):
+        between = intervals.get(key)
+        rows.append([label, *(_number(scores.get(n)) for n in names), _between(between)])
+    return _table(["", *names, f"95 % of {report.default_metric}"], rows, own=1)
+
+
+def _explained(report: TrainReport, facts: dict[str, Any]) -> str:
+    val = report.metrics["val"].get(report.default_metric)
+    text = f"Validation {report.default_metric}: {_number(val)}. Intervals: bootstrap over entities, 200 draws."
+    text += f" {report.blend}" if report.blend else ""
+    final = facts.get("final", {})
+    calibration = final.get("calibration", {})
+    if calibration.get("knots"):
+        text += " Probabilities are calibrated by isotonic regression on validation."
+    elif calibration and (calibration["slope"], calibration["shift"]) != (1.0, 0.0):
+        text += f" Logits are calibrated on validation: {calibration['slope']:.3g} x + {calibration['shift']:.3g}."
+    return text
+
+
+def _behaviour(report: TrainReport, plots: dict[str, Any]) -> Iterable[str]:
+    metric, by_time = report.default_metric, plots.get("by_time", {})
+    if len(by_time.get("time", [])) > 1:
+        ranked = sorted(report.baselines, key=lambda n: n != report.best_baseline)[:_SHOWN_BASELINES]
+        places = list(range(len(by_time["time"])))
+        names = [t[:10] for t in by_time["time"]]
+        series = [Series("model", places, by_time["model"])]
+        series += [Series(n.replace("_", " "), places, by_time[n]) for n in ranked if n in by_time]
+        yield lines(Axes(f"{metric} by anchor time (validation, then test)", "anchor time", metric, names), series)
+    if "roc" in plots:
+        curve = Series("", plots["roc"]["x"], plots["roc"]["y"])
+        yield lines(Axes("ROC (test)", "false positive rate", "true positive rate"), [curve, _diagonal()])
+        curve = Series("", plots["pr"]["x"], plots["pr"]["y"])
+        yield lines(Axes("Precision and recall (test)", "recall", "precision"), [curve])
+    if "calibration" in plots:
+        curve = Series("", plots["calibration"]["promised"], plots["calibration"]["happened"])
+        most = max([*curve.x, *(y or 0.0 for y in curve.y), 0.01])
+        yield lines(Axes("Calibration (test, tenths)", "promised", "happened"), [curve, _diagonal(most)])
+    if "points" in plots:
+        actual, predicted = plots["points"]["actual"], plots["points"]["predicted"]
+        ends = [min([*actual, *predicted], default=0.0), max([*actual, *predicted], default=1.0)]
+        same = Series("", ends, ends, dashed=True)
+        yield points(
+            Axes("Predicted against actual (test)", "actual", "predicted"), [Series("", actual, predicted), same]
+        )
+    if "at_k" in plots:
+        places = plots["at_k"]["k"]
+        both = [Series(name, places, plots["at_k"][name]) for name in ("precision", "recall")]
+        yield lines(Axes("Precision and recall of the first k (test)", "k", "share"), both)
+    if "confusion" in plots:
+        classes, counts = plots["confusion"]["classes"], plots["confusion"]["counts"]
+        rows = [[a, *(f"{n:,}" for n in row)] for a, row in zip(classes, counts, strict=True)]
+        yield "<div><b>Actual (rows) and predicted (test)</b>" + _table(["", *classes], rows) + "</div>"
+
+
+def _diagonal(most: float = 1.0) -> Series:
+    return Series("", [0.0, most], [0.0, most], dashed=True)
+
+
+def _explanation(facts: dict[str, Any]) -> str:
+    """Show how much predictions change without each table, column, or everything from some hop on."""
+    found: dict[str, list[dict[str, Any]]] = facts.get("explanation", {})
+    ranks = objective_of(facts["task_type"]).ranks_items
+    what = "change of how far items stand out" if ranks else "change of the raw prediction"
+    out = []
+    for kind, title in (("table", "tables"), ("column", "columns"), ("hop", "this hop and beyond")):
+        named = [(part_name(part), float(part["effect"])) for part in found.get(kind, ())][:12]
+        if named:
+            out.append(bars(f"{what} without: {title} (mean size)", named))
+    return "".join(out)
+
+
+def _importance(facts: dict[str, Any]) -> str:
+    found: dict[str, float] = facts.get("importance", {})
+    if not found:
+        return '<p class="quiet">The model looks at no numbers of the past.</p>'
+    return bars("share of what the trees' splits gained", list(found.items())[:20])
+
+
+def _learning(report: TrainReport, facts: dict[str, Any]) -> Iterable[str]:
+    epochs = [e["number"] for e in facts["history"]]
+    if len(epochs) < 2:
+        return
+    losses, scores = ([e[name] for e in facts["history"]] for name in ("loss", "score"))
+    yield lines(Axes("Training loss of the network", "epoch", "loss"), [Series("", epochs, losses)])
+    axes = Axes(f"Validation {report.default_metric} of the network", "epoch", report.default_metric)
+    yield lines(axes, [Series("", epochs, scores)])
+
+
+def _tried(facts: dict[str, Any]) -> str:
+    """List what a search tried, the best first."""
+    found: list[dict[str, Any]] = facts.get("tried", [])
+    if not found:
+        return ""
+    higher = objective_of(facts["task_type"]).higher_is_better
+    known = sorted((t for t in found if t["score"] is not None), key=lambda t: t["score"], reverse=higher)
+    names = list(found[0]["settings"])
+    rows = [
+        [*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in t["settings"].values()), _number(t["score"]),
+         str(t["epochs"]), f"{t['seconds']:.0f} s", "stopped early" if t["stopped"] else ""]
+        for t in known
+    ]  # fmt: skip
+    header = [*(n.replace("_", " ") for n in names), f"validation {found[0]['metric']}", "epochs", "time", ""]
+    return "<div><b>Settings that were tried</b>" + _table(header, rows) + "</div>"
+
+
+def _lineage(facts: dict[str, Any]) -> str:
+    rows = [[s, f"{facts['labels'][s]['rows']:,}"] for s in ("train", "val", "test")]
+    splits = _table(["labels", "rows"], rows)
+    more = {
+        "statistics learnt from rows up to": facts["feature_cutoff"],
+        "parameters of the network": f"{facts['parameters']:,}",
+        "preset": facts["config"]["preset"],
+        "seed": facts["config"]["seed"],
+        "neighbours per hop": facts["neighbors"]["num_neighbors"],
+    }
+    return splits + _table(["", ""], [[name, str(value)] for name, value in more.items()])
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _between(pair: Sequence[float] | None) -> str:
+    return "–" if pair is None else f"{pair[0]:.4g} to {pair[1]:.4g}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], own: int = 0) -> str:
+    head = "".join(f"<th>{escape(h)}</th>" for h in header)
+    body = "".join(
+        f"<tr{' class=own' if i < own else ''}>{''.join(f'<td>{escape(str(c))}</td>' for c in row)}</tr>"
+        for i, row in enumerate(rows)
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
