@@ -127,7 +127,7 @@ def test_the_sampler_sees_the_same_neighbours(seed: int, day: int, budget: tuple
                 assert split.rows_of(table, nodes.rows).tolist() == two.nodes[table].rows.tolist()
                 assert nodes.seeds.tolist() == two.nodes[table].seeds.tolist()
             for relation, edges in one.edges.items():
-                for name in ("parent", "child", "rank", "degrees"):
+                for name in ("dst", "src", "rank", "degrees"):
                     assert getattr(edges, name).tolist() == getattr(two.edges[relation], name).tolist()
 
 

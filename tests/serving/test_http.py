@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import socket
 from collections.abc import Iterator
 
@@ -166,21 +166,46 @@ def test_the_status_page_shows_tasks_and_graph_and_escapes(client: TestClient) -
     assert "<script" not in page
 
 
+def counted(client: TestClient) -> float:
+    """Return how many single predictions the metrics count, of all processes."""
+    found = re.search(
+        r'forekey_requests_total\{route="/predict/\{task\}/\{entity_id:path\}",status="200"\} (\S+)',
+        client.get("/metrics").text,
+    )
+    return float(found[1]) if found is not None else 0.0
+
+
 def test_metrics_count_requests_by_route(client: TestClient) -> None:
+    before = counted(client)
     client.get("/predict/churn/1")
     client.get("/predict/churn/2")
+    assert counted(client) == before + 2
     text = client.get("/metrics").text
-    assert 'forekey_requests_total{route="/predict/{task}/{entity_id:path}",status="200"} 2.0' in text
+    assert "forekey_request_seconds_bucket" in text
     assert "forekey_snapshot_age_seconds" in text
     assert 'forekey_embedding_age_seconds{task="churn"}' in text
 
 
+def test_metrics_of_any_process_are_those_of_all(own_project: Workspace) -> None:
+    with TestClient(create_app(own_project.root)) as one, TestClient(create_app(own_project.root)) as two:
+        before = counted(two)
+        with TestClient(create_app(own_project.root)) as gone:
+            gone.get("/predict/churn/1")
+        two.get("/predict/churn/2")
+        assert counted(two) == before + 2
+        one.get("/predict/churn/3")
+    with TestClient(create_app(own_project.root)) as later:
+        assert counted(later) == before + 3
+
+
 def test_latencies_are_left_for_the_monitors(own_project: Workspace) -> None:
+    route = "/predict/{task}/{entity_id:path}"
+    before = pipeline.monitor(own_project).latency.get(route, {"requests": 0})["requests"]
     with own_project.store() as store, TestClient(create_app(own_project, store)) as client:
         client.get("/predict/churn/1")
-    latency = json.loads((own_project.machine / "serving" / "latency.json").read_text())
-    assert latency["/predict/{task}/{entity_id:path}"]["requests"] == 1
-    assert pipeline.monitor(own_project).latency == latency
+    latency = pipeline.monitor(own_project).latency[route]
+    assert latency["requests"] == before + 1
+    assert 0 < latency["p50_ms"] <= latency["p99_ms"]
 
 
 def test_a_new_version_is_served_without_a_restart(own_project: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""Columns and pasts to numbers: statistics fitted up to a time, and encoders that apply them."""
+"""Columns and window features: statistics fitted up to a time, and encoders that apply them."""
 
 from forekey.features.embedder import WIDTH
 from forekey.features.encode import Encoded, FeatureStore, encode_rows

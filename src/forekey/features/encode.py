@@ -76,7 +76,7 @@ class FeatureStore:
         return self._history.compute(seeds) if self._history is not None else None
 
     def learn_scale(self, history: NDArray[np.float32]) -> None:
-        """Learn from the pasts of training examples how a network is to read such numbers."""
+        """Fit the scales by which a network reads window features on those of training examples."""
         assert self._history is not None
         names = (feature.name for feature in self._history.features)
         self.spec = replace(self.spec, scale=HistoryScale.fit(history, names))

@@ -1,4 +1,4 @@
-"""Everything a model must know to turn rows and pasts into numbers; saved with it, applied alike everywhere."""
+"""Everything a model must know to encode rows and compute window features; saved with it, applied alike everywhere."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from forekey.notebooks import as_table
 from forekey.objectives import Numbers
 from forekey.registry import ModelVersion
 from forekey.source import Source
-from forekey.store import PredictionLog
+from forekey.store import PredictionLog, read_requests
 from forekey.task import Task
 from forekey.workspace import Workspace
 
@@ -93,13 +92,8 @@ def observe(workspace: Workspace, snapshot: Snapshot, tasks: dict[str, Task], so
 
 
 def read_latency(serving: Path) -> dict[str, dict[str, float]]:
-    """Return the latencies that the service last wrote: requests and milliseconds per route."""
-    path = serving / "latency.json"
-    try:
-        data: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-    return data
+    """Return the latencies of the service, all its processes together: requests and milliseconds per route."""
+    return {route: counts.quantiles() for route, counts in sorted(read_requests(serving).items())}
 
 
 def _snapshot_or_none(snapshots: SnapshotStore, name: str) -> Snapshot | None:

@@ -65,12 +65,12 @@ def create_app(
     """
     workspace = project if isinstance(project, Workspace) else Workspace.open(project)
     state = ServingState(workspace, workspace.store() if store is None else store)
-    telemetry = Telemetry()
+    telemetry = Telemetry(workspace.place("serving"))
     app = FastAPI(
         title="Forekey",
         description="Predictions, embeddings and explanations for the entities of a relational database.",
         version=__version__,
-        lifespan=_lifespan(state, telemetry, workspace.place("serving") / "latency.json", owns_store=store is None),
+        lifespan=_lifespan(state, telemetry, owns_store=store is None),
     )
     shown = {"task": next(iter(workspace.config.tasks), "churn"), "entity_id": "1"}
     app.openapi = lambda: _described(app, shown, with_keys=bool(api_keys))  # type: ignore[method-assign]
@@ -256,15 +256,15 @@ def _correct(operation: dict[str, Any], *, is_open: bool) -> None:
         operation["responses"].pop("422", None)
 
 
-def _lifespan(state: ServingState, telemetry: Telemetry, path: Path, *, owns_store: bool) -> Any:
-    """Write latencies now and then, and once more at the end, for the monitors to read."""
+def _lifespan(state: ServingState, telemetry: Telemetry, *, owns_store: bool) -> Any:
+    """Write what was counted now and then, and once more at the end, for the monitors and other processes to read."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async def write() -> None:
             while True:
                 await asyncio.sleep(_WRITE_LATENCY_SECONDS)
-                telemetry.write(path)
+                telemetry.write()
 
         writer = asyncio.create_task(write())
         try:
@@ -274,7 +274,7 @@ def _lifespan(state: ServingState, telemetry: Telemetry, path: Path, *, owns_sto
             state.engine.close()
             if owns_store:
                 state.store.close()
-            telemetry.write(path)
+            telemetry.write()
 
     return lifespan
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,7 +19,8 @@ from forekey.inference import AnyPredictor, lagged_labels_for, load_predictor
 from forekey.task import Task, define_task
 from forekey.workspace import Workspace
 
-_ASK_AGAIN_SECONDS = 30.0
+_TRY_AGAIN_SECONDS = 30.0
+"""After what failed beside the answers: a model that cannot be loaded, a database that does not answer."""
 _log = logging.getLogger("forekey.serving")
 
 
@@ -63,6 +65,8 @@ class Engine:
         self._snapshot: Snapshot | None = None
         self._beside = ThreadPoolExecutor(1, "forekey-warming")
         self._coming: dict[str, Future[None]] = {}
+        self._tried: dict[str, tuple[Key, float]] = {}
+        self._closed = False
         self._warmed = threading.Event()
         self._warmed.set()
 
@@ -94,8 +98,9 @@ class Engine:
             return self._bind(task, key)
         if held.key != key:
             held = self._next(task, held, key)
-        if held.eligible is None and time.monotonic() - held.asked_at > _ASK_AGAIN_SECONDS:
-            self._ask_who(held)
+        if held.eligible is None and time.monotonic() - held.asked_at > _TRY_AGAIN_SECONDS:
+            held.asked_at = time.monotonic()
+            self._do_beside(task, lambda: self._ask_who(held))
         return held
 
     def warm(self) -> None:
@@ -115,21 +120,32 @@ class Engine:
             coming.result()
 
     def close(self) -> None:
-        """Stop making anything ready."""
+        """Stop making anything ready; what is bound goes on to answer."""
+        self._closed = True
         self._beside.shutdown(cancel_futures=True)
+
+    def _do_beside(self, task: str, step: Callable[[], None]) -> None:
+        """Do something of a task in the thread of its own, one thing at a time."""
+        with self._lock:
+            coming = self._coming.get(task)
+            if not self._closed and (coming is None or coming.done()):
+                self._coming[task] = self._beside.submit(step)
 
     def _warm_all(self) -> None:
         try:
             for task in self._workspace.config.tasks:
-                if self._workspace.registry.champion_or_none(task) is not None:
-                    self._quietly(task)
+                self._quietly(task)
         finally:
             self._warmed.set()
 
     def _quietly(self, task: str) -> None:
-        """Bind the newest; what fails here is logged, and fails again when it is asked for."""
+        """Bind the newest. What fails is logged, and tried again after a while; until then the model in use goes on."""
         try:
-            self._bind(task, Key(self._workspace.registry.champion_name(task), self.snapshot().id))
+            if not self._workspace.registry.history(task):
+                return  # it was never trained
+            key = Key(self._workspace.registry.champion_name(task), self.snapshot().id)
+            self._tried[task] = key, time.monotonic()
+            self._bind(task, key)
         except ForekeyError as error:
             _log.warning("%s is not ready: %s", task, error)
 
@@ -140,9 +156,9 @@ class Engine:
             if earlier is not None and earlier.key == key:
                 self._bound[task], self._earlier[task] = earlier, held
                 return earlier
-            coming = self._coming.get(task)
-            if coming is None or coming.done():
-                self._coming[task] = self._beside.submit(self._quietly, task)
+            tried, when = self._tried.get(task, (None, 0.0))
+        if tried != key or time.monotonic() - when > _TRY_AGAIN_SECONDS:
+            self._do_beside(task, lambda: self._quietly(task))
         return held
 
     def _bind(self, task: str, key: Key) -> Bound:
@@ -155,8 +171,9 @@ class Engine:
                 return held
             made = self._made(task, key)
             with self._lock:
-                if held is not None:
-                    self._earlier[task] = held
+                self._earlier.pop(task, None)
+                if held is not None and held.key.snapshot == made.key.snapshot:
+                    self._earlier[task] = held  # of another snapshot, it never answers again
                 self._bound[task] = made
             return made
 

@@ -1,44 +1,42 @@
-"""How the service does: requests and latencies per route, for Prometheus and for ``forekey monitor``."""
+"""How the service does: requests and latencies per route, for Prometheus and for ``forekey monitor``.
+
+Each process counts for itself, and leaves its counts in a file now and then; whoever asks any of them gets the sum.
+"""
 
 from __future__ import annotations
 
-import json
 import time
-from collections import defaultdict, deque
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from forekey.files import write_whole
 from forekey.graph import to_micros
+from forekey.store import BUCKETS, RequestCounts
 
 if TYPE_CHECKING:
     from forekey.serving.state import ServingState
-
-_KEPT = 10_000
-_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 
 class Telemetry:
     """Counts requests in a registry of its own, so that several applications may live in one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._counts = RequestCounts(folder)
         self._registry = CollectorRegistry()
-        self._requests = Counter("forekey_requests", "Requests answered.", ["route", "status"], registry=self._registry)
-        self._seconds = Histogram(
-            "forekey_request_seconds", "Time to answer.", ["route"], buckets=_BUCKETS, registry=self._registry
-        )
+        self._registry.register(_Requests(self._counts))
         self._freshness = Gauge(
             "forekey_snapshot_age_seconds", "Age of the newest row that the graph has seen.", registry=self._registry
         )
         self._staleness = Gauge(
             "forekey_embedding_age_seconds", "Age of the stored embeddings.", ["task"], registry=self._registry
         )
-        self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT))
 
     def middleware(self, app: ASGIApp) -> ASGIApp:
         """Wrap an application so that each request is timed under its route's pattern."""
@@ -59,12 +57,13 @@ class Telemetry:
             try:
                 await app(scope, receive, note)
             finally:
-                self._observe(scope, status, time.perf_counter() - started)
+                route = getattr(scope.get("route"), "path", "other")
+                self._counts.add(route, status, time.perf_counter() - started)
 
         return timed
 
     def render(self, state: ServingState) -> Response:
-        """Return all figures in the Prometheus text format."""
+        """Return all figures in the Prometheus text format, requests of all processes added up."""
         now = to_micros(state.workspace.clock())
         snapshot = state.snapshot_or_none()
         if snapshot is not None:
@@ -72,23 +71,31 @@ class Telemetry:
         for task in state.workspace.config.tasks:
             version = state.embeddings.current(task)
             if version is not None:
-                from datetime import datetime
-
                 self._staleness.labels(task).set((now - to_micros(datetime.fromisoformat(version.created_at))) / 1e6)
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
-    def write(self, path: Path) -> None:
-        """Write requests and latency quantiles (milliseconds) per route, if there were any."""
-        if self._recent:
-            write_whole(path, json.dumps({route: _quantiles(list(s)) for route, s in self._recent.items()}))
-
-    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "other")
-        self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
-        self._recent[route].append(seconds)
+    def write(self) -> None:
+        """Write what was counted, for other processes and the monitors."""
+        self._counts.write()
 
 
-def _quantiles(seconds: list[float]) -> dict[str, Any]:
-    p50, p95, p99 = np.percentile(np.array(seconds) * 1e3, [50, 95, 99])
-    return {"requests": len(seconds), "p50_ms": round(p50, 3), "p95_ms": round(p95, 3), "p99_ms": round(p99, 3)}
+class _Requests(Collector):
+    """What all processes have counted, as Prometheus has it."""
+
+    def __init__(self, counts: RequestCounts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """Return a counter by route and status, and a histogram of seconds by route."""
+        requests = CounterMetricFamily("forekey_requests", "Requests answered.", labels=["route", "status"])
+        seconds = HistogramMetricFamily("forekey_request_seconds", "Time to answer.", labels=["route"])
+        for route, counts in sorted(self._counts.all().items()):
+            for status, number in sorted(counts.statuses.items()):
+                requests.add_metric([route, status], number)
+            bounds, total, buckets = [*map(str, BUCKETS), "+Inf"], 0, []
+            for bound, number in zip(bounds, counts.buckets, strict=True):
+                total += number
+                buckets.append((bound, total))
+            seconds.add_metric([route], buckets, counts.seconds)
+        yield requests
+        yield seconds

@@ -4,14 +4,19 @@ from forekey.store.connect import open_store
 from forekey.store.embeddings import EmbeddingStore, EmbeddingVersion, Record, new_version_name
 from forekey.store.log import LoggedBatch, PredictionLog
 from forekey.store.protocol import KeyValueStore
+from forekey.store.request_counts import BUCKETS, RequestCounts, RouteCounts, read_requests
 
 __all__ = [
+    "BUCKETS",
     "EmbeddingStore",
     "EmbeddingVersion",
     "KeyValueStore",
     "LoggedBatch",
     "PredictionLog",
     "Record",
+    "RequestCounts",
+    "RouteCounts",
     "new_version_name",
     "open_store",
+    "read_requests",
 ]

@@ -213,7 +213,7 @@ def _end(task: Task, moment: int) -> int:
 
 
 def _learn_scales(entities: FeatureStore, items: FeatureStore, train: Resolved) -> None:
-    """Learn from pasts at training times how the networks are to read such numbers."""
+    """Fit the scales of window features on those of training times, for entities and items."""
     rng = np.random.default_rng(0)
     some = train.only(np.sort(rng.permutation(len(train))[:_SCALE_SAMPLE]))
     seeds = some.seeds
