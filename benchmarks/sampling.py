@@ -157,7 +157,7 @@ def our_ways(snapshot: Snapshot, strategy: Any) -> tuple[Way, Way]:
     sampler = NeighborSampler(snapshot, plan)
 
     def count(subgraph: Any) -> int:
-        return sum(len(e.child) for e in subgraph.edges.values())
+        return sum(len(e.src) for e in subgraph.edges.values())
 
     def whole(seeds: Asked) -> int:
         def work(parts: list[tuple[Any, Any]]) -> int:
