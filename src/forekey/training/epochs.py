@@ -151,20 +151,29 @@ def fit(
             best = (score, copy.deepcopy(learner.state()))
         seconds = round(time.perf_counter() - started, 2)
         history.append(Epoch(number, config.max_epochs, loss, learner.objective.metric, score, improved, seconds))
-        checkpoint.save(
-            {
-                "networks": learner.state(),
-                "optimizer": optimizer.state_dict(),
-                "history": [e.to_dict() for e in history],
-                "best": best,
-                "since_best": since_best,
-            }
-        )
+        checkpoint.save(_state(learner, optimizer, history, best, since_best))
         listener.epoch(history[-1])
         if watch.is_over:
             break
     learner.restore(best[1])
     return history
+
+
+def _state(
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    history: list[Epoch],
+    best: tuple[float | None, dict[str, Any]],
+    since_best: int,
+) -> dict[str, Any]:
+    """Return all that a run needs to go on after an epoch."""
+    return {
+        "networks": learner.state(),
+        "optimizer": optimizer.state_dict(),
+        "history": [e.to_dict() for e in history],
+        "best": best,
+        "since_best": since_best,
+    }
 
 
 def fit_again(learner: Learner, config: TrainConfig, epochs: int, listener: Listener = SILENT) -> None:

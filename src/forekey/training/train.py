@@ -86,9 +86,7 @@ def run(
     recipe = _recipe(job, listener)
     config, notes = recipe.plan(deadline, listener)
     config, tried = _searched(recipe, config, listener)
-    checkpoint = NOWHERE
-    if registry is not None:
-        checkpoint = Checkpoint(registry.unfinished(job.task.name, run_id(job.task, job.snapshot, config)))
+    checkpoint = _checkpoint(job, config, registry)
     networks, history = recipe.fit(config, listener, checkpoint) if config.network else ({}, [])
     growing = recipe.growing(deadline, listener)
     chosen = final = recipe.choose(networks, config, growing)
@@ -110,18 +108,28 @@ def run(
         "history": [e.to_dict() for e in history],
         "tried": [t.to_dict() for t in tried],
     }
-    manifest["warnings"] += leaking_columns(job.snapshot, recipe.used_tables())
-    manifest["explanation"] = {}
+    manifest["explanation"], warnings = {}, leaking_columns(job.snapshot, recipe.used_tables())
     if config.importance and not growing.deadline.passed:
         listener.step("measuring what counts")
-        manifest["explanation"], warnings = recipe.explain(final, scorecard, listener)
-        manifest["warnings"] += warnings
+        manifest["explanation"], more = recipe.explain(final, scorecard, listener)
+        warnings += more
     elif config.importance:
         left_out.append("importance was not measured")
-    manifest["notes"] += [*job.sampled, *searched(tried, config), *notes]
-    manifest["notes"] += [f"To end in time, {'; '.join(left_out)}."] if left_out else []
+    manifest["warnings"] += warnings
+    manifest["notes"] += [*job.sampled, *searched(tried, config), *notes, *_in_time(left_out)]
     manifest["seconds"] = round(job.seconds + time.perf_counter() - started, 2)
     return Trained(final.model, manifest, scorecard.plots(), checkpoint)
+
+
+def _checkpoint(job: TrainJob, config: TrainConfig, registry: Registry | None) -> Checkpoint:
+    """Return what a run by these settings leaves behind to go on from; nothing without a registry."""
+    if registry is None:
+        return NOWHERE
+    return Checkpoint(registry.unfinished(job.task.name, run_id(job.task, job.snapshot, config)))
+
+
+def _in_time(left_out: list[str]) -> list[str]:
+    return [f"To end in time, {'; '.join(left_out)}."] if left_out else []
 
 
 def _recipe(job: TrainJob, listener: Listener) -> Recipe[Any, Any]:
