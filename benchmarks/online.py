@@ -159,7 +159,7 @@ def stages(state: ServingState, task: str, asked: list[Any]) -> dict[str, float]
     for key in asked:
         rows = stage("key to row", lambda key=key: snapshot.lookup(predictor.entity, [key]))
         seeds = Seeds.at(predictor.entity, rows, now)
-        history = stage("window features", lambda seeds=seeds: predictor.features.history(seeds))
+        history = stage("window features", lambda seeds=seeds: predictor.features.window_features(seeds))
         raw = None
         if predictor.model is not None:
             graph = stage("sampling", lambda seeds=seeds: predictor._sampler.sample(seeds))

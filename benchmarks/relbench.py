@@ -189,7 +189,7 @@ class Bench:
         # What the run itself measured on validation, before its trees learnt from that too.
         val = version.manifest["metrics"]["val"]
         percent = 1 if task.task_type is TaskType.REGRESSION else 100
-        share = version.manifest["final"]["share"]
+        share = version.manifest["network_weight"]
         chosen = f"network {share:.0%}"
         return Run(
             percent * val[version.manifest["default_metric"]],

@@ -168,7 +168,7 @@ def peer_of(project: Workspace, name: str, version: str) -> tuple[float, float]:
     moments = np.unique(np.concatenate([r.times for r in splits.values()])).tolist()
     past = lagged_labels_for(model, task, lambda: project.source(), snapshot, moments, project.place("past"))
     features = FeatureStore(snapshot, FeatureSpec.from_dict(model.features()), past)
-    columns = {s: features.history(r.seeds) for s, r in splits.items()}
+    columns = {s: features.window_features(r.seeds) for s, r in splits.items()}
     objective = objective_from(model.manifest["output"])
     assert isinstance(objective, PointwiseObjective)
     target = {s: objective.perfect(r.target) for s, r in splits.items()}

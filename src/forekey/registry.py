@@ -2,7 +2,7 @@
 
 models/<task>/v3/manifest.json         what it is, from what, how good: snapshot, query, config, code version, metrics,
                                        and the hash of every other file
-models/<task>/v3/network.safetensors   the parameters of its networks, if it has any
+models/<task>/v3/network.safetensors   the parameters of its networks, and all other fitted numbers
 models/<task>/v3/trees/0-0.txt         its boosted trees, in LightGBM's own text
 models/<task>/v3/features.json         what is computed from rows, with the column statistics it was trained with
 models/<task>/v3/report.html           what people read
@@ -26,7 +26,7 @@ from forekey.errors import ModelError
 from forekey.files import draft_of, publish_folder, sweep_drafts, write_whole
 from forekey.graph import utc_now
 
-FORMAT = 3
+FORMAT = 4
 """Of the folder of a version; it changes when what lies there is read differently."""
 
 

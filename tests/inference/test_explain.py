@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,16 @@ import pytest
 from forekey import pipeline
 from forekey.features import CALENDAR, LABELS, FeatureStore, Origin, WindowFeatures, fit_windows
 from forekey.graph import Seeds, SnapshotStore, build_snapshot, to_micros
-from forekey.inference import Explainer, Part, Predictor, Ranker, RankExplainer, explain_entity, explain_ranking
+from forekey.inference import (
+    Explainer,
+    Part,
+    Predictor,
+    RankBlend,
+    Ranker,
+    RankExplainer,
+    explain_entity,
+    explain_ranking,
+)
 from forekey.inference.collate import Collator
 from forekey.inference.explain import _one_more
 from forekey.sampling import NeighborPlan, NeighborSampler
@@ -23,6 +31,10 @@ from tests.support.databases import source_of
 from tests.support.models import champion_of, random_predictor
 
 N = 120
+
+
+def reweighted(blend: RankBlend, weight: float) -> RankBlend:
+    return RankBlend(weight, blend.trees, blend.tower_scale, blend.tree_scale)
 
 
 def asked(project: Workspace, task: str) -> tuple[Explainer, Seeds]:
@@ -203,7 +215,7 @@ def test_what_is_called_important_for_rankings_changes_them_more_than_random_par
 ) -> None:
     explainer, ranker, seeds = rankings(trained_project)
     if share is not None:  # trees of pairs read few columns: what the towers see is tried by itself
-        ranker.stage = replace(ranker.stage, share=share)
+        ranker.blend = reweighted(ranker.blend, share)
     found = explainer.effects(seeds, kinds=[kind])
     whole = explainer.without(seeds, ())
     order = np.argsort(-np.abs(found.effects).mean(axis=(0, 1)))
@@ -233,7 +245,7 @@ def test_the_items_explained_are_those_that_are_ranked_and_say_how_far_they_stan
 
 def test_a_part_that_nothing_reads_is_not_listed(trained_project: Workspace) -> None:
     explainer, ranker, seeds = rankings(trained_project)
-    ranker.stage = replace(ranker.stage, share=0.5)
+    ranker.blend = reweighted(ranker.blend, 0.5)
     explainer.parts = (*explainer.parts, Part("column", "orders", "colour of the cart"))
     found = explainer.effects(seeds, kinds=["column"])
     assert (found.effects[:, :, -1] == 0.0).all()  # to the bit, or rounding would be told as a reason

@@ -49,25 +49,25 @@ def test_one_by_one_and_all_at_once_agree_to_the_bit(instant: Workspace, task: s
 def test_embeddings_add_up_to_what_the_trees_predict(instant: Workspace, task: str) -> None:
     predictor, now = predictor_of(instant, task)
     rows = np.arange(50, dtype=np.int32)
-    history = predictor.features.history(Seeds.at(predictor.entity, rows, now))
-    trees = predictor.final.trees
-    assert history is not None
+    described = predictor.features.window_features(Seeds.at(predictor.entity, rows, now))
+    trees = predictor.blend.trees
+    assert described is not None
     assert trees is not None
-    embeddings = trees.embed(history, 64)
+    embeddings = trees.embed(described, 64)
     assert embeddings.shape[1] <= 64
-    np.testing.assert_allclose(embeddings.sum(axis=1), trees.raw(history).sum(axis=1), rtol=1e-4, atol=1e-4)
-    assert trees.embed(history[:0], 64).shape == (0, embeddings.shape[1])
+    np.testing.assert_allclose(embeddings.sum(axis=1), trees.raw(described).sum(axis=1), rtol=1e-4, atol=1e-4)
+    assert trees.embed(described[:0], 64).shape == (0, embeddings.shape[1])
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_contributions_add_up_to_the_raw_outputs(instant: Workspace, task: str) -> None:
     predictor, now = predictor_of(instant, task)
-    history = predictor.features.history(Seeds.at(predictor.entity, np.arange(20), now))
-    assert history is not None
-    assert predictor.final.trees is not None
-    contributions, base = predictor.final.trees.contributions(history)
+    described = predictor.features.window_features(Seeds.at(predictor.entity, np.arange(20), now))
+    assert described is not None
+    assert predictor.blend.trees is not None
+    contributions, base = predictor.blend.trees.contributions(described)
     np.testing.assert_allclose(
-        contributions.sum(axis=2) + base, predictor.final.trees.raw(history), rtol=1e-6, atol=1e-6
+        contributions.sum(axis=2) + base, predictor.blend.trees.raw(described), rtol=1e-6, atol=1e-6
     )
 
 

@@ -203,7 +203,7 @@ def test_projects_tasks_and_models_show_themselves(trained_project: Workspace) -
 
 def test_a_champion_with_a_network_gives_its_reasons_in_words_too(own_project: Workspace) -> None:
     versions = own_project.registry
-    assert versions.champion("spend").manifest["final"]["trees"]
+    assert versions.champion("spend").manifest["trees"]
     found = pipeline.ask(own_project, "spend", top=5)
     assert found.model_version == versions.champion("spend").version
     words = [d["what"] for p in found.predictions for d in p["drivers"]]

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from forekey.graph import Snapshot, SnapshotStore, build_snapshot, to_micros
-from forekey.inference import Blend, Calibration, PointwiseModel, Predictor
+from forekey.inference import Blend, PointwiseModel, Predictor
+from forekey.nn import Calibration
 from forekey.progress import SILENT
 from forekey.project import Config, PQLTask, Project
 from forekey.sampling import NeighborPlan

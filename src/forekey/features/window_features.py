@@ -15,17 +15,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from forekey.features.columns import COLUMN_TYPES, ColumnEncoder, Measure, fit_column
 from forekey.features.feature import Feature
 from forekey.features.feature_kind import FeatureKind
 from forekey.features.lists import MAX_LISTED, paths_of, row_lists
-from forekey.features.measures import Measure, choose_measures, measure_rows
-from forekey.features.statistics import ColumnFeature, days_of, fit_column
+from forekey.features.measures import choose_measures, measure_rows
 from forekey.features.window_spec import EXTREMES, Focus, ListFeatures, Piece, WindowSpec
 from forekey.graph import MICROS_PER_DAY, Adjacency, GraphView, Micros, Seeds, Snapshot, take_rows
-from forekey.schema import EdgeType, Stype
+from forekey.schema import EdgeType
 from forekey.task import LaggedLabels
 
 HALF_LIVES = (2.0, 5.0, 12.0)
@@ -116,14 +115,13 @@ def _lives_on(snapshot: Snapshot, table: str, cutoff: int) -> bool:
     return False
 
 
-def _columns(snapshot: Snapshot, table: str, cutoff: int, hidden: set[tuple[str, str]]) -> tuple[ColumnFeature, ...]:
+def _columns(snapshot: Snapshot, table: str, cutoff: int, hidden: set[tuple[str, str]]) -> tuple[ColumnEncoder, ...]:
     shape = snapshot.schema.table(table)
     rows = snapshot.rows_at(table, cutoff)
-    usable = {Stype.NUMERICAL, Stype.BOOLEAN, Stype.CATEGORICAL, Stype.TIMESTAMP}
     return tuple(
         fit_column(rows, column, shape)
         for column in shape.columns
-        if column.stype in usable and (table, column.name) not in hidden
+        if column.stype in COLUMN_TYPES and COLUMN_TYPES[column.stype].scalar and (table, column.name) not in hidden
     )
 
 
@@ -220,11 +218,8 @@ class WindowFeatures:
             contents = self.view.contents_at(focus.table, known.rows, known.cutoffs)
             values = self._plain_values(focus, contents)
             for at, column in enumerate(focus.columns):
-                if column.stype is Stype.TIMESTAMP:
-                    out[there, at] = known.times / MICROS_PER_DAY - values[:, at]
-                else:
-                    with np.errstate(over="ignore"):  # what does not fit is infinite, and counts as missing
-                        out[there, at] = values[:, at]
+                with np.errstate(over="ignore"):  # what does not fit is infinite, and counts as missing
+                    out[there, at] = column.as_of(values[:, at], known.times)
         return np.where(np.isfinite(out), out, np.nan)
 
     def _plain_values(self, focus: Focus, contents: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -297,12 +292,12 @@ class WindowFeatures:
         with np.errstate(invalid="ignore", divide="ignore"):
             yield _flat(total / count_known)
         yield _flat(recent[:, :, :d])
-        numbers = listed.numbers
-        if listed.detailed and numbers:
+        additive = listed.additive
+        if listed.detailed and additive:
             total[rows < 0] = np.nan
-            yield _flat(total[:, numbers, :-1])
+            yield _flat(total[:, additive, :-1])
             if d:
-                yield _flat(recent[:, numbers, d:])
+                yield _flat(recent[:, additive, d:])
 
     def _recency(self, lists: Adjacency, seeds: Seeds, degrees: NDArray[np.int64]) -> NDArray[Any]:
         """Return the days from the newest, the fifth newest and the oldest row known to the cutoff."""
@@ -350,23 +345,8 @@ def _calendar(times: Micros) -> NDArray[np.float32]:
 
 
 def _plain_columns(table: pa.Table, focus: Focus) -> NDArray[np.float64]:
-    """Return the columns of a focus as numbers; moments in days since 1970."""
-    columns = [
-        days_of(table, c.name, None) if c.stype is Stype.TIMESTAMP else _plain(table.column(c.name), c)
-        for c in focus.columns
-    ]
-    return np.stack(columns, axis=1)
-
-
-def _plain(values: Any, column: ColumnFeature) -> NDArray[np.float64]:
-    """Return a column as numbers: a category by its rank in frequency, -1 for one without a code, NaN if missing."""
-    if column.stype is Stype.NUMERICAL:
-        return values.to_numpy().astype(np.float64)  # type: ignore[no-any-return]
-    if column.stype is Stype.BOOLEAN:
-        return pc.cast(values, "float64").to_numpy()  # type: ignore[no-any-return]
-    found = pc.cast(pc.index_in(values, value_set=pa.array(column.vocabulary, pa.string())), "float64")
-    ranks = pc.if_else(pc.is_null(values), float("nan"), pc.fill_null(found, -1.0))
-    return np.asarray(ranks, np.float64)
+    """Return the columns of a focus as numbers, ``[rows, columns]``."""
+    return np.stack([column.numbers(table) for column in focus.columns], axis=1)
 
 
 def _flat(block: NDArray[Any]) -> NDArray[Any]:

@@ -88,11 +88,10 @@ class _Pass:
     def encode(self, table: str, rows: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return the states before the first layer."""
         out = self._scratch(table, 0)
-        encoded = self.features.table(table)
         for part in _chunks(rows):
             moments = np.full(len(part), self.as_of)
-            piece = encoded.take(self.view.contents_at(table, part, moments))
-            state = self.model.encode(table, torch.from_numpy(piece.numbers), torch.from_numpy(piece.codes))
+            piece = self.features.tables.take(table, self.view.contents_at(table, part, moments))
+            state = self.model.encode(table, torch.from_numpy(piece.values), torch.from_numpy(piece.token_ids))
             out[part] = state.numpy()
         return out
 

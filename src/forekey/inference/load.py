@@ -38,8 +38,8 @@ def lagged_labels_for(
     folder: Path,
 ) -> LaggedLabels | None:
     """Return the labels known at some moments, for a model that looks at them; gathered once, kept in ``folder``."""
-    history = version.features().get("history")
-    if history is None or not history["lagged_labels"]:
+    windows = version.features().get("windows")
+    if windows is None or not windows["lagged_labels"]:
         return None
     objective = objective_from(version.manifest["output"])
     return stored_lagged_labels(task, open_source, snapshot, moments, objective, folder)

@@ -12,21 +12,24 @@ from torch import Tensor, nn
 from forekey.errors import ModelError
 from forekey.nn.conv import Aggregation, HeteroConv, RelationInput, mean_by_destination
 from forekey.nn.dropout import Dropout
-from forekey.nn.encoder import TableEncoder, TimeEncoder, WindowEncoder, time_encoding
+from forekey.nn.encoder import RowEncoder, TimeEncoder, WindowEncoder, WindowScale, time_encoding
 from forekey.nn.graph_batch import GraphBatch
 from forekey.nn.transformer import HEADS, NeighborhoodTransformer, slots_of
 
-PARAMETERS = 2
+PARAMETERS = 3
 """Raised when the parameters of a network change, so that no run goes on from those of an earlier version."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """One node type as the model sees it: widths of its encoded columns, and whether its rows have a time."""
+    """One node type as the model sees it, and whether its rows have a time.
+
+    ``num_values`` and ``vocabularies`` are those of :class:`forekey.features.TableEncoder`.
+    """
 
     name: str
-    numbers: int
-    num_codes: int
+    num_values: int
+    vocabularies: tuple[tuple[int, int], ...]
     timed: bool
 
 
@@ -46,7 +49,7 @@ class RelationSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Everything needed to build the model's modules; ``history`` is how wide the seeds' window features are."""
+    """Everything needed to build the model's modules; ``num_window_features`` is how many the seeds have."""
 
     entity: str
     tables: tuple[TableSpec, ...]
@@ -55,7 +58,7 @@ class ModelConfig:
     channels: int
     outputs: int
     dropout: float
-    history: int = 0
+    num_window_features: int = 0
     aggregation: Aggregation = "mean"
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,7 +71,7 @@ class ModelConfig:
         return cls(
             **{
                 **data,
-                "tables": tuple(TableSpec(**t) for t in data["tables"]),
+                "tables": tuple(_table(t) for t in data["tables"]),
                 "relations": tuple(RelationSpec(**{**r, "budgets": tuple(r["budgets"])}) for r in data["relations"]),
             }
         )
@@ -83,6 +86,10 @@ class ModelConfig:
     def relations_into(self, table: str) -> tuple[RelationSpec, ...]:
         """Return the relations whose destination is a type."""
         return tuple(r for r in self.relations if r.dst == table)
+
+
+def _table(data: dict[str, Any]) -> TableSpec:
+    return TableSpec(**{**data, "vocabularies": tuple((width, size) for width, size in data["vocabularies"])})
 
 
 class GraphModel(nn.Module):
@@ -105,7 +112,7 @@ class GraphModel(nn.Module):
         self._timed = {t.name for t in config.tables if t.timed}
         self._slot = {name: f"t{i}" for i, name in enumerate(specs)}  # module names may not hold dots
         self.encoders = nn.ModuleDict(
-            {self._slot[t]: TableEncoder(specs[t].numbers, specs[t].num_codes, config.channels) for t in used}
+            {self._slot[t]: RowEncoder(specs[t].num_values, specs[t].vocabularies, config.channels) for t in used}
         )
         self.ages = nn.ModuleDict({self._slot[t]: TimeEncoder(config.channels) for t in used if specs[t].timed})
         self.transformer: NeighborhoodTransformer | None = None
@@ -116,17 +123,24 @@ class GraphModel(nn.Module):
             nn.ModuleDict({self._slot[t]: self._conv(layer, t) for t in config.types_at(layer + 1)})
             for layer in range(config.layers - (self.transformer is not None))
         )
-        self.past = WindowEncoder(config.history, config.channels, config.dropout) if config.history else None
+        described = config.num_window_features
+        self.windows = WindowEncoder(described, config.channels, config.dropout) if described else None
         self.readout = nn.Sequential(
-            nn.Linear(config.channels * (2 if config.history else 1), config.channels),
+            nn.Linear(config.channels * (2 if described else 1), config.channels),
             nn.ReLU(),
             Dropout(config.dropout),
             nn.Linear(config.channels, config.outputs),
         )
 
-    def encode(self, table: str, numbers: Tensor, codes: Tensor) -> Tensor:
+    def scaled_by(self, scale: WindowScale | None) -> GraphModel:
+        """Read window features by a scale that was fitted on training examples; return the model itself."""
+        if self.windows is not None and scale is not None:
+            self.windows.scale.load_state_dict(scale.state_dict())
+        return self
+
+    def encode(self, table: str, values: Tensor, token_ids: Tensor) -> Tensor:
         """Encode rows of a table regardless of time: ``[rows, channels] float32``."""
-        return self.encoders[self._slot[table]](numbers, codes)  # type: ignore[no-any-return]
+        return self.encoders[self._slot[table]](values, token_ids)  # type: ignore[no-any-return]
 
     def initial_state(self, table: str, encoded: Tensor, time: Tensor | None) -> Tensor:
         """Return the states of neighbours before the first layer; ``time [n, TIME_CHANNELS]`` encodes their ages."""
@@ -148,18 +162,18 @@ class GraphModel(nn.Module):
         budgets = {r.name: r.budgets[hop] for r in self.config.relations_into(table)}
         return self.conv(layer, table)(state, root, means, degrees, budgets)  # type: ignore[no-any-return]
 
-    def head(self, embedding: Tensor, history: Tensor | None = None) -> Tensor:
+    def head(self, embedding: Tensor, window_features: Tensor | None = None) -> Tensor:
         """Return raw outputs ``[n, outputs]``: logits, or a standardised number."""
-        if self.past is not None:
-            embedding = torch.cat([embedding, self.past(history)], dim=1)
+        if self.windows is not None:
+            embedding = torch.cat([embedding, self.windows(window_features)], dim=1)
         return self.readout(embedding)  # type: ignore[no-any-return]
 
     def embed(self, batch: GraphBatch) -> Tensor:
         """Return the seeds' embeddings, ``[num_seeds, channels] float32``."""
         states = {
             table: _States(
-                self.encode(table, nodes.numbers, nodes.codes),
-                nodes.place,
+                self.encode(table, nodes.values, nodes.token_ids),
+                nodes.index,
                 time_encoding(nodes.age) if nodes.age is not None else None,
             )
             for table, nodes in batch.nodes.items()
@@ -177,7 +191,7 @@ class GraphModel(nn.Module):
     def forward(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
         """Return embeddings ``[num_seeds, channels]`` and raw outputs ``[num_seeds, outputs]``."""
         embedding = self.embed(batch)
-        return embedding, self.head(embedding, batch.history)
+        return embedding, self.head(embedding, batch.window_features)
 
     def _conv(self, layer: int, table: str) -> HeteroConv:
         first = layer == 0
@@ -258,14 +272,14 @@ class _States:
     """
 
     vectors: Tensor
-    place: Tensor | None = None
+    index: Tensor | None = None
     time: Tensor | None = None
 
     def of(self, nodes: slice | Tensor) -> Tensor:
         """Return the vectors of some nodes."""
-        if self.place is None:
+        if self.index is None:
             return self.vectors[nodes] if isinstance(nodes, slice) else self.vectors.index_select(0, nodes)
-        return self.vectors.index_select(0, self.place[nodes])
+        return self.vectors.index_select(0, self.index[nodes])
 
     def time_of(self, nodes: slice | Tensor) -> Tensor | None:
         """Return the time encodings of some nodes."""
@@ -278,4 +292,4 @@ class _States:
         count = len(nodes) if isinstance(nodes, Tensor) else nodes.stop
         if count <= len(self.vectors):
             return linear(self.of(nodes))
-        return _States(linear(self.vectors), self.place).of(nodes)
+        return _States(linear(self.vectors), self.index).of(nodes)

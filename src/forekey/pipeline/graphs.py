@@ -21,12 +21,12 @@ def snapshot(
     workspace: Workspace, *, full: bool = False, as_of: datetime | None = None, listener: Listener = SILENT
 ) -> Snapshot:
     """Build or update the graph, and publish it."""
-    from forekey.features import TextCache
+    from forekey.features import sweep_encoded
 
     built = build(workspace, full=full, as_of=as_of, listener=listener)
     store = workspace.snapshots
     store.prune(KEPT_SNAPSHOTS)
-    TextCache(workspace.place("encoded")).sweep(store.pool.folder)
+    sweep_encoded(workspace.place("encoded"), store.pool.folder)
     return built
 
 

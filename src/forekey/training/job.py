@@ -93,7 +93,7 @@ def gather(
         val_again = splits["val"].seen_by(delay("train", splits["val"].times))
         splits = {name: r.seen_by(delay(name, r.times)) for name, r in splits.items()}
     job = TrainJob(task, snapshot, config, labels, splits, objective, val_again, sampled=sampled, minutes=minutes)
-    if config.history and config.lagged_labels and not task.kind.ranks_items:
+    if config.window_features and config.lagged_labels and not task.kind.ranks_items:
         job = replace(job, past=_past_labels(task, source, snapshot, splits, objective))
     if baselines:
         job = replace(job, previous=_previous(task, source, snapshot, known))

@@ -20,18 +20,25 @@ from forekey.training.job import TrainJob
 
 def network_of(entity: str, features: FeatureStore, config: TrainConfig, outputs: int) -> ModelConfig:
     """Return the shape of a network that answers about rows of a table."""
-    plan, schema, scale = config.neighbors, features.view.schema, features.spec.scale
+    plan, schema = config.neighbors, features.view.schema
     tables = tuple(
-        TableSpec(t.table, t.numbers, t.num_codes, schema.table(t.table).time_column is not None)
+        TableSpec(t.table, t.num_values, t.vocabularies, schema.table(t.table).time_column is not None)
         for t in features.spec.tables
     )
     relations = tuple(
         RelationSpec(str(r), r.dst, r.src, tuple(plan.budget(r, h) for h in range(plan.hops)), r.up)
         for r in relations_of(schema)
     )
-    past = 2 * len(scale.names) if scale is not None else 0
     return ModelConfig(
-        entity, tables, relations, plan.hops, config.channels, outputs, config.dropout, past, config.aggregation
+        entity,
+        tables,
+        relations,
+        plan.hops,
+        config.channels,
+        outputs,
+        config.dropout,
+        len(features.features),
+        config.aggregation,
     )
 
 

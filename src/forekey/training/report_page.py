@@ -62,13 +62,7 @@ def _explained(report: TrainReport, facts: dict[str, Any]) -> str:
     val = report.metrics["val"].get(report.default_metric)
     text = f"Validation {report.default_metric}: {_number(val)}. Intervals: bootstrap over entities, 200 draws."
     text += f" {report.blend}" if report.blend else ""
-    final = facts.get("final", {})
-    calibration = final.get("calibration", {})
-    if calibration.get("knots"):
-        text += " Probabilities are calibrated by isotonic regression on validation."
-    elif calibration and (calibration["slope"], calibration["shift"]) != (1.0, 0.0):
-        text += f" Logits are calibrated on validation: {calibration['slope']:.3g} x + {calibration['shift']:.3g}."
-    return text
+    return f"{text} {facts['calibration']}" if facts.get("calibration") else text
 
 
 def _behaviour(report: TrainReport, plots: dict[str, Any]) -> Iterable[str]:
@@ -126,7 +120,7 @@ def _explanation(facts: dict[str, Any]) -> str:
 def _importance(facts: dict[str, Any]) -> str:
     found: dict[str, float] = facts.get("importance", {})
     if not found:
-        return '<p class="quiet">The model looks at no numbers of the past.</p>'
+        return '<p class="quiet">The model has no window features.</p>'
     return bars("share of what the trees' splits gained", list(found.items())[:20])
 
 
