@@ -92,7 +92,7 @@ def measure(workspace: Workspace, task: str, rounds: int) -> list[dict[str, Any]
         state = ServingState(workspace, store)
         state.predict(task, asked[:3], "online")
         online = timed(lambda key: state.predict(task, [key], "online"), asked)
-        blend = workspace.registry.champion(task).manifest.get("blend") or "ranking"
+        blend = workspace.registry.champion(task).manifest.blend or "ranking"
         print(f"\n{task} ({blend.split('.')[0]})")
         rows += [
             row(f"{task}: online, {q}", float(np.percentile(online, n)), TARGETS[q])

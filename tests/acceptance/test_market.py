@@ -57,7 +57,7 @@ def project(request: pytest.FixtureRequest, market: Market, tmp_path_factory: py
 
 
 def edges(snapshot: Snapshot) -> dict[str, Any]:
-    return dict(snapshot.manifest["edges"])
+    return dict(snapshot.manifest.edges)
 
 
 def test_every_reference_is_found(project: Workspace) -> None:
@@ -68,7 +68,7 @@ def test_every_reference_is_found(project: Workspace) -> None:
 
 def test_what_was_planted_is_counted(project: Workspace, market: Market) -> None:
     snapshot = project.snapshots.current()
-    tables, planted = snapshot.manifest["tables"], market.planted
+    tables, planted = snapshot.manifest.tables, market.planted
     assert tables["shipments"]["quarantined"] == {"no time": planted["shipments without a time"]}
     assert tables["reviews"]["nodes"] == len(market.tables["reviews"]) - planted["reviews from the future"]
     assert tables["order_lines"]["quarantined"] == {"no time": planted["lines of orders that are gone"]}
@@ -86,10 +86,10 @@ def test_what_was_planted_is_counted(project: Workspace, market: Market) -> None
 
 def test_the_books_balance(project: Workspace) -> None:
     snapshot = project.snapshots.current()
-    for entry in snapshot.manifest["tables"].values():
+    for entry in snapshot.manifest.tables.values():
         assert entry["read"] == entry["nodes"] + sum(entry["quarantined"].values())
     for name, entry in edges(snapshot).items():
-        child = snapshot.manifest["tables"][name.split(".")[0]]["nodes"]
+        child = snapshot.manifest.tables[name.split(".")[0]]["nodes"]
         assert child == entry["edges"] + entry["null_keys"] + entry["orphans"]
 
 
@@ -133,10 +133,10 @@ def test_new_rows_and_columns_arrive_and_the_update_equals_a_build_from_scratch(
     updated = pipeline.snapshot(project)
     with ConfiguredSource(open_source(url, tmp_path), project.config) as source:
         scratch = build_snapshot(source, updated.schema, SnapshotStore(tmp_path / "scratch"))
-    assert updated.manifest["read"]["orders"] == "new rows"
-    assert updated.manifest["read"]["events"] == "new rows"
-    assert updated.manifest["read"]["order_lines"] == "new rows"
-    assert updated.manifest["read"]["reviews"] == "full"
+    assert updated.manifest.read["orders"] == "new rows"
+    assert updated.manifest.read["events"] == "new rows"
+    assert updated.manifest.read["order_lines"] == "new rows"
+    assert updated.manifest.read["reviews"] == "full"
     for table in updated.schema.names:
         assert updated.rows(table).equals(scratch.rows(table)), table
     for edge in updated.edge_types:

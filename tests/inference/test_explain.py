@@ -82,7 +82,7 @@ def test_what_makes_the_label_is_found(trained_project: Workspace) -> None:
     explainer, seeds = asked(trained_project, "next_channel")
     overall = explainer.effects(seeds).overall("column")
     assert (overall[0]["table"], overall[0]["column"]) == ("orders", "channel")
-    told = trained_project.registry.champion("next_channel").manifest["explanation"]
+    told = trained_project.registry.champion("next_channel").manifest.explanation
     assert (told["column"][0]["table"], told["column"][0]["column"]) == ("orders", "channel")
     assert {"orders", LABELS, CALENDAR} <= {part["table"] for part in told["table"]}
 
@@ -260,7 +260,7 @@ def test_without_anything_no_item_stands_out(trained_project: Workspace) -> None
 
 def test_what_counts_for_rankings_stands_in_the_report_and_in_each_explanation(trained_project: Workspace) -> None:
     version = trained_project.registry.champion("baskets")
-    told = version.manifest["explanation"]
+    told = version.manifest.explanation
     assert told["table"][0]["table"] in {"orders", "order_lines", "products"}
     assert {p["hop"] for p in told["hop"]} >= {1}
     assert "this hop and beyond" in (version.folder / "report.html").read_text()

@@ -74,8 +74,8 @@ def test_contributions_add_up_to_the_raw_outputs(instant: Workspace, task: str) 
 @pytest.mark.parametrize("task", TASKS)
 def test_no_network_is_stored_and_the_version_says_so(instant: Workspace, task: str) -> None:
     version = instant.registry.champion(task)
-    assert version.manifest["networks"] == {}
-    assert (version.manifest["embedding"], version.manifest["blend"]) == (
+    assert version.manifest.networks == {}
+    assert (version.manifest.embedding, version.manifest.blend) == (
         "trees",
         "Trees only: no network was trained.",
     )
@@ -101,9 +101,9 @@ def test_a_network_that_adds_nothing_is_left_out(own_project: Workspace, monkeyp
     report = pipeline.train(own_project, "churn", preset="fast")
     version = own_project.registry.get("churn", report.model_version)
     assert report.blend == "Trees only: the network added nothing on validation."
-    assert version.manifest["networks"] == {}
+    assert version.manifest.networks == {}
     assert not version.weights.exists()
-    assert "network alone" in version.manifest["parts"]
+    assert "network alone" in version.manifest.parts
 
 
 def test_labels_that_are_all_alike_are_predicted_as_they_are(own_project: Workspace) -> None:

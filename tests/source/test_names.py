@@ -66,7 +66,7 @@ def follow(url: str, folder: Path, names: dict[str, str]) -> None:
         entry, parent = project.config.tables[table], table[:-1]
         assert (entry.primary_key, entry.time_column) == (column, "happened")
         assert {c: fk.table for c, fk in entry.foreign_keys.items()} == {"x" + column[1:]: parent}
-        edge = snapshot.manifest["edges"][f"{table}.x{column[1:]}->{parent}"]
+        edge = snapshot.manifest.edges[f"{table}.x{column[1:]}->{parent}"]
         assert (edge["edges"], edge["orphans"]) == (140, 0)
         if "`" not in table:  # which a query cannot name
             parents, events, key = (f"`{n}`" for n in (parent, table, column[:-1]))

@@ -177,7 +177,7 @@ def test_examples_put_together_keep_what_each_knew(shop_project: Workspace) -> N
     current = shop_project.snapshots.current()
     task = pipeline.find_task(shop_project, current.schema, "spend")
     with shop_project.source() as source:
-        labels = task.labels(source, current)
+        labels = task.labels.make(source, current)
     one, two = (resolve_examples(current, task, labels.split(s)) for s in ("val", "test"))
     aged = one.seen_by(one.times - 5)
     both = joined(aged, two)

@@ -25,7 +25,7 @@ def load_predictor(
     ``cache`` is a folder in which the codes of texts are kept.
     """
     model = load_model(version)
-    check_signature(Schema.from_dict(version.manifest["signature"]), snapshot.schema, version.name)
+    check_signature(Schema.from_dict(version.manifest.signature), snapshot.schema, version.name)
     return model.bind(snapshot, past, cache)
 
 
@@ -41,7 +41,7 @@ def lagged_labels_for(
     windows = version.features().get("windows")
     if windows is None or not windows["lagged_labels"]:
         return None
-    objective = objective_from(version.manifest["output"])
+    objective = objective_from(version.manifest.output)
     return stored_lagged_labels(task, open_source, snapshot, moments, objective, folder)
 
 

@@ -196,20 +196,20 @@ def load_model(version: ModelVersion) -> TrainedModel:
     version.check()
     manifest, features = version.manifest, version.features()
     state = _state(version)
-    networks = {name: GraphModel(ModelConfig.from_dict(c)) for name, c in manifest["networks"].items()}
-    trees, plan = Trees.load(version.folder, manifest["trees"]), NeighborPlan.from_dict(manifest["neighbors"])
+    networks = {name: GraphModel(ModelConfig.from_dict(c)) for name, c in manifest.networks.items()}
+    trees, plan = Trees.load(version.folder, manifest.trees), NeighborPlan.from_dict(manifest.neighbors)
     try:
         for name, network in networks.items():
             network.load_state_dict(state[name])
-        if objective_of(manifest["task_type"]).ranks_items:
+        if objective_of(manifest.task_type).ranks_items:
             entities, items = (FeatureSpec.from_dict(features[name]) for name in ("entities", "items"))
             scale = WindowScale(len(state["scale"]["center"]))
             scale.load_state_dict(state["scale"])
             towers = (networks["entities"], networks["items"]) if networks else None
             blend = RankBlend.from_state(state["blend"], trees)
             pairs = PairSpec.from_dict(features["pairs"])
-            return RankingModel(entities, items, pairs, plan, towers, blend, manifest["top"], scale)
-        objective = objective_from(manifest["output"])
+            return RankingModel(entities, items, pairs, plan, towers, blend, manifest.top or 0, scale)
+        objective = objective_from(manifest.output)
         assert isinstance(objective, PointwiseObjective)
         own = Blend.from_state(state["blend"], trees)
         return PointwiseModel(objective, FeatureSpec.from_dict(features), plan, networks.get("network"), own)

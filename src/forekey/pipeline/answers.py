@@ -114,14 +114,14 @@ def store_answers(
 
 
 def _mark(version: ModelVersion, current: Snapshot) -> bytes:
-    return f"{version.name} {version.manifest['created_at']} {current.id}".encode()
+    return f"{version.name} {version.manifest.created_at} {current.id}".encode()
 
 
 def _predicted(
     workspace: Workspace, task: Task, version: ModelVersion, current: Snapshot, predictor: AnyPredictor, now: int
 ) -> Answers:
     with workspace.source() as source:
-        population = task.population(source, current, current.as_of)
+        population = task.labels.population(source, current, current.as_of)
     predictions = predictor.predictions_all(now, workspace.place("scratch"))
     n, entity = len(predictions), task.entity.name
     rows = pa.table({"entity": current.keys(entity).slice(0, n), **predictions.columns()})
@@ -142,7 +142,7 @@ def _confidence(version: ModelVersion, predictions: Predictions) -> dict[str, An
 
     if not isinstance(predictions, Numbers):
         return {}
-    band = version.manifest.get("error_band")
+    band = version.manifest.error_band
     if band is not None:
         low, high = ErrorBand.from_dict(band).around(predictions.numbers)
         return {"low": low, "high": high}

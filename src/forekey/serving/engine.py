@@ -199,7 +199,7 @@ class Engine:
         task, snapshot = bound.task, bound.snapshot
         try:
             with self._workspace.source() as source:
-                population = task.population(source, snapshot, snapshot.as_of)
+                population = task.labels.population(source, snapshot, snapshot.as_of)
         except SourceUnavailable:
             return
         flags = np.ones(snapshot.num_nodes(task.entity.name), bool)

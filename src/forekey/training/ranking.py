@@ -216,7 +216,7 @@ def _for_choices(task: Task, splits: dict[str, Resolved]) -> tuple[Resolved, Res
 
 
 def _end(task: Task, moment: int) -> int:
-    end = task.horizon_end(from_micros(moment))
+    end = task.labels.horizon_end(from_micros(moment))
     return to_micros(end) if end is not None else moment
 
 
