@@ -343,7 +343,7 @@ def test_a_foreign_key_may_make_placeholders_for_parents_that_are_not_there(proj
     assert built.rows("customers").column("region").to_pylist() == ["north", "south", None]
     assert built.manifest.edges[ORDERS].orphans == 0
     entry = built.manifest.tables["customers"]
-    assert entry["nodes"] == entry["read"] - sum(entry["quarantined"].values()) + entry["placeholders"]
+    assert entry.nodes == entry.read - entry.left_out + entry.placeholders
     grown = shop({1: "north", 2: "south", 9: "east"}, [(10, 1, 0), (11, 2, 1), (12, 9, 2), (13, 7, 3)])
     after = project.build(grown, schema)
     assert after.manifest.read["orders"] == "new rows"
@@ -464,8 +464,8 @@ def test_whatever_is_marked_as_changed_or_deleted_the_update_equals_a_build_from
         )
         assert updated.id == scratch.id
         told = [s.manifest.tables["orders"] for s in (updated, scratch)]
-        assert told[0]["quarantined"] == told[1]["quarantined"]
-        assert told[0]["read"] == told[1]["read"]
+        assert told[0].quarantined == told[1].quarantined
+        assert told[0].read == told[1].read
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 40))), st.lists(st.one_of(st.none(), st.integers(0, 80))))
@@ -487,8 +487,8 @@ def test_a_growing_key_is_a_watermark_for_a_table_without_times(
         scratch = project.scratch(tables(first + more))
         assert updated.id == scratch.id
         told = [s.manifest.tables["customers"] for s in (updated, scratch)]
-        assert told[0]["quarantined"] == told[1]["quarantined"]
-        assert told[0]["read"] == told[1]["read"]
+        assert told[0].quarantined == told[1].quarantined
+        assert told[0].read == told[1].read
 
 
 def test_only_keys_above_the_watermark_are_read(project: Project) -> None:
@@ -632,7 +632,7 @@ def test_an_update_does_not_carry_damage_on(project: Project, part: str) -> None
     first = project.build(shop())
     owner = ORDERS if part in {"parents", "indices"} else "orders"
     entry = (first.manifest.edges if owner == ORDERS else first.manifest.tables)[owner]
-    digest = entry["rows"][0][0] if part == "rows" else entry["arrays"][part]["blocks"][0][0]
+    digest = entry.rows[0].rows.digest if part == "rows" else entry.arrays[part].blocks[0].digest
     file = project.store.pool.folder / digest
     contents = bytearray(file.read_bytes())
     contents[len(contents) // 2] ^= 1

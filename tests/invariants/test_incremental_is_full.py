@@ -22,10 +22,10 @@ def graph_of(snapshot: Snapshot) -> dict[str, Any]:
     """Return what a snapshot says of the graph, but for former contents of rows, which only an update can know."""
     tables = snapshot.manifest.tables
     return {
-        **{n: (tables[n]["rows"], tables[n]["quarantined"], tables[n]["read"], tables[n]["columns"]) for n in tables},
+        **{n: (tables[n].rows, tables[n].quarantined, tables[n].read, tables[n].columns) for n in tables},
         **{str(e): [a.tolist() for a in (snapshot.parents(e), *snapshot.children(e))] for e in snapshot.edge_types},
         **{f"orphans {e}": [a.tolist() for a in snapshot.orphans(e)] for e in snapshot.edge_types},
-        **{f"edges {n}": {k: v for k, v in e.items() if k != "arrays"} for n, e in snapshot.manifest.edges.items()},
+        **{f"edges {n}": e.figures() for n, e in snapshot.manifest.edges.items()},
     }
 
 

@@ -21,13 +21,13 @@ def test_rows_and_keys_add_up(tables: Tables) -> None:
     with tempfile.TemporaryDirectory() as folder:
         snapshot = build_snapshot(source_of(tables), SHOP_SCHEMA, SnapshotStore(Path(folder)))
         for name, entry in snapshot.manifest.tables.items():
-            assert entry["read"] == len(tables[name])
-            assert entry["read"] == entry["nodes"] + sum(entry["quarantined"].values())
-            assert snapshot.rows(name).num_rows == entry["nodes"]
+            assert entry.read == len(tables[name])
+            assert entry.read == entry.nodes + entry.left_out
+            assert snapshot.rows(name).num_rows == entry.nodes
         for edge in snapshot.edge_types:
             entry = snapshot.manifest.edges[str(edge)]
-            assert snapshot.num_nodes(edge.child) == entry["edges"] + entry["null_keys"] + entry["orphans"]
-            assert len(snapshot.children(edge)[1]) == entry["edges"] == int((snapshot.parents(edge) >= 0).sum())
+            assert snapshot.num_nodes(edge.child) == entry.edges + entry.null_keys + entry.orphans
+            assert len(snapshot.children(edge)[1]) == entry.edges == int((snapshot.parents(edge) >= 0).sum())
 
 
 @given(shops())

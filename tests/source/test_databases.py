@@ -353,7 +353,7 @@ def test_bad_input_is_counted_or_refused_in_one_line(
         again = build_snapshot(source, schema, SnapshotStore(tmp_path / "snapshots"))
     assert again.id == snapshot.id
     for entry in snapshot.manifest.tables.values():
-        assert entry["read"] == entry["nodes"] + sum(entry["quarantined"].values())
+        assert entry.read == entry.nodes + entry.left_out
 
 
 def test_names_that_differ_in_case_alone_are_told_apart(postgres: Postgres, tmp_path: Path) -> None:

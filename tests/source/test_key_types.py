@@ -201,7 +201,7 @@ def in_windows(anchors: list[str]) -> int:
 
 def edges(snapshot: Snapshot, name: str) -> dict[str, int]:
     entry = snapshot.manifest.edges[name]
-    return {part: entry[part] for part in ("edges", "null_keys", "orphans")}
+    return {part: getattr(entry, part) for part in ("edges", "null_keys", "orphans")}
 
 
 def project_on(url: str, folder: Path, name: str, kind: KeyType) -> Workspace:
