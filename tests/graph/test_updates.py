@@ -653,4 +653,4 @@ def test_a_column_that_is_stored_wider_is_named(tmp_path: Path) -> None:
         connection.execute("ALTER TABLE items ALTER price TYPE BIGINT")
     built = pipeline.snapshot(made.workspace)
     assert built.manifest.changes == ["items: column 'price' was stored as SMALLINT, is stored as BIGINT"]
-    assert built.manifest.schema_hash == made.workspace.snapshots.manifests()[0]["schema_hash"]
+    assert built.manifest.schema_hash == made.workspace.snapshots.manifests()[0].schema_hash

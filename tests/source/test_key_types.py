@@ -425,7 +425,7 @@ def test_a_key_without_case_may_be_named_in_any_spelling_from_training_to_servic
     snapshot = pipeline.snapshot(project)
     with open_source(project.config.source, project.root) as source:
         told = pipeline.find_task(project, snapshot.schema, "told")
-        assert resolve_examples(snapshot, told, told.labels(source, snapshot).split("train")).unknown == 0
+        assert resolve_examples(snapshot, told, told.labels.make(source, snapshot).split("train")).unknown == 0
     pipeline.train(project, "busy", preset="fast")
     pipeline.embed(project, "busy")
     with project.store() as store:

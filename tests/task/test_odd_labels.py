@@ -85,7 +85,7 @@ def test_label_files_that_cannot_be_used_say_why(
     )
     snapshot = shop_project.snapshots.current()
     with open_source(shop_project.config.source, shop_project.root) as source, pytest.raises(TaskError, match=says):
-        define_task("renewal", shop_project, snapshot.schema, config).labels(source, snapshot)
+        define_task("renewal", shop_project, snapshot.schema, config).labels.make(source, snapshot)
 
 
 def test_times_of_labels_may_be_dates_zoned_or_finer_than_microseconds() -> None:

@@ -105,7 +105,7 @@ def test_a_label_table_that_does_not_fit_is_refused(
         open_source(shop_project.config.source, shop_project.root) as source,
         pytest.raises(TaskError, match=says),
     ):
-        define_task("renewal", label_file, current.schema, ready_made(label_file.root, **changes)).labels(
+        define_task("renewal", label_file, current.schema, ready_made(label_file.root, **changes)).labels.make(
             source, current
         )
 
@@ -142,7 +142,7 @@ def test_labels_may_be_a_table_of_the_source_with_weights(own_project: Workspace
     project = Workspace(own_project.root, own_project.config.model_copy(update={"tasks": tasks}))
     with open_source(project.config.source, project.root) as source:
         current = project.snapshots.current()
-        train = define_task("renewal", project, current.schema).labels(source, current).split("train")
+        train = define_task("renewal", project, current.schema).labels.make(source, current).split("train")
     assert train.weight is not None
     assert train.weight.tolist() == [float(k) for k in train.keys.to_pylist()]
     assert pipeline.train(project, "renewal", preset="fast").metrics["test"]["auroc"] is not None
