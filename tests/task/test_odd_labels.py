@@ -115,7 +115,7 @@ def test_assuming_counts_when_windows_are_complete_and_splits_apart(trained_proj
     query = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id ASSUMING COUNT(orders.*, 0, 90, days) > 0"
     made = pipeline.labels(trained_project, query)
     train, val, test = ([datetime.fromisoformat(a) for a in made.anchors[s]] for s in ("train", "val", "test"))
-    newest = max(made.task._known_period(trained_project.snapshots.current()))
+    newest = max(made.task.labels._known_period(trained_project.snapshots.current()))
     reach = timedelta(days=90)
     assert test[-1] + reach <= newest
     assert val[-1] + reach <= test[0]

@@ -4,9 +4,9 @@ from forekey.nn.calibration import Calibration
 from forekey.nn.conv import Aggregation
 from forekey.nn.encoder import WindowScale, time_encoding
 from forekey.nn.graph_batch import GraphBatch, NodeBatch, RelationBatch
-from forekey.nn.model import PARAMETERS, GraphModel, ModelConfig, RelationSpec, TableSpec
+from forekey.nn.model import PARAMETERS, GraphModel
+from forekey.nn.model_config import ModelConfig, RelationSpec, TableSpec
 from forekey.nn.tensors import NotReadable, load_state, load_tensors, save_state, save_tensors
-from forekey.nn.transformer import NeighborhoodTransformer
 
 __all__ = [
     "PARAMETERS",
@@ -15,7 +15,6 @@ __all__ = [
     "GraphBatch",
     "GraphModel",
     "ModelConfig",
-    "NeighborhoodTransformer",
     "NodeBatch",
     "NotReadable",
     "RelationBatch",
