@@ -197,8 +197,8 @@ def test_neighbours_add_to_what_was_predicted_whatever_the_budgets(tmp_path: Pat
     explainer = Explainer(predictor)
     subgraph = NeighborSampler(full, _one_more(plan)).sample(one)
     batch = Collator(predictor.features)(subgraph, predictor.model.config.types_at(0))
-    heard = explainer._final(explainer._without_neighbors(batch, ()), None)
-    assert heard == pytest.approx(predictor.network(one, None)[0], abs=1e-5)
+    whole = explainer._final(explainer._without_neighbors(batch, ()), None)
+    assert whole == pytest.approx(predictor.network(one, None)[0], abs=1e-5)
     assert len(explainer.neighbors(50, to_micros(full.as_of))) > 0
 
 

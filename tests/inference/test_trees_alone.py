@@ -7,7 +7,8 @@ import pytest
 
 from forekey import pipeline
 from forekey.graph import Seeds, to_micros
-from forekey.inference import Predictor
+from forekey.inference import Blend, Predictor
+from forekey.nn import load_tensors
 from forekey.workspace import Workspace
 
 TASKS = ["churn", "spend", "next_channel", "channels", "weeks"]
@@ -79,7 +80,7 @@ def test_no_network_is_stored_and_the_version_says_so(instant: Workspace, task: 
         "trees",
         "Trees only: no network was trained.",
     )
-    assert not version.weights.exists()
+    assert {name.split(".")[0] for name in load_tensors(version.weights)} == {"blend"}
     assert pipeline.embed(instant, task).kind == "trees"
 
 
@@ -90,19 +91,17 @@ def test_a_prediction_is_explained_without_a_network(instant: Workspace) -> None
 
 
 def test_a_network_that_adds_nothing_is_left_out(own_project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
     from forekey.training import pointwise
 
     chosen = pointwise.choose_blend
     monkeypatch.setattr(
-        pointwise, "choose_blend", lambda known, trees: replace(chosen(known, trees), share=0.0, trees=trees)
+        pointwise, "choose_blend", lambda known, trees: Blend(0.0, trees, chosen(known, trees).calibration)
     )
     report = pipeline.train(own_project, "churn", preset="fast")
     version = own_project.registry.get("churn", report.model_version)
     assert report.blend == "Trees only: the network added nothing on validation."
     assert version.manifest.networks == {}
-    assert not version.weights.exists()
+    assert {name.split(".")[0] for name in load_tensors(version.weights)} == {"blend"}
     assert "network alone" in version.manifest.parts
 
 

@@ -65,7 +65,7 @@ def shipped(name: str) -> Shipped:
     assert found.grown is not None
     calibration = Calibration(1.3, 0.1) if task.kind.metric != "mae" else Calibration()
     blend = Blend(0.5, found.grown.trees, calibration)
-    return Shipped(task, replace(found.model, network=networks["network"], final=blend))
+    return Shipped(task, replace(found.model, network=networks["network"], blend=blend))
 
 
 def _busy_shop() -> Tables:
