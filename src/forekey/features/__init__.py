@@ -1,6 +1,6 @@
 """Columns and window features: statistics fitted up to a time, and encoders that apply them."""
 
-from forekey.features.columns import ColumnEncoder, Encoded, robust_scale
+from forekey.features.columns import COLUMN_TYPES, ColumnEncoder, Encoded, robust_scale
 from forekey.features.embedder import WIDTH
 from forekey.features.encoded_tables import EncodedTables, sweep_encoded
 from forekey.features.feature import CALENDAR, LABELS, Feature, Origin, Stat
@@ -16,6 +16,7 @@ from forekey.features.words import in_words, topic, value_of
 
 __all__ = [
     "CALENDAR",
+    "COLUMN_TYPES",
     "LABELS",
     "WIDTH",
     "ColumnEncoder",

@@ -199,7 +199,7 @@ class PairFeatures:
         """Return the items that most rows of the last window have, ``[n, most] int32``, -1 where there are fewer."""
         out = np.full((len(cut), most), -1, np.int32)
         every = np.arange(self.num_items, dtype=np.int32)
-        moments, place = np.unique(cut, return_inverse=True)
+        moments, position = np.unique(cut, return_inverse=True)
         for m, moment in enumerate(moments):
             chosen = np.arange(min(most, self.num_items), dtype=np.int32)
             if self._rows:
@@ -208,7 +208,7 @@ class PairFeatures:
                 all_time = lists.counts(every, now)
                 recent = all_time - lists.counts(every, before)
                 chosen = np.lexsort((every, -all_time, -recent))[:most].astype(np.int32)
-            out[place == m, : len(chosen)] = chosen
+            out[position == m, : len(chosen)] = chosen
         return out
 
     def compute(self, seeds: Seeds, ptr: NDArray[np.int64], items: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -342,7 +342,7 @@ class PairFeatures:
         """Describe the items' own past; each item at each moment once."""
         moments, which = seeds.moments()
         code = which[query] * np.int64(self.num_items) + items
-        distinct, place = np.unique(code, return_inverse=True)
+        distinct, position = np.unique(code, return_inverse=True)
         moment = moments[distinct // max(self.num_items, 1)] if len(distinct) else moments[:0]
         rows = (distinct % max(self.num_items, 1)).astype(np.int32)
-        return self._windows.compute(Seeds.at(self.spec.items, rows, moment[:, 0], moment[:, 1]))[place]
+        return self._windows.compute(Seeds.at(self.spec.items, rows, moment[:, 0], moment[:, 1]))[position]

@@ -228,9 +228,9 @@ class WindowFeatures:
             if id(focus) not in self._columns:
                 self._columns[id(focus)] = _plain_columns(self.view.all_contents(focus.table), focus)
             return self._columns[id(focus)][contents]
-        distinct, place = np.unique(contents, return_inverse=True)
+        distinct, position = np.unique(contents, return_inverse=True)
         read = self.view.all_contents(focus.table).select([c.name for c in focus.columns])
-        return _plain_columns(take_rows(read, distinct), focus)[place]
+        return _plain_columns(take_rows(read, distinct), focus)[position]
 
     def _season(self, table: str, seeds: Seeds) -> NDArray[Any]:
         """Count all rows of a table in the last window, and in the window to come one and two years before."""
@@ -304,8 +304,8 @@ class WindowFeatures:
         assert lists.times is not None
         count = degrees.sum(axis=1)
         out = np.full((len(seeds), 3), np.nan)
-        for at, place in enumerate((count - 1, count - 5, np.zeros_like(count))):
-            found = lists.at(seeds.rows, degrees, place)
+        for at, position in enumerate((count - 1, count - 5, np.zeros_like(count))):
+            found = lists.at(seeds.rows, degrees, position)
             there = found >= 0
             out[there, at] = (seeds.cutoffs[there] - lists.times[found[there]]) / MICROS_PER_DAY
         return out
@@ -319,8 +319,8 @@ class WindowFeatures:
             if id(listed) not in self._matrices:
                 self._matrices[id(listed)] = self._measured_whole(table, listed.measures)
             return self._matrices[id(listed)], contents
-        distinct, place = np.unique(contents, return_inverse=True)
-        return measure_rows(self.view, table, listed.measures, distinct), place.astype(np.int32)
+        distinct, position = np.unique(contents, return_inverse=True)
+        return measure_rows(self.view, table, listed.measures, distinct), position.astype(np.int32)
 
     def _measured_whole(self, table: str, measures: tuple[Measure, ...]) -> NDArray[np.float32]:
         """Return all rows of a table, measured; of several lists that measure alike, the same array."""

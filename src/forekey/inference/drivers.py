@@ -60,8 +60,8 @@ def drivers_of(
     order = np.argsort(-np.abs(total), axis=1, kind="stable")[:, : top + _MORE]
     now = _prediction(blend, raw, network, objective, counted)
     found: list[list[Driver]] = [[] for _ in window_features]
-    for place in range(order.shape[1]):
-        at = order[:, place]
+    for position in range(order.shape[1]):
+        at = order[:, position]
         without = raw - by_topic[np.arange(len(raw)), :, at]
         effects = now - _prediction(blend, without, network, objective, counted)
         for row, (which, effect) in enumerate(zip(at, effects, strict=True)):

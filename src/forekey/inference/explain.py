@@ -222,33 +222,33 @@ class Explainer:
         more = NeighborSampler(self._features.view, _one_more(self._predictor.plan))
         single = more.sample(one)
         edges = {str(relation): found for relation, found in single.edges.items()}
-        places = [
+        positions = [
             (r.name, at)
             for r in model.relations
             if self._predictor.blend.weight > 0.0 and r.dst == model.entity and r.name in edges
             for at in np.flatnonzero(edges[r.name].rank[: edges[r.name].depths[0]] < r.budgets[0]).tolist()
         ]
-        if not places:
+        if not positions:
             return []
-        copies = len(places) + 1
+        copies = len(positions) + 1
         subgraph = more.sample(one.take(np.zeros(copies, np.int64)))
         repeated = np.tile(window_features, (copies, 1)) if window_features is not None else None
-        batch = self._without_neighbors(self._collate(subgraph, model.types_at(0), repeated), places)
+        batch = self._without_neighbors(self._collate(subgraph, model.types_at(0), repeated), positions)
         raw = self._final(batch, repeated)
-        effects = self._as_effects(tuple(Part("neighbor") for _ in places), raw[-1:], raw[None, :-1])
+        effects = self._as_effects(tuple(Part("neighbor") for _ in positions), raw[-1:], raw[None, :-1])
         tables, found = {r.name: r.src for r in model.relations}, []
         for i in np.argsort(-np.abs(effects.weights[0]), kind="stable"):
-            name, at = places[i]
+            name, at = positions[i]
             own_row = single.nodes[tables[name]].rows[int(edges[name].src[at])]
             keyed = self._features.view.schema.table(tables[name]).primary_key is not None
             key = self._features.view.keys(tables[name])[int(own_row)].as_py() if keyed else None
             found.append({"table": tables[name], "key": key, "relation": name, "effect": float(effects.effects[0, i])})
         return found
 
-    def _without_neighbors(self, batch: GraphBatch, places: Sequence[tuple[str, int]]) -> GraphBatch:
+    def _without_neighbors(self, batch: GraphBatch, positions: Sequence[tuple[str, int]]) -> GraphBatch:
         """Return copies of one seed as the network reads them, each without another of the seed's neighbours.
 
-        ``places`` are relations and positions among the seed's own edges; the last copy has all its neighbours.
+        ``positions`` are relations and positions among the seed's own edges; the last copy has all its neighbours.
         """
         model, kept = self._predictor.graph_model.config, dict(batch.relations)
         for relation in model.relations:
@@ -257,7 +257,7 @@ class Explainer:
             edges = kept[relation.name]
             near, degrees, rank = edges.depths[0], edges.degrees.clone(), edges.rank.clone()
             stays = torch.ones(len(rank), dtype=torch.bool)
-            for copy, (name, at) in enumerate(places):
+            for copy, (name, at) in enumerate(positions):
                 if name == relation.name:
                     own = torch.nonzero(edges.dst[:near] == copy)[:, 0]
                     rank[own] -= (edges.rank[own] > edges.rank[own[at]]).to(rank.dtype)

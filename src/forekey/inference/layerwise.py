@@ -228,13 +228,13 @@ class _WholeNeighborhood:
 
         own, budget = self._relations[relation.name], relation.budgets[0]
         if own.up:
-            slots = self.work.parents(own, budget, nodes)[:, None]
-            degree = (slots[:, 0] >= 0).astype(np.float32)
+            index = self.work.parents(own, budget, nodes)[:, None]
+            degree = (index[:, 0] >= 0).astype(np.float32)
         else:
-            slots, degree = recent(nodes, *self.work.children(own), budget)
-        distinct, position = np.unique(slots[slots >= 0], return_inverse=True)
-        slots[slots >= 0] = position
-        return distinct, torch.from_numpy(slots), torch.from_numpy(degree)
+            index, degree = recent(nodes, *self.work.children(own), budget)
+        distinct, position = np.unique(index[index >= 0], return_inverse=True)
+        index[index >= 0] = position
+        return distinct, torch.from_numpy(index), torch.from_numpy(degree)
 
     def _all_messages(self, table: str, relation: RelationSpec) -> NDArray[np.float32]:
         """Return the message of each known neighbour along a relation."""

@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from forekey.errors import ModelError
+from forekey.features import COLUMN_TYPES
 from forekey.graph import Snapshot
 from forekey.inference.trained_model import AnyPredictor, load_model
 from forekey.objectives import objective_from
 from forekey.registry import ModelVersion
-from forekey.schema import Schema, Stype, TableSchema
+from forekey.schema import Schema, TableSchema
 from forekey.source import Source
 from forekey.task import LaggedLabels, Task, stored_lagged_labels
 
@@ -63,5 +64,5 @@ def _missing_of(table: TableSchema, found: Schema) -> list[str]:
     if table.name not in found.names:
         return [f"the table '{table.name}'"]
     have = {c.name: c.stype for c in found.table(table.name).columns}
-    used = [c for c in table.columns if c.stype not in {Stype.ID, Stype.IGNORE}]
+    used = [c for c in table.columns if c.stype in COLUMN_TYPES]
     return [f"{table.name}.{c.name} as {c.stype}" for c in used if have.get(c.name) != c.stype]

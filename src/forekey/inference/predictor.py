@@ -151,7 +151,7 @@ class Predictor:
 
     def _heads(self, embeddings: NDArray[np.float32], as_of: int) -> Iterator[tuple[Raw, NDArray[np.float32] | None]]:
         """Read raw outputs off embeddings, part by part, with the window features of each part."""
-        for place, seeds in self._everyone(as_of).batches(_CHUNK):
-            part, window_features = torch.from_numpy(embeddings[place]), self.features.window_features(seeds)
+        for position, seeds in self._everyone(as_of).batches(_CHUNK):
+            part, window_features = torch.from_numpy(embeddings[position]), self.features.window_features(seeds)
             described = torch.from_numpy(window_features) if window_features is not None else None
             yield self.graph_model.head(part, described).numpy().astype(np.float64), window_features

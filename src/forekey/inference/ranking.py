@@ -82,10 +82,10 @@ class Pairs:
         scores = np.full((queries, top), np.nan)
         query = np.repeat(np.arange(queries), np.diff(self.ptr))
         order = np.lexsort((self.items, -score, query))
-        place = np.arange(len(order)) - self.ptr[query[order]]
-        kept = order[place < top]
-        items[query[kept], place[place < top]] = self.items[kept]
-        scores[query[kept], place[place < top]] = score[kept]
+        position = np.arange(len(order)) - self.ptr[query[order]]
+        kept = order[position < top]
+        items[query[kept], position[position < top]] = self.items[kept]
+        scores[query[kept], position[position < top]] = score[kept]
         return items, scores
 
 

@@ -32,9 +32,9 @@ class Calibration(nn.Module):
         return _interpolated(out, self.knots[0], self.knots[1]) if self.knots.numel() else out
 
 
-def _interpolated(x: Tensor, places: Tensor, values: Tensor) -> Tensor:
-    """Return ``values`` at ``places``, linear between them and constant beyond."""
-    right = torch.searchsorted(places, x.contiguous()).clamp(1, len(places) - 1)
+def _interpolated(x: Tensor, at: Tensor, values: Tensor) -> Tensor:
+    """Return the line through ``values`` at ``at``, constant beyond its ends, at each of ``x``."""
+    right = torch.searchsorted(at, x.contiguous()).clamp(1, len(at) - 1)
     left = right - 1
-    share = ((x - places[left]) / (places[right] - places[left])).clamp(0.0, 1.0)
+    share = ((x - at[left]) / (at[right] - at[left])).clamp(0.0, 1.0)
     return values[left] + share * (values[right] - values[left])

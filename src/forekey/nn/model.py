@@ -39,17 +39,20 @@ class GraphModel(nn.Module):
         specs = {t.name: t for t in config.tables}
         used = config.types_at(0)
         self._timed = {t.name for t in config.tables if t.timed}
-        self._slot = {name: f"t{i}" for i, name in enumerate(specs)}  # module names may not hold dots
+        self._module_name = {name: f"t{i}" for i, name in enumerate(specs)}  # module names may not hold dots
         self.encoders = nn.ModuleDict(
-            {self._slot[t]: RowEncoder(specs[t].num_values, specs[t].vocabularies, config.channels) for t in used}
+            {
+                self._module_name[t]: RowEncoder(specs[t].num_values, specs[t].vocabularies, config.channels)
+                for t in used
+            }
         )
-        self.ages = nn.ModuleDict({self._slot[t]: TimeEncoder(config.channels) for t in used if specs[t].timed})
+        self.ages = nn.ModuleDict({self._module_name[t]: TimeEncoder(config.channels) for t in used if specs[t].timed})
         self.transformer: NeighborhoodTransformer | None = None
         if config.aggregation == "transformer" and config.layers:
             around = tuple((r.name, r.budgets[0]) for r in config.relations_into(config.entity))
             self.transformer = NeighborhoodTransformer(config.channels, around, config.dropout)
         self.layers = nn.ModuleList(
-            nn.ModuleDict({self._slot[t]: self._conv(layer, t) for t in config.types_at(layer + 1)})
+            nn.ModuleDict({self._module_name[t]: self._conv(layer, t) for t in config.types_at(layer + 1)})
             for layer in range(config.layers - (self.transformer is not None))
         )
         described = config.num_window_features
@@ -69,12 +72,12 @@ class GraphModel(nn.Module):
 
     def encode(self, table: str, values: Tensor, token_ids: Tensor) -> Tensor:
         """Encode rows of a table regardless of time: ``[rows, channels] float32``."""
-        return self.encoders[self._slot[table]](values, token_ids)  # type: ignore[no-any-return]
+        return self.encoders[self._module_name[table]](values, token_ids)  # type: ignore[no-any-return]
 
     def initial_state(self, table: str, encoded: Tensor, time: Tensor | None) -> Tensor:
         """Return the states of neighbours before the first layer; ``time [n, TIME_CHANNELS]`` encodes their ages."""
         if time is not None:
-            encoded = self.ages[self._slot[table]](encoded, time)
+            encoded = self.ages[self._module_name[table]](encoded, time)
         return torch.relu(encoded)
 
     def message(self, layer: int, table: str, relation: RelationSpec, states: NodeStates[Nodes], src: Nodes) -> Tensor:
@@ -116,9 +119,9 @@ class GraphModel(nn.Module):
             found = around.neighbors(relation, nodes)
             if found is None:
                 continue
-            src, slots, degrees[relation.name] = found
-            if slots.shape[1]:
-                neighbors[relation.name] = self._token(relation.src, states[relation.src], src), slots
+            src, index, degrees[relation.name] = found
+            if index.shape[1]:
+                neighbors[relation.name] = self._token(relation.src, states[relation.src], src), index
         own = self._token(self.config.entity, states[self.config.entity], nodes)
         return self.transformer(own, neighbors, degrees)  # type: ignore[no-any-return]
 
@@ -169,4 +172,4 @@ class GraphModel(nn.Module):
 
     def conv(self, layer: int, table: str) -> HeteroConv:
         """Return the module that updates nodes of ``table`` at a layer."""
-        return self.layers[layer][self._slot[table]]  # type: ignore[no-any-return, index]
+        return self.layers[layer][self._module_name[table]]  # type: ignore[no-any-return, index]

@@ -12,7 +12,7 @@ from forekey.nn.conv import mean_by_destination
 from forekey.nn.encoder import time_encoding
 from forekey.nn.graph_batch import GraphBatch, NodeBatch
 from forekey.nn.model_config import ModelConfig, RelationSpec
-from forekey.nn.transformer import slots_of
+from forekey.nn.transformer import index_by_rank
 
 Positions = slice | Tensor
 Message = Callable[[int, str, RelationSpec, "SampledStates", Positions], Tensor]
@@ -89,4 +89,4 @@ class SampledNeighborhood:
         if edges is None:
             return None
         dst, src, rank = edges.within(0, relation.budgets)
-        return src, slots_of(dst, torch.arange(len(src)), rank, count), edges.degrees[:count]
+        return src, index_by_rank(dst, torch.arange(len(src)), rank, count), edges.degrees[:count]
