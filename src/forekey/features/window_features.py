@@ -44,7 +44,7 @@ def fit_windows(
     *,
     lagged_labels: bool = False,
 ) -> WindowSpec:
-    """Choose the numbers that describe the past of an entity.
+    """Choose the window features of an entity.
 
     ``window_days`` is the length of what is predicted, the natural unit to look back in. ``hidden`` names ``(table,
     column)`` pairs that must not be read.
@@ -126,7 +126,7 @@ def _columns(snapshot: Snapshot, table: str, cutoff: int, hidden: set[tuple[str,
 
 
 class WindowFeatures:
-    """Computes the numbers of a :class:`WindowSpec` on one graph; ``past`` must be given where the spec asks."""
+    """Computes the features of a :class:`WindowSpec` on one graph; ``past`` must be given where the spec asks."""
 
     def __init__(self, view: GraphView, spec: WindowSpec, past: LaggedLabels | None = None) -> None:
         self.view = view
