@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from forekey.graph.block_store import ArrayRef, FileRef
@@ -184,7 +184,8 @@ class SnapshotManifest:
             "tables": {name: TableManifest.from_dict(t) for name, t in data["tables"].items()},
             "edges": {name: EdgeManifest.from_dict(e) for name, e in data["edges"].items()},
         }
-        return cls(**{**data, **read})
+        known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        return cls(**{**known, **read})
 
 
 def _files(arrays: Mapping[str, ArrayRef]) -> list[FileRef]:

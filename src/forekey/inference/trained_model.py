@@ -213,7 +213,7 @@ def load_model(version: ModelVersion) -> TrainedModel:
         assert isinstance(objective, PointwiseObjective)
         own = Blend.from_state(state["blend"], trees)
         return PointwiseModel(objective, FeatureSpec.from_dict(features), plan, networks.get("network"), own)
-    except (RuntimeError, KeyError, TypeError) as error:
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{version.name} cannot be read. Train the task again.") from error
 
 
