@@ -8,7 +8,7 @@ from pathlib import Path
 
 from forekey.errors import ModelError
 from forekey.features import COLUMN_TYPES
-from forekey.graph import Snapshot
+from forekey.graph import GraphView, Snapshot
 from forekey.inference.trained_model import AnyPredictor, load_model
 from forekey.objectives import objective_from
 from forekey.registry import ModelVersion
@@ -18,16 +18,16 @@ from forekey.task import LaggedLabels, Task, stored_lagged_labels
 
 
 def load_predictor(
-    version: ModelVersion, snapshot: Snapshot, past: LaggedLabels | None = None, cache: Path | None = None
+    version: ModelVersion, view: GraphView, past: LaggedLabels | None = None, cache: Path | None = None
 ) -> AnyPredictor:
-    """Load a model version onto a snapshot; :class:`ModelError` says what the snapshot lacks for it.
+    """Load a model version onto a graph; :class:`ModelError` says what the graph lacks for it.
 
     ``past`` holds the labels that entities had before, for models that read them (see :func:`lagged_labels_for`);
-    ``cache`` is a folder in which the codes of texts are kept.
+    ``cache`` is a folder of encoded blocks.
     """
     model = load_model(version)
-    check_signature(Schema.from_dict(version.manifest.signature), snapshot.schema, version.name)
-    return model.bind(snapshot, past, cache)
+    check_signature(Schema.from_dict(version.manifest.signature), view.schema, version.name)
+    return model.bind(view, past, cache)
 
 
 def lagged_labels_for(

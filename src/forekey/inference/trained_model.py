@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from forekey.errors import ModelError
 from forekey.features import EncodedTables, FeatureSpec, FeatureStore, PairFeatures, PairSpec
-from forekey.graph import Snapshot
+from forekey.graph import GraphView
 from forekey.inference.blend import Blend, Trees
 from forekey.inference.predictor import Predictor
 from forekey.inference.ranking import RankBlend, Ranker
@@ -48,11 +48,11 @@ class TrainedModel(ABC):
         """Return what is computed from rows, as JSON has it."""
 
     @abstractmethod
-    def bind(self, view: Snapshot, past: LaggedLabels | None = None, cache: Path | None = None) -> AnyPredictor:
+    def bind(self, view: GraphView, past: LaggedLabels | None = None, cache: Path | None = None) -> AnyPredictor:
         """Return a predictor on a graph.
 
-        ``past`` holds the labels that entities had before, for models that look at them; ``cache`` is a folder in which
-        the codes of texts are kept.
+        ``past`` holds the labels that entities had before, for models that look at them; ``cache`` is a folder
+        for encoded blocks.
         """
 
     @property
@@ -114,7 +114,7 @@ class PointwiseModel(TrainedModel):
         """Return what is computed from rows, as JSON has it."""
         return self.spec.to_dict()
 
-    def bind(self, view: Snapshot, past: LaggedLabels | None = None, cache: Path | None = None) -> Predictor:
+    def bind(self, view: GraphView, past: LaggedLabels | None = None, cache: Path | None = None) -> Predictor:
         """Return a predictor on a graph."""
         return self.on(FeatureStore(view, self.spec, past, EncodedTables(view, self.spec.tables, cache)))
 
@@ -165,7 +165,7 @@ class RankingModel(TrainedModel):
         """Return what is computed from rows, as JSON has it."""
         return {"entities": self.entities.to_dict(), "items": self.items.to_dict(), "pairs": self.pairs.to_dict()}
 
-    def bind(self, view: Snapshot, past: LaggedLabels | None = None, cache: Path | None = None) -> Ranker:
+    def bind(self, view: GraphView, past: LaggedLabels | None = None, cache: Path | None = None) -> Ranker:
         """Return a ranker on a graph."""
         tables = EncodedTables(view, self.entities.tables, cache)
         entities, items = (FeatureStore(view, spec, tables=tables) for spec in (self.entities, self.items))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from forekey.graph import Micros, Seeds, Snapshot
+from forekey.graph import GraphView, Micros, Seeds
 from forekey.inference import AnyPredictor
 from forekey.objectives import Metrics, Predictions
 from forekey.task import Examples, Task
@@ -76,27 +76,27 @@ def joined(one: Resolved, two: Resolved) -> Resolved:
     return Resolved(seeds, target, examples, one.unknown + two.unknown, window_features)
 
 
-def resolve_examples(snapshot: Snapshot, task: Task, examples: Examples) -> Resolved:
+def resolve_examples(view: GraphView, task: Task, examples: Examples) -> Resolved:
     """Find each example's row; those whose entity does not exist, or not yet at the anchor, are counted apart."""
-    rows = snapshot.lookup_keys(task.entity.name, examples.keys)
-    known = (rows >= 0) & (rows < snapshot.visible(task.entity.name, examples.times))
+    rows = view.lookup_keys(task.entity.name, examples.keys)
+    known = (rows >= 0) & (rows < view.presence(task.entity.name).bounds(examples.times))
     weight = examples.weight[known] if examples.weight is not None else None
     target = examples.target[known]
     if task.items is not None:
-        target = item_rows(snapshot, task.items.name, target)
+        target = item_rows(view, task.items.name, target)
     kept = Examples(examples.keys.filter(pa.array(known)), examples.times[known], target, weight)
     seeds = Seeds.at(task.entity.name, rows[known], kept.times)
     return Resolved(seeds, kept.target, kept, int((~known).sum()))
 
 
-def item_rows(snapshot: Snapshot, table: str, labels: NDArray[Any]) -> NDArray[Any]:
+def item_rows(view: GraphView, table: str, labels: NDArray[Any]) -> NDArray[Any]:
     """Return lists of keys as tuples of rows, ``[n] object``; a key without a row is a number below -1 of its own."""
     out = np.empty(len(labels), object)
     lengths = np.array([len(keys) for keys in labels], np.int64)
     flat = [key for keys in labels for key in keys]
     rows = np.zeros(0, np.int64)
     if flat:
-        rows = snapshot.lookup_keys(table, pa.chunked_array([pa.array(flat)])).astype(np.int64)
+        rows = view.lookup_keys(table, pa.chunked_array([pa.array(flat)])).astype(np.int64)
         _, named = np.unique([str(key) for key in flat], return_inverse=True)
         rows = np.where(rows < 0, -2 - named, rows)
     ends = np.cumsum(lengths)
