@@ -152,8 +152,7 @@ def our_ways(snapshot: Snapshot, strategy: Any) -> tuple[Way, Way]:
     plan = NeighborPlan(FANOUT, strategy)
     features = FeatureStore(snapshot, fit_features(snapshot, int(snapshot.manifest.as_of)))
     tables = snapshot.schema.names
-    for table in tables:
-        features.table(table)
+    features.tables.prepare(tables)
     sampler = NeighborSampler(snapshot, plan)
 
     def count(subgraph: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -188,9 +189,28 @@ def test_a_large_block_is_encoded_once_for_all_models_and_processes(
     assert found.values.shape == (101, 0)
     assert found.token_ids.tobytes() == plain.token_ids.tobytes()
     assert counted == []  # texts are encoded alike by all models
-    for file in cache.glob("*.npy"):
-        file.write_bytes(b"cut short")
-    assert same(EncodedTables(snapshot, spec.tables, cache).take("notes", rows), plain)
+    for damage in (lambda b: b"cut short", lambda b: b[:-4], lambda b: b.replace(b"False", b"Fals(", 1), wider):
+        for file in cache.glob("*.npy"):
+            file.write_bytes(damage(file.read_bytes()))
+        assert same(EncodedTables(snapshot, spec.tables, cache).take("notes", rows), plain)
+
+
+def wider(array: bytes) -> bytes:
+    """Return an array file that holds one more column."""
+    read = np.load(BytesIO(array))
+    out = BytesIO()
+    np.save(out, np.concatenate([read, np.zeros((len(read), 1), read.dtype)], axis=1))
+    return out.getvalue()
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("forekey.features.encoded_tables._SMALL", 50)
+    snapshot, rows = many_notes(tmp_path), np.arange(101, dtype=np.int32)
+    spec = fit_features(snapshot, to_micros(snapshot.as_of))
+    (tmp_path / "cache").write_text("a file, not a folder")
+    tables = EncodedTables(snapshot, spec.tables, tmp_path / "cache")
+    tables.prepare(["notes"])
+    assert same(tables.take("notes", rows), spec.table("notes").encode(snapshot.rows("notes")))
 
 
 def test_few_rows_are_encoded_without_their_table(

@@ -400,7 +400,7 @@ def versions(
             metric = m.default_metric
             table.add_row(
                 task, v.version, m.created_at, m.snapshot, m.snapshot_as_of, metric,
-                number(m.metrics["test"].get(metric)), mark,
+                number(m.metrics.get("test", {}).get(metric)), mark,
             )  # fmt: skip
             shown = (
                 "task_type",

@@ -11,8 +11,10 @@ import os
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -89,7 +91,7 @@ class _Group:
             return self._of_block(self.blocks[0], contents)
         n = len(contents)
         values = np.empty((n, self.encoder.num_values), np.float32)
-        token_ids = np.empty((n, sum(width for width, _ in self.encoder.vocabularies)), np.int32)
+        token_ids = np.empty((n, self.encoder.num_tokens), np.int32)
         which = np.searchsorted(self.ends, contents, "right")
         for number in np.flatnonzero(np.bincount(which)) if n else ():
             there = np.flatnonzero(which == number)
@@ -131,19 +133,24 @@ class _Group:
         """Write an encoded block that is large, and return it mapped."""
         if self.cache is None or len(block) <= _SMALL:
             return encoded
-        for path, array in zip(self._files(block), (encoded.values, encoded.token_ids), strict=True):
-            with whole(path) as draft:
-                np.save(draft, array)
+        try:
+            for path, array in zip(self._files(block), (encoded.values, encoded.token_ids), strict=True):
+                with whole(path) as draft:
+                    np.save(draft, array)
+        except OSError:  # a cache that cannot be written is done without
+            return encoded
         return encoded if not self._map(block) or block.encoded is None else block.encoded
 
     def _map(self, block: _Block) -> bool:
         """Map a block's files if they are there, and whole."""
         if self.cache is None or len(block) <= _SMALL:
             return False
-        arrays = [_mapped(path, len(block)) for path in self._files(block)]
-        if arrays[0] is None or arrays[1] is None:
+        places, rows = self._files(block), len(block)
+        values = _mapped(places[0], (rows, self.encoder.num_values), np.float32)
+        token_ids = _mapped(places[1], (rows, self.encoder.num_tokens), np.int32)
+        if values is None or token_ids is None:
             return False
-        block.encoded = Encoded(arrays[0], arrays[1])
+        block.encoded = Encoded(values, token_ids)
         return True
 
     def _files(self, block: _Block) -> tuple[Path, Path]:
@@ -152,14 +159,17 @@ class _Group:
         return self.cache / f"{name}.values.npy", self.cache / f"{name}.token_ids.npy"
 
 
-def _mapped(path: Path, length: int) -> NDArray[Any] | None:
-    """Map an array from a file, or return None where that is not one of ``length`` rows; mark it as used."""
+def _mapped(path: Path, shape: tuple[int, int], dtype: type[np.generic]) -> NDArray[Any] | None:
+    """Map an array from a file and mark it as used; None where the file holds something else, or nothing."""
     try:
-        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        os.utime(path)
-    except (OSError, ValueError, EOFError, BadZipFile):
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, BadZipFile, SyntaxError, TokenError):  # what a damaged header may raise
         return None
-    return np.asarray(found) if found.ndim == 2 and len(found) == length else None
+    if not isinstance(found, np.ndarray) or found.shape != shape or found.dtype != dtype:
+        return None
+    with suppress(OSError):  # files of another user, or swept meanwhile: what is mapped stays readable
+        os.utime(path)
+    return np.asarray(found)
 
 
 def sweep_encoded(cache: Path, blocks: Path) -> None:
@@ -173,5 +183,6 @@ def sweep_encoded(cache: Path, blocks: Path) -> None:
         if is_draft(file):
             continue  # on its way, in this process or another
         gone = not (blocks / file.name.split("-")[0]).exists()
-        if gone or file.stat().st_mtime < oldest:
-            file.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process sweeps too
+            if gone or file.stat().st_mtime < oldest:
+                file.unlink(missing_ok=True)

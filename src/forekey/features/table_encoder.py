@@ -33,6 +33,11 @@ class TableEncoder:
         return sum(c.num_values for c in self.columns)
 
     @property
+    def num_tokens(self) -> int:
+        """Return how many tokens a row has at most."""
+        return sum(c.num_tokens for c in self.columns)
+
+    @property
     def vocabularies(self) -> tuple[tuple[int, int], ...]:
         """Return how many tokens each column with tokens gives a row, and how many distinct ones there are."""
         return tuple((c.num_tokens, c.vocabulary_size) for c in self.columns if c.num_tokens)

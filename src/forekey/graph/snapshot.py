@@ -347,7 +347,7 @@ class SnapshotStore:
     def ids(self) -> list[str]:
         """Return the ids of all snapshots, oldest first; damaged manifests are passed over."""
         found = [m for p in self.folder.glob("*.json") if (m := self._manifest_or_none(p.stem)) is not None]
-        return [m.id for m in sorted(found, key=lambda m: m.created_at)]
+        return [m.id for m in sorted(found, key=lambda m: str(m.created_at))]
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -399,8 +399,7 @@ class SnapshotStore:
         gone = 0
         for path in self.folder.glob("*.json"):
             if path.stem in kept:
-                manifest = SnapshotManifest.from_dict(json.loads(path.read_text(encoding="utf-8")))
-                needed |= {ref.digest for ref in manifest.files}
+                needed |= {ref.digest for ref in self._manifest(path.stem).files}
             else:
                 path.unlink()
                 gone += 1

@@ -36,31 +36,31 @@ class Trees:
 
     texts: tuple[tuple[str, ...], ...]
 
-    def raw(self, history: NDArray[np.float32]) -> Raw:
-        """Return raw outputs for window features ``[n, features] float32``."""
-        if len(history) == 0:
+    def raw(self, features: NDArray[np.float32]) -> Raw:
+        """Return raw outputs for ``features [n, width] float32``."""
+        if len(features) == 0:
             return np.zeros((0, 1))
-        return np.concatenate([_mean_of(group, history) for group in self._opened], axis=1)
+        return np.concatenate([_mean_of(group, features) for group in self._opened], axis=1)
 
-    def contributions(self, history: NDArray[np.float32]) -> tuple[NDArray[np.float64], Raw]:
+    def contributions(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], Raw]:
         """Split raw outputs among the features exactly (TreeSHAP; Lundberg et al. 2020).
 
         Returns ``[n, outputs, features]`` and what is added to their sums, ``[n, outputs]``.
         """
-        n, width = history.shape
+        n, width = features.shape
         if n == 0:
             return np.zeros((0, 1, width)), np.zeros((0, 1))
         found = np.concatenate(
-            [_mean_of(group, history, pred_contrib=True).reshape(n, -1, width + 1) for group in self._opened], axis=1
+            [_mean_of(group, features, pred_contrib=True).reshape(n, -1, width + 1) for group in self._opened], axis=1
         )
         return found[:, :, :-1], found[:, :, -1]
 
-    def embed(self, history: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    def embed(self, features: NDArray[np.float32], width: int) -> NDArray[np.float32]:
         """Return the outputs of consecutive parts of the trees, ``[n, up to width]``, which add up to the raw outputs.
 
         Rows that the same trees treat alike are near to each other: what an embedding is where there is no network.
         """
-        groups, n = self._opened, len(history)
+        groups, n = self._opened, len(features)
         outputs = sum(group[0].num_model_per_iteration() for group in groups)
         sizes = [max(min(width // outputs, min(b.current_iteration() for b in group)), 1) for group in groups]
         if n == 0:
@@ -73,7 +73,7 @@ class Trees:
                 for booster in group:
                     ends = np.linspace(0, booster.current_iteration(), parts + 1).astype(int)
                     span = {"start_iteration": int(ends[part]), "num_iteration": int(ends[part + 1] - ends[part])}
-                    found.append(_predicted(booster, history, raw_score=True, **span).reshape(n, -1))
+                    found.append(_predicted(booster, features, raw_score=True, **span).reshape(n, -1))
                 columns.append(np.mean(found, axis=0))
         return np.concatenate(columns, axis=1).astype(np.float32)
 
@@ -121,15 +121,15 @@ class Trees:
         return cls(texts)
 
 
-def _mean_of(group: list[Any], history: NDArray[np.float32], **how: bool) -> NDArray[np.float64]:
+def _mean_of(group: list[Any], features: NDArray[np.float32], **how: bool) -> NDArray[np.float64]:
     """Return the mean prediction of a group of boosters, ``[n, outputs]``."""
-    each = [_predicted(b, history, **(how or {"raw_score": True})) for b in group]
-    return np.asarray(np.mean(each, axis=0), np.float64).reshape(len(history), -1)
+    each = [_predicted(b, features, **(how or {"raw_score": True})) for b in group]
+    return np.asarray(np.mean(each, axis=0), np.float64).reshape(len(features), -1)
 
 
-def _predicted(booster: Any, history: NDArray[np.float32], **how: Any) -> NDArray[np.float64]:
-    threads = torch.get_num_threads() if len(history) >= _ROWS_PER_THREAD else 1
-    return np.asarray(booster.predict(history, num_threads=threads, **how), np.float64)
+def _predicted(booster: Any, features: NDArray[np.float32], **how: Any) -> NDArray[np.float64]:
+    threads = torch.get_num_threads() if len(features) >= _ROWS_PER_THREAD else 1
+    return np.asarray(booster.predict(features, num_threads=threads, **how), np.float64)
 
 
 class Blend(nn.Module):

@@ -121,8 +121,8 @@ class RankExplainer:
         )
         for parts, own in zip(gone, towers, strict=True):
             lost = np.array([any(p.covers(o) for p in parts) for o in self._origins], bool)
-            numbers = np.where(lost, np.float32(np.nan), asked.pairs.features)
-            trees = blend.trees.raw(numbers)[:, 0] if blend.trees is not None else np.zeros(len(own))
+            features = np.where(lost, np.float32(np.nan), asked.pairs.features)
+            trees = blend.trees.raw(features)[:, 0] if blend.trees is not None else np.zeros(len(own))
             yield blend.mix(own, trees)
 
     def _tower_scores(self, asked: _Queries, gone: Sequence[tuple[Part, ...]]) -> NDArray[np.float64]:

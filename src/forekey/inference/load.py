@@ -26,7 +26,7 @@ def load_predictor(
     ``cache`` is a folder of encoded blocks.
     """
     model = load_model(version)
-    check_signature(Schema.from_dict(version.manifest.signature), view.schema, version.name)
+    check_signature(version, view.schema)
     return model.bind(view, past, cache)
 
 
@@ -46,18 +46,20 @@ def lagged_labels_for(
     return stored_lagged_labels(task, open_source, snapshot, moments, objective, folder)
 
 
-def check_signature(needed: Schema, found: Schema, model: str) -> None:
+def check_signature(version: ModelVersion, found: Schema) -> None:
     """Compare what a model was trained on with what a snapshot has; :class:`ModelError` names all that is missing.
 
     Columns count by name and meaning: an integer that became a decimal is the same number to a model.
     """
+    try:
+        needed = Schema.from_dict(version.manifest.signature)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{version.name} does not say which tables it needs. Train the task again.") from error
     missing = [part for table in needed.tables for part in _missing_of(table, found)]
     missing += [f"the foreign key {e}" for e in needed.edge_types if e not in found.edge_types]
     if missing:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        raise ModelError(
-            f"{model} needs {shown}, which the snapshot lacks. Run `forekey train {model.partition('/')[0]}`."
-        )
+        raise ModelError(f"{version.name} needs {shown}, which the snapshot lacks. Run `forekey train {version.task}`.")
 
 
 def _missing_of(table: TableSchema, found: Schema) -> list[str]:

@@ -194,11 +194,10 @@ class RankingModel(TrainedModel):
 def load_model(version: ModelVersion) -> TrainedModel:
     """Read what :meth:`TrainedModel.save` wrote; :class:`ModelError` names a file that is missing or was changed."""
     version.check()
-    manifest, features = version.manifest, version.features()
-    state = _state(version)
-    networks = {name: GraphModel(ModelConfig.from_dict(c)) for name, c in manifest.networks.items()}
-    trees, plan = Trees.load(version.folder, manifest.trees), NeighborPlan.from_dict(manifest.neighbors)
+    manifest, features, state = version.manifest, version.features(), _state(version)
     try:
+        networks = {name: GraphModel(ModelConfig.from_dict(c)) for name, c in manifest.networks.items()}
+        trees, plan = Trees.load(version.folder, manifest.trees), NeighborPlan.from_dict(manifest.neighbors)
         for name, network in networks.items():
             network.load_state_dict(state[name])
         if objective_of(manifest.task_type).ranks_items:
@@ -213,7 +212,7 @@ def load_model(version: ModelVersion) -> TrainedModel:
         assert isinstance(objective, PointwiseObjective)
         own = Blend.from_state(state["blend"], trees)
         return PointwiseModel(objective, FeatureSpec.from_dict(features), plan, networks.get("network"), own)
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
         raise ModelError(f"{version.name} cannot be read. Train the task again.") from error
 
 

@@ -71,7 +71,7 @@ def _score(
         metrics = _of_ranking(objective, predicted, target, task, snapshot, version.manifest.top or 0)
     else:
         metrics = objective.metrics(target, predicted.values)
-    expected = version.manifest.metrics["test"]
+    expected = version.manifest.metrics.get("test", {})
     return RealizedQuality(task.name, batch.as_of, batch.model_version, len(rows), metrics, expected)
 
 

@@ -36,5 +36,5 @@ def _interpolated(x: Tensor, at: Tensor, values: Tensor) -> Tensor:
     """Return the line through ``values`` at ``at``, constant beyond its ends, at each of ``x``."""
     right = torch.searchsorted(at, x.contiguous()).clamp(1, len(at) - 1)
     left = right - 1
-    share = ((x - at[left]) / (at[right] - at[left])).clamp(0.0, 1.0)
+    share = ((x - at[left]) / (at[right] - at[left]).clamp(min=torch.finfo(at.dtype).tiny)).clamp(0.0, 1.0)
     return values[left] + share * (values[right] - values[left])

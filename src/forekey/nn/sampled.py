@@ -67,7 +67,7 @@ class SampledNeighborhood:
     def mean_message(
         self, layer: int, table: str, relation: RelationSpec, nodes: Positions
     ) -> tuple[Tensor, Tensor] | None:
-        """Average the messages along the sampled edges of a relation into the first nodes."""
+        """Average the messages along the sampled edges of a relation into the first nodes, a slice."""
         edges, hop = self.batch.relations.get(relation.name), self.config.layers - 1 - layer
         if edges is None:
             return None
@@ -84,7 +84,7 @@ class SampledNeighborhood:
         return each, degrees
 
     def neighbors(self, relation: RelationSpec, nodes: Positions) -> tuple[Positions, Tensor, Tensor] | None:
-        """Return the sampled neighbours of the seeds."""
+        """Return the sampled neighbours of the seeds, which are the only ``nodes`` that a batch can be asked for."""
         edges, count = self.batch.relations.get(relation.name), self.batch.num_seeds
         if edges is None:
             return None

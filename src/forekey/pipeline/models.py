@@ -14,7 +14,6 @@ from forekey.objectives import objective_of
 from forekey.pipeline.graphs import current_graph
 from forekey.pipeline.parts import SILENT, Listener, check_name, find_task, predictor_of
 from forekey.project import record_export, recorded_exports
-from forekey.schema import Schema
 from forekey.task import TaskType
 from forekey.workspace import Workspace
 
@@ -88,7 +87,7 @@ def _champion_if_none_fits(workspace: Workspace, task: str, version: ModelVersio
         return []
     why = "" if champion.is_intact else f"{champion.version} cannot be loaded"
     try:
-        check_signature(Schema.from_dict(champion.manifest.signature), current.schema, champion.name)
+        check_signature(champion, current.schema)
     except ModelError:
         why = why or f"{champion.version} needs columns that the graph has no more"
     if why:
@@ -257,7 +256,7 @@ def retrain(
     task = find_task(workspace, current.schema, name)
     champion = models.champion(task.name)
     champion.check()
-    check_signature(Schema.from_dict(champion.manifest.signature), current.schema, champion.name)
+    check_signature(champion, current.schema)
     config = _as_before(champion, seed) if preset is None else train_config(preset, seed, task.task_type)
     waiting = workspace.training(task.name, lambda: listener.note(_waiting(task.name)))
     with workspace.source() as source:

@@ -85,6 +85,16 @@ class ModelManifest:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ModelManifest:
-        """Read what :meth:`to_dict` wrote, here or in another version of Forekey (then :attr:`format` differs)."""
-        known = {f.name for f in fields(cls)}
+        """Read what :meth:`to_dict` wrote, here or in another version of Forekey (then :attr:`format` differs).
+
+        ``ValueError`` where that is something else.
+        """
+        usual, known = cls(), {f.name for f in fields(cls)}
+        for name in known & data.keys():
+            expected = getattr(usual, name)
+            kinds = (int, float) if isinstance(expected, float) else type(expected)
+            if expected is not None and not isinstance(data[name], kinds):
+                raise ValueError(f"{name} is {data[name]!r}")
+        if not all(isinstance(scores, dict) for scores in data.get("metrics", {}).values()):
+            raise ValueError("metrics are not by split")
         return cls(**{name: value for name, value in data.items() if name in known})

@@ -37,7 +37,7 @@ def _tasks(state: ServingState) -> str:
     rows = []
     for name, config in state.workspace.config.tasks.items():
         champion, stored = state.registry.champion_or_none(name), state.embeddings.current(name)
-        metrics = champion.manifest.metrics["test"] if champion else {}
+        metrics = champion.manifest.metrics.get("test", {}) if champion else {}
         shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if v is not None)
         rows.append(
             [

@@ -92,7 +92,7 @@ def entity_mean(data: BaselineData) -> dict[str, NDArray[np.float64]]:
 
 
 def lightgbm_columns(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
-    """Fit gradient-boosted trees on the entity's own columns and the calendar: one table, no window_features."""
+    """Fit gradient-boosted trees on the entity's own columns and the calendar, and no window features."""
     return _lightgbm(data, np.array([kind in _OF_ONE_TABLE for kind in data.kinds]))
 
 

@@ -1,4 +1,4 @@
-"""Choosing the last stage on validation: how much the network counts beside the trees, and the calibration."""
+"""Choosing the blend on validation: how much the network counts beside the trees, and the calibration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from forekey.inference import Blend, Trees
 from forekey.nn import Calibration
 from forekey.objectives import PointwiseObjective, Raw
 
-_SHARES = np.linspace(0.0, 1.0, 11)
+_WEIGHTS = np.linspace(0.0, 1.0, 11)
 _FOLDS = 5
 _MIN_CALIBRATION = 50
 _MIN_ISOTONIC = 2_000
@@ -38,9 +38,9 @@ def choose_blend(known: Validation, trees: Trees | None) -> Blend:
     if trees is not None and known.network is not None:
         # Both ends once; everything between is a mixture of the two.
         ends = [Blend(s, trees).mix(known.network, known.window_features, known.objective) for s in (1.0, 0.0)]
-        losses = [known.objective.mean_loss(s * ends[0] + (1 - s) * ends[1], known.target) for s in _SHARES]
-        share = float(round(_SHARES[int(np.argmin(losses))], 2))
-        blend = Blend(share, trees if share < 1.0 else None)
+        losses = [known.objective.mean_loss(s * ends[0] + (1 - s) * ends[1], known.target) for s in _WEIGHTS]
+        weight = float(round(_WEIGHTS[int(np.argmin(losses))], 2))
+        blend = Blend(weight, trees if weight < 1.0 else None)
     raw = blend.mix(known.network, known.window_features, known.objective)
     return blend.with_calibration(choose_calibration(known.objective, raw, known.target))
 

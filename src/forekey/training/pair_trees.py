@@ -19,7 +19,7 @@ from forekey.training.config import TrainConfig
 from forekey.training.evaluate import Resolved, some_of
 from forekey.training.trees import Growing
 
-_SHARES = np.linspace(0.0, 1.0, 11)
+_WEIGHTS = np.linspace(0.0, 1.0, 11)
 _MAX_PAIRS = 1_000_000
 _MAX_QUERIES = 20_000
 _QUERIES_A_TIME = 500
@@ -125,8 +125,8 @@ def choose_rank_blend(ranker: Ranker, judging: Resolved, trees: Trees) -> RankBl
     raw = [trees.raw(pairs.features)[:, 0] for _, pairs in parts]
     scales = [_spread(np.concatenate(values)) for values in ([pairs.towers for _, pairs in parts], raw)]
     best, chosen = -1.0, RankBlend()
-    for share in _SHARES:
-        blend = RankBlend(round(float(share), 2), trees, *scales)
+    for weight in _WEIGHTS:
+        blend = RankBlend(round(float(weight), 2), trees, *scales)
         found = [
             average_precision(judging.target[part], pairs.best(blend.mix(pairs.towers, own), ranker.top)[0])
             for (part, pairs), own in zip(parts, raw, strict=True)

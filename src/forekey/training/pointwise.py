@@ -239,8 +239,10 @@ def _blend(candidate: Candidate[PointwiseModel, Grown | None], config: TrainConf
         return "Trees only: the network added nothing on validation."
     if blend.weight >= 1.0:
         return "Network only: trees added nothing on validation."
-    share = blend.weight
-    return f"Blend: the network counts {share:.0%}, trees over window features {1.0 - share:.0%}, as validation chose."
+    weight = blend.weight
+    return (
+        f"Blend: the network counts {weight:.0%}, trees over window features {1.0 - weight:.0%}, as validation chose."
+    )
 
 
 def _calibration(calibration: Calibration) -> str:
