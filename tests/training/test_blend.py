@@ -167,8 +167,8 @@ def test_learning_from_validation_at_the_end_changes_the_model_and_not_what_vali
                 replace(pipeline.train_config("fast", 0), refit=again, max_epochs=2) for again in (False, True)
             )
         ]
-    assert runs[0]["metrics"]["val"] == runs[1]["metrics"]["val"]
-    assert runs[0]["metrics"]["test"] != runs[1]["metrics"]["test"]
+    assert runs[0].metrics["val"] == runs[1].metrics["val"]
+    assert runs[0].metrics["test"] != runs[1].metrics["test"]
 
 
 def test_examples_put_together_keep_what_each_knew(shop_project: Workspace) -> None:
