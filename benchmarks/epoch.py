@@ -81,7 +81,7 @@ def our_epoch(folder: Path, name: str) -> float:
             min_batches=1,
             max_batches=10_000,
             max_seconds=3600.0,
-            history=False,
+            window_features=False,
             refit=False,
         )
         seen: list[Any] = []

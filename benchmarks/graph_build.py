@@ -179,7 +179,7 @@ def build_ours(data: Path, out: Path) -> None:
     with open_source(f"files:///{data}", out) as source:
         snapshot = build_snapshot(source, shop_schema(), store)
     edges = {str(e): digest(snapshot.parents(e)) for e in snapshot.edge_types}
-    tell(out, snapshot.manifest["seconds"], edges, opening(store))
+    tell(out, snapshot.manifest.seconds, edges, opening(store))
 
 
 def opening(store: Any) -> dict[str, float]:
@@ -209,7 +209,7 @@ def build_ours_relbench(data: Path, out: Path) -> None:
         schema = infer_schema(source).schema
         built = [build_snapshot(source, schema, SnapshotStore(out / str(i))) for i in range(3)]
     snapshot = built[0]
-    tell(out, min(s.manifest["seconds"] for s in built), {str(e): snapshot.num_edges(e) for e in snapshot.edge_types})
+    tell(out, min(s.manifest.seconds for s in built), {str(e): snapshot.num_edges(e) for e in snapshot.edge_types})
 
 
 def update_ours(data: Path, out: Path) -> None:
@@ -224,8 +224,8 @@ def update_ours(data: Path, out: Path) -> None:
         store = SnapshotStore(out / "updated")
         build_snapshot(source, shop_schema(), store, as_of=from_micros(int(times[len(times) * 99 // 100])))
         updated = build_snapshot(source, shop_schema(), store)
-    more = {"full_seconds": full.manifest["seconds"], "equal": updated.id == full.id}
-    tell(out, updated.manifest["seconds"], {}, more)
+    more = {"full_seconds": full.manifest.seconds, "equal": updated.id == full.id}
+    tell(out, updated.manifest.seconds, {}, more)
 
 
 def build_reference(data: Path, out: Path) -> None:

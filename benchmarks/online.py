@@ -92,7 +92,7 @@ def measure(workspace: Workspace, task: str, rounds: int) -> list[dict[str, Any]
         state = ServingState(workspace, store)
         state.predict(task, asked[:3], "online")
         online = timed(lambda key: state.predict(task, [key], "online"), asked)
-        blend = workspace.registry.champion(task).manifest.get("blend") or "ranking"
+        blend = workspace.registry.champion(task).manifest.blend or "ranking"
         print(f"\n{task} ({blend.split('.')[0]})")
         rows += [
             row(f"{task}: online, {q}", float(np.percentile(online, n)), TARGETS[q])
@@ -159,7 +159,7 @@ def stages(state: ServingState, task: str, asked: list[Any]) -> dict[str, float]
     for key in asked:
         rows = stage("key to row", lambda key=key: snapshot.lookup(predictor.entity, [key]))
         seeds = Seeds.at(predictor.entity, rows, now)
-        history = stage("window features", lambda seeds=seeds: predictor.features.history(seeds))
+        history = stage("window features", lambda seeds=seeds: predictor.features.window_features(seeds))
         raw = None
         if predictor.model is not None:
             graph = stage("sampling", lambda seeds=seeds: predictor._sampler.sample(seeds))

@@ -180,19 +180,19 @@ class Bench:
             version, _ = train_task(
                 task, self.snapshot, source, self.project.registry, config, baselines=False, delay=aging
             )
-            labels = task.labels(source, self.snapshot)
+            labels = task.labels.make(source, self.snapshot)
         seconds = time.perf_counter() - started
         predictor = load_predictor(version, self.snapshot)
         examples = resolve_examples(self.snapshot, task, labels.split("test"))
         predicted, _ = predictor.predict(examples.seeds.seen_by(aging("test", examples.times)))
         target = self.real_labels(name, examples.examples.keys, examples.times)
         # What the run itself measured on validation, before its trees learnt from that too.
-        val = version.manifest["metrics"]["val"]
+        val = version.manifest.metrics["val"]
         percent = 1 if task.task_type is TaskType.REGRESSION else 100
-        share = version.manifest["final"]["share"]
+        share = version.manifest.network_weight
         chosen = f"network {share:.0%}"
         return Run(
-            percent * val[version.manifest["default_metric"]],
+            percent * val[version.manifest.default_metric],
             score(task.task_type, target, predicted.values),
             chosen,
             seconds,

@@ -150,10 +150,9 @@ def timed(way: Way, seeds: Asked) -> float:
 def our_ways(snapshot: Snapshot, strategy: Any) -> tuple[Way, Way]:
     """Return ours with features on all cores, and the sampler alone on one."""
     plan = NeighborPlan(FANOUT, strategy)
-    features = FeatureStore(snapshot, fit_features(snapshot, int(snapshot.manifest["as_of"])))
+    features = FeatureStore(snapshot, fit_features(snapshot, int(snapshot.manifest.as_of)))
     tables = snapshot.schema.names
-    for table in tables:
-        features.table(table)
+    features.tables.prepare(tables)
     sampler = NeighborSampler(snapshot, plan)
 
     def count(subgraph: Any) -> int:

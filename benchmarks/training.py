@@ -149,7 +149,7 @@ def measured(database: Database, task: str, preset: str) -> dict[str, Any]:
 
 def report_examples(project: Workspace, task: str, version: str) -> int:
     """Return how many examples a version was trained on."""
-    return int(project.registry.get(task, version).manifest["labels"]["train"]["rows"])
+    return int(project.registry.get(task, version).manifest.labels["train"]["rows"])
 
 
 def peer_of(project: Workspace, name: str, version: str) -> tuple[float, float]:
@@ -163,13 +163,13 @@ def peer_of(project: Workspace, name: str, version: str) -> tuple[float, float]:
     model, snapshot = project.registry.get(name, version), project.snapshots.current()
     task = pipeline.find_task(project, snapshot.schema, name)
     with project.source() as source:
-        labels = task.labels(source, snapshot)
+        labels = task.labels.make(source, snapshot)
     splits = {s: resolve_examples(snapshot, task, labels.split(s)) for s in ("train", "val", "test")}
     moments = np.unique(np.concatenate([r.times for r in splits.values()])).tolist()
     past = lagged_labels_for(model, task, lambda: project.source(), snapshot, moments, project.place("past"))
     features = FeatureStore(snapshot, FeatureSpec.from_dict(model.features()), past)
-    columns = {s: features.history(r.seeds) for s, r in splits.items()}
-    objective = objective_from(model.manifest["output"])
+    columns = {s: features.window_features(r.seeds) for s, r in splits.items()}
+    objective = objective_from(model.manifest.output)
     assert isinstance(objective, PointwiseObjective)
     target = {s: objective.perfect(r.target) for s, r in splits.items()}
     settings = objective.boosting() | ({"metric": "auc"} if isinstance(objective, BinaryObjective) else {})

@@ -42,7 +42,7 @@ ROOMS = {
     "Queries": ("query/",),
     "Labels and splits": ("task/", "objectives/"),
     "Training": ("training/", "nn/", "features/", "sampling/"),
-    "Models and predictions": ("registry.py", "inference/", "pipeline/", "monitoring/", "retraining/"),
+    "Models and predictions": ("registry/", "inference/", "pipeline/", "monitoring/", "retraining/"),
     "Store and service": ("store/", "serving/"),
 }
 """Under which heading of *Troubleshooting* the messages of a module stand: of the first that names it."""

@@ -196,7 +196,7 @@ def test_postgres_is_opened_with_the_password_as_it_is_and_nothing_written_holds
     assert os.environ["FOREKEY_PASSWORD"] == password
     project = Workspace.open(tmp_path)
     built = pipeline.snapshot(project)
-    assert built.manifest["source"] == without_password(url.replace("guarded@", "guarded:x@"))
+    assert built.manifest.source == without_password(url.replace("guarded@", "guarded:x@"))
     monkeypatch.setenv("FOREKEY_PASSWORD", f"{password}x")
     with pytest.raises(SourceError, match="authentication failed") as caught:
         pipeline.snapshot(Workspace.open(tmp_path))

@@ -17,7 +17,7 @@ def test_what_is_passed_around_is_one_useful_line(trained_project: Workspace) ->
     task = pipeline.find_task(trained_project, current.schema, "churn")
     version = trained_project.registry.champion("churn")
     with trained_project.source() as source:
-        labels = task.labels(source, current)
+        labels = task.labels.make(source, current)
     edge = current.schema.edge_types[0]
     seeds = Seeds.at("customers", np.arange(3), to_micros(current.as_of), to_micros(current.as_of) - 5)
     for value, pattern in (
@@ -42,6 +42,6 @@ def test_labels_and_predictions_are_small_tables_in_notebooks(trained_project: W
     current = trained_project.snapshots.current()
     task = pipeline.find_task(trained_project, current.schema, "churn")
     with trained_project.source() as source:
-        labels = task.labels(source, current)
+        labels = task.labels.make(source, current)
     assert labels._repr_html_().count("<tr>") == 11
     assert pipeline.predict(trained_project, "churn")._repr_html_().count("<tr>") == 11

@@ -28,7 +28,7 @@ def test_everything_is_stamped_by_the_clock_it_is_given(own_project: Workspace) 
     assert built.id == fresh.id
     report = pipeline.train(later, "spend", preset="instant")
     version = later.registry.get("spend", report.model_version)
-    assert version.manifest["created_at"] == NOON.isoformat()
+    assert version.manifest.created_at == NOON.isoformat()
     later.registry.promote("spend", version.version, "by the clock")
     assert later.registry.history("spend")[-1]["at"] == NOON.isoformat()
     pipeline.embed(later, "spend")

@@ -144,7 +144,7 @@ def test_keys_times_source_and_as_of_take_effect_at_once(project: Workspace, old
     assert (
         updated.schema != built.schema
         or updated.as_of != built.as_of
-        or updated.manifest["source"] != "duckdb:///d.duckdb"
+        or updated.manifest.source != "duckdb:///d.duckdb"
     )
     said.clear()
     assert pipeline.current_graph(changed, listener).id == updated.id

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from forekey import pipeline
-from forekey.graph import Snapshot, SnapshotStore, build_snapshot
+from forekey.graph import EdgeManifest, Snapshot, SnapshotStore, build_snapshot
 from forekey.source import ConfiguredSource, configured_schema, open_source
 from forekey.testing import Market, make_market, write_market_duckdb, write_market_postgres
 from forekey.workspace import Workspace
@@ -56,8 +55,8 @@ def project(request: pytest.FixtureRequest, market: Market, tmp_path_factory: py
     return project
 
 
-def edges(snapshot: Snapshot) -> dict[str, Any]:
-    return dict(snapshot.manifest["edges"])
+def edges(snapshot: Snapshot) -> dict[str, EdgeManifest]:
+    return dict(snapshot.manifest.edges)
 
 
 def test_every_reference_is_found(project: Workspace) -> None:
@@ -68,29 +67,29 @@ def test_every_reference_is_found(project: Workspace) -> None:
 
 def test_what_was_planted_is_counted(project: Workspace, market: Market) -> None:
     snapshot = project.snapshots.current()
-    tables, planted = snapshot.manifest["tables"], market.planted
-    assert tables["shipments"]["quarantined"] == {"no time": planted["shipments without a time"]}
-    assert tables["reviews"]["nodes"] == len(market.tables["reviews"]) - planted["reviews from the future"]
-    assert tables["order_lines"]["quarantined"] == {"no time": planted["lines of orders that are gone"]}
-    assert edges(snapshot)["payments.order->orders"]["orphans"] == planted["payments of unknown orders"]
-    assert edges(snapshot)["sessions.customer_id->customers"]["null_keys"] == planted["anonymous sessions"]
-    assert tables["coupons"]["quarantined"] == {"duplicate key": planted["repeated coupons"]}
+    tables, planted = snapshot.manifest.tables, market.planted
+    assert tables["shipments"].quarantined == {"no time": planted["shipments without a time"]}
+    assert tables["reviews"].nodes == len(market.tables["reviews"]) - planted["reviews from the future"]
+    assert tables["order_lines"].quarantined == {"no time": planted["lines of orders that are gone"]}
+    assert edges(snapshot)["payments.order->orders"].orphans == planted["payments of unknown orders"]
+    assert edges(snapshot)["sessions.customer_id->customers"].null_keys == planted["anonymous sessions"]
+    assert tables["coupons"].quarantined == {"duplicate key": planted["repeated coupons"]}
     assert all(planted.values())
-    assert edges(snapshot)["orders.coupon_code->coupons"]["orphans"] == 0
-    assert edges(snapshot)["reviews.product_id->products"]["orphans"] == 0
-    assert edges(snapshot)["events.session_id->sessions"]["orphans"] == 0
+    assert edges(snapshot)["orders.coupon_code->coupons"].orphans == 0
+    assert edges(snapshot)["reviews.product_id->products"].orphans == 0
+    assert edges(snapshot)["events.session_id->sessions"].orphans == 0
     if "returns.order_id, line_no->order_lines" in edges(snapshot):
-        lost = edges(snapshot)["returns.order_id, line_no->order_lines"]["orphans"]
+        lost = edges(snapshot)["returns.order_id, line_no->order_lines"].orphans
         assert lost == planted["returns of unknown lines"]
 
 
 def test_the_books_balance(project: Workspace) -> None:
     snapshot = project.snapshots.current()
-    for entry in snapshot.manifest["tables"].values():
-        assert entry["read"] == entry["nodes"] + sum(entry["quarantined"].values())
+    for entry in snapshot.manifest.tables.values():
+        assert entry.read == entry.nodes + entry.left_out
     for name, entry in edges(snapshot).items():
-        child = snapshot.manifest["tables"][name.split(".")[0]]["nodes"]
-        assert child == entry["edges"] + entry["null_keys"] + entry["orphans"]
+        child = snapshot.manifest.tables[name.split(".")[0]].nodes
+        assert child == entry.edges + entry.null_keys + entry.orphans
 
 
 def test_postgres_and_duckdb_give_the_same_graph(postgres: Postgres, market: Market, tmp_path: Path) -> None:
@@ -133,10 +132,10 @@ def test_new_rows_and_columns_arrive_and_the_update_equals_a_build_from_scratch(
     updated = pipeline.snapshot(project)
     with ConfiguredSource(open_source(url, tmp_path), project.config) as source:
         scratch = build_snapshot(source, updated.schema, SnapshotStore(tmp_path / "scratch"))
-    assert updated.manifest["read"]["orders"] == "new rows"
-    assert updated.manifest["read"]["events"] == "new rows"
-    assert updated.manifest["read"]["order_lines"] == "new rows"
-    assert updated.manifest["read"]["reviews"] == "full"
+    assert updated.manifest.read["orders"] == "new rows"
+    assert updated.manifest.read["events"] == "new rows"
+    assert updated.manifest.read["order_lines"] == "new rows"
+    assert updated.manifest.read["reviews"] == "full"
     for table in updated.schema.names:
         assert updated.rows(table).equals(scratch.rows(table)), table
     for edge in updated.edge_types:

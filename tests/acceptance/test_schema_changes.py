@@ -24,7 +24,7 @@ def alter(project: Workspace, *statements: str) -> None:
 def test_a_column_that_is_gone_is_named_by_the_snapshot_and_by_the_models_that_need_it(own_project: Workspace) -> None:
     alter(own_project, "ALTER TABLE customers DROP COLUMN age", "ALTER TABLE orders DROP COLUMN gift")
     built = pipeline.snapshot(own_project)
-    assert built.manifest["changes"] == ["customers: column 'age' dropped", "orders: column 'gift' dropped"]
+    assert built.manifest.changes == ["customers: column 'age' dropped", "orders: column 'gift' dropped"]
     with pytest.raises(
         ModelError, match=r"needs customers.age as numerical, orders.gift as boolean, which the snapshot"
     ):
@@ -35,7 +35,7 @@ def test_a_column_that_is_gone_is_named_by_the_snapshot_and_by_the_models_that_n
 def test_a_wider_type_is_named_and_models_go_on(own_project: Workspace) -> None:
     before = pipeline.predict(own_project, "spend").predictions.values.tolist()
     alter(own_project, "ALTER TABLE customers ALTER COLUMN age TYPE DOUBLE")
-    assert pipeline.snapshot(own_project).manifest["changes"] == ["customers: column 'age' was integer, is float"]
+    assert pipeline.snapshot(own_project).manifest.changes == ["customers: column 'age' was integer, is float"]
     assert pipeline.predict(own_project, "spend").predictions.values.tolist() == before
 
 

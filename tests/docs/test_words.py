@@ -11,7 +11,7 @@ import forekey
 
 SOURCE = Path(forekey.__file__).parent
 PRIVATE = re.compile(
-    r"\b(hears?|heard|hearing|tells?|told|speaks?|spoke|spoken|pasts? in numbers|how-manieth|says? to|taken apart)\b"
+    r"\b(hears?|heard|hearing|tells?|told|speaks?|spoke|spoken|pasts? in numbers|numbers? of (a|the) past|how-manieth|says? to|taken apart)\b"
 )
 """Modules do not hear, tell or speak: they read, return, contain or show."""
 VAGUE = {"bugs", "final", "page", "batch", "keys", "kernels", "utils", "common", "helpers", "manager", "base"}

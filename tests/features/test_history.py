@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forekey.features import FeatureKind, FeatureSpec, HistoryScale, WindowFeatures, fit_features, fit_windows
-from forekey.features.spec import history_from_dict
+from forekey.features import FeatureKind, FeatureSpec, WindowFeatures, WindowSpec, fit_features, fit_windows
 from forekey.graph import Seeds, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.source import infer_schema
 from forekey.testing import shop_tables
@@ -132,15 +130,14 @@ def test_features_that_are_left_out_are_not_computed_and_the_others_stay_as_they
     )
     again = slim.spec.without({slim.features[0]}, ())
     assert WindowFeatures(shop, again).features == slim.features[1:]
-    assert history_from_dict(json.loads(json.dumps(asdict(again)))) == again
+    assert WindowSpec.from_dict(json.loads(json.dumps(again.to_dict()))) == again
 
 
 def test_a_spec_is_read_back_as_it_was_written(shop: Snapshot) -> None:
     cutoff = to_micros(datetime(2024, 5, 1))
-    history = fit_windows(shop, "customers", cutoff, 30.0, lagged_labels=True)
-    scale = HistoryScale.fit(np.array([[1.0, np.nan], [2.0, 3.0]], np.float32), ["a", "b"])
-    spec = FeatureSpec(fit_features(shop, cutoff).tables, history, scale)
-    assert FeatureSpec.from_dict(spec.to_dict()) == spec
+    windows = fit_windows(shop, "customers", cutoff, 30.0, lagged_labels=True)
+    spec = FeatureSpec(fit_features(shop, cutoff).tables, windows)
+    assert FeatureSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
 def test_hidden_columns_are_in_no_number(shop: Snapshot) -> None:
@@ -148,11 +145,3 @@ def test_hidden_columns_are_in_no_number(shop: Snapshot) -> None:
     names = [f.name for f in WindowFeatures(shop, spec).features]
     assert any("channel" in n for n in names)
     assert not any("amount" in n for n in names)
-
-
-def test_scaled_numbers_are_finite_and_tell_what_is_missing() -> None:
-    history = np.array([[1.0, np.nan], [3.0, np.inf], [1e38, 2.0], [-1e38, 1.0]], np.float32)
-    out = HistoryScale.fit(history, ["a", "b"]).apply(history)
-    assert out.shape == (4, 4)
-    assert np.isfinite(out).all()
-    assert out[:, 3].tolist() == [1.0, 1.0, 0.0, 0.0]

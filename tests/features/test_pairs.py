@@ -59,8 +59,8 @@ def built(tables: Tables, folder: str, name: str = "full") -> Snapshot:
 
 def features(snapshot: Snapshot, cutoff: int) -> PairFeatures:
     known = interactions_between(SCHEMA, "people", "songs")
-    history = fit_windows(snapshot, "songs", cutoff, WINDOW)
-    return PairFeatures(snapshot, PairSpec("people", "songs", WINDOW, known, history))
+    windows = fit_windows(snapshot, "songs", cutoff, WINDOW)
+    return PairFeatures(snapshot, PairSpec("people", "songs", WINDOW, known, windows))
 
 
 def test_what_joins_people_and_songs_is_found() -> None:

@@ -106,7 +106,7 @@ def test_a_self_reference_and_a_cycle_are_edges_like_any_other(store: SnapshotSt
         )
     )
     snapshot = build_snapshot(source_of({"people": people, "teams": teams}), schema, store)
-    counts = {n: (e["edges"], e["null_keys"], e["orphans"]) for n, e in snapshot.manifest["edges"].items()}
+    counts = {n: (e.edges, e.null_keys, e.orphans) for n, e in snapshot.manifest.edges.items()}
     assert counts == {
         "people.boss->people": (1, 1, 1),
         "people.team_id->teams": (3, 0, 0),
@@ -124,8 +124,8 @@ def test_names_with_blanks_quotes_capitals_and_reserved_words(store: SnapshotSto
     connection.execute("INSERT INTO \"my table\" VALUES (1, '2024-01-01', 'a'), (NULL, '2024-01-02', 'b')")
     source = DuckDBSource("memory", connection)
     snapshot = build_snapshot(source, infer_schema(source).schema, store)
-    entry = snapshot.manifest["edges"]["my table.from->select"]
-    assert (entry["edges"], entry["null_keys"]) == (1, 1)
+    entry = snapshot.manifest.edges["my table.from->select"]
+    assert (entry.edges, entry.null_keys) == (1, 1)
     assert snapshot.rows("my table").column("Group").to_pylist() == ["a", "b"]
 
 

@@ -108,10 +108,10 @@ def test_foreign_keys_of_another_type_find_their_parents(
         )
     )
     snapshot = build_snapshot(source, schema, SnapshotStore(tmp_path))
-    edge = snapshot.manifest["edges"]["c.p_id->p"]
+    edge = snapshot.manifest.edges["c.p_id->p"]
     assert snapshot.parents(schema.edge_types[0]).tolist() == expected
-    assert edge["edges"] + edge["null_keys"] + edge["orphans"] == len(children)
-    assert edge["null_keys"] == children.null_count
+    assert edge.edges + edge.null_keys + edge.orphans == len(children)
+    assert edge.null_keys == children.null_count
 
 
 @pytest.mark.parametrize("server", ["duckdb", "postgres"])
@@ -135,7 +135,7 @@ def test_parts_of_keys_meet_across_types_and_spellings(
     )
     project = Workspace.open(tmp_path)
     snapshot = pipeline.snapshot(project)
-    entry = snapshot.manifest["edges"]["tickets.hall, seat->seats"]
-    assert (entry["edges"], entry["null_keys"], entry["orphans"]) == (3, 1, 1)
+    entry = snapshot.manifest.edges["tickets.hall, seat->seats"]
+    assert (entry.edges, entry.null_keys, entry.orphans) == (3, 1, 1)
     task = pipeline.labels(project, "PREDICT COUNT(tickets.*, 0, 30, days) FOR EACH seats.`hall, seat`")
     assert {r["entity"]: r["target"] for r in task.table.to_pylist() if r["target"]} == {"2,b": 1, "3,7": 1}

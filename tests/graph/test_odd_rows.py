@@ -25,7 +25,7 @@ def test_an_infinite_moment_is_no_moment(tmp_path: Path) -> None:
     schema = infer_schema(source).schema
     snapshot = build_snapshot(source, schema, SnapshotStore(tmp_path))
     assert snapshot.num_nodes("events") == 1
-    assert snapshot.manifest["tables"]["events"]["quarantined"]["no time"] >= 2
+    assert snapshot.manifest.tables["events"].quarantined["no time"] >= 2
     assert build_snapshot(source, schema, SnapshotStore(tmp_path)).id == snapshot.id
 
 
@@ -84,7 +84,7 @@ def test_building_the_same_again_keeps_where_it_came_from(tmp_path: Path) -> Non
     second = build_snapshot(more, schema, store)
     again = build_snapshot(more, schema, store)
     assert again.id == second.id
-    assert again.manifest["parent"] == second.manifest["parent"] == first.id
+    assert again.manifest.parent == second.manifest.parent == first.id
 
 
 def test_an_array_of_nonsense_of_the_right_size_is_a_damaged_snapshot(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_flipped_byte_is_noticed_by_verify(tmp_path: Path) -> None:
 def test_a_changed_manifest_is_refused(tmp_path: Path, change) -> None:  # type: ignore[no-untyped-def]
     store = SnapshotStore(tmp_path)
     snapshot = build_snapshot(small(), SHOP_SCHEMA, store)
-    (tmp_path / f"{snapshot.id}.json").write_text(change(snapshot.manifest))
+    (tmp_path / f"{snapshot.id}.json").write_text(change(snapshot.manifest.to_dict()))
     with pytest.raises(SnapshotError, match="damaged"):
         store.current()
 

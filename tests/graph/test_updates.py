@@ -80,18 +80,18 @@ ORDERS = "orders.customer_id->customers"
 
 def test_an_orphan_becomes_an_edge_when_its_parent_arrives(project: Project) -> None:
     before = project.build(shop())
-    assert before.manifest["edges"][ORDERS]["orphans"] == 1
+    assert before.manifest.edges[ORDERS].orphans == 1
     after = project.build(shop({1: "north", 2: "south", 9: "east"}))
-    assert after.manifest["read"]["orders"] == "new rows"
-    assert after.manifest["edges"][ORDERS]["orphans"] == 0
+    assert after.manifest.read["orders"] == "new rows"
+    assert after.manifest.edges[ORDERS].orphans == 0
     assert after.id == project.scratch(shop({1: "north", 2: "south", 9: "east"})).id
 
 
 def test_edges_of_a_parent_that_is_gone_are_orphans(project: Project) -> None:
     project.build(shop())
     after = project.build(shop({2: "south"}))
-    assert after.manifest["read"]["orders"] == "new rows"
-    assert after.manifest["edges"][ORDERS]["orphans"] == 2
+    assert after.manifest.read["orders"] == "new rows"
+    assert after.manifest.edges[ORDERS].orphans == 2
     assert after.id == project.scratch(shop({2: "south"})).id
     again = project.build(shop())
     assert again.id == project.scratch(shop()).id
@@ -102,7 +102,7 @@ def test_rows_within_the_look_back_are_read_again(project: Project) -> None:
     project.build(shop(), settings=settings)
     late = shop(orders=[(10, 1, 0), (11, 2, 1), (13, 2, 1.5), (12, 1, 2)])
     after = project.build(late, settings=settings)
-    assert after.manifest["read"]["orders"] == "new rows"
+    assert after.manifest.read["orders"] == "new rows"
     assert after.id == project.scratch(late).id
 
 
@@ -110,7 +110,7 @@ def test_rows_older_than_the_look_back_make_the_table_be_read_whole(project: Pro
     project.build(shop())
     late = shop(orders=[(10, 1, 0), (13, 2, 0.5), (11, 2, 1), (12, 1, 2)])
     after = project.build(late, settings={"orders": ReadSettings(lookback_days=1)})
-    assert after.manifest["read"]["orders"] == "full"
+    assert after.manifest.read["orders"] == "full"
     assert after.id == project.scratch(late).id
 
 
@@ -128,7 +128,7 @@ def test_changes_that_leave_the_count_as_it_was_are_seen(
 ) -> None:
     project.build(shop())
     after = project.build(shop(orders=[*orders, (20, 1, 5)]))
-    assert after.manifest["read"]["orders"] == "full"
+    assert after.manifest.read["orders"] == "full"
     assert after.id == project.scratch(shop(orders=[*orders, (20, 1, 5)])).id
 
 
@@ -137,21 +137,21 @@ def test_foreign_keys_are_seen_to_change_in_a_table_without_a_key(project: Proje
     other = shop(lines=3)
     other["lines"] = other["lines"].set_column(0, "order_id", pa.array([10, 11, 10], pa.int64()))
     after = project.build(other)
-    assert after.manifest["read"]["lines"] == "full"
+    assert after.manifest.read["lines"] == "full"
     assert after.id == project.scratch(other).id
 
 
 def test_another_look_back_reads_the_table_whole_once(project: Project) -> None:
     project.build(shop())
     settings = {"orders": ReadSettings(lookback_days=1.5)}
-    assert project.build(shop(), settings=settings).manifest["read"]["orders"] == "full"
-    assert project.build(shop(), settings=settings).manifest["read"]["orders"] == "new rows"
+    assert project.build(shop(), settings=settings).manifest.read["orders"] == "full"
+    assert project.build(shop(), settings=settings).manifest.read["orders"] == "new rows"
 
 
 def test_full_sees_values_that_changed_in_place(project: Project) -> None:
     project.build(shop())
     changed = shop(orders=[(10, 2, 0), (11, 2, 1), (12, 9, 2)])
-    assert project.build(changed).manifest["read"]["orders"] == "new rows"
+    assert project.build(changed).manifest.read["orders"] == "new rows"
     assert project.build(changed, full=True).id == project.scratch(changed).id
 
 
@@ -206,15 +206,15 @@ def test_a_new_column_is_named_and_only_its_table_read_whole(project: Project) -
     tables["customers"] = tables["customers"].append_column("vip", pa.array([True, False]))
     schema = with_column(SHOP_SCHEMA, "customers", ColumnSchema("vip", DType.BOOLEAN, Stype.BOOLEAN))
     after = project.build(tables, schema)
-    assert after.manifest["changes"] == ["customers: column 'vip' added"]
-    assert after.manifest["read"] == {"customers": "full", "orders": "new rows", "lines": "full"}
+    assert after.manifest.changes == ["customers: column 'vip' added"]
+    assert after.manifest.read == {"customers": "full", "orders": "new rows", "lines": "full"}
     scratch = project.scratch(tables, schema)
     assert after.rows("customers").equals(scratch.rows("customers"))
-    before = after.rows_at("customers", after.manifest["as_of"] - 1)
+    before = after.rows_at("customers", after.manifest.as_of - 1)
     assert before.column("vip").to_pylist() == [None, None]
-    assert scratch.rows_at("customers", after.manifest["as_of"] - 1).column("vip").to_pylist() == [True, False]
+    assert scratch.rows_at("customers", after.manifest.as_of - 1).column("vip").to_pylist() == [True, False]
     back = project.build(shop())
-    assert back.manifest["changes"] == ["customers: column 'vip' dropped"]
+    assert back.manifest.changes == ["customers: column 'vip' dropped"]
     assert back.rows("customers").equals(project.scratch(shop()).rows("customers"))
 
 
@@ -233,7 +233,7 @@ def test_former_contents_stay_when_the_key_changes_its_type(project: Project) ->
     customers = replace(SHOP_SCHEMA.table("customers"), columns=columns)
     schema = Schema(tuple(customers if t.name == "customers" else t for t in SHOP_SCHEMA.tables))
     after = project.build(texts, schema)
-    past = after.rows_at("customers", seen.manifest["as_of"] - 1).column("region").to_pylist()
+    past = after.rows_at("customers", seen.manifest.as_of - 1).column("region").to_pylist()
     assert past == shop()["customers"].column("region").to_pylist()
     assert after.rows("customers").column("region").to_pylist() == ["x", "y"]
 
@@ -252,7 +252,7 @@ def test_what_the_source_got_and_nobody_named_is_told(project: Project) -> None:
     project.build(shop())
     more = {**shop(), "extras": pa.table({"id": [1]})}
     more["customers"] = more["customers"].append_column("vip", pa.array([True, False]))
-    assert project.build(more).manifest["changes"] == [
+    assert project.build(more).manifest.changes == [
         "customers: column 'vip' added in the source; forekey.yaml does not name it",
         "table 'extras' added in the source; forekey.yaml does not name it",
     ]
@@ -264,14 +264,14 @@ def test_what_nobody_named_is_told_when_it_first_appears_and_not_again(project: 
     more = dict(with_extras)
     more["customers"] = more["customers"].append_column("vip", pa.array([True, False]))
     told = "customers: column 'vip' added in the source; forekey.yaml does not name it"
-    assert project.build(more).manifest["changes"] == [told]
-    assert project.build(more).manifest["changes"] == []
+    assert project.build(more).manifest.changes == [told]
+    assert project.build(more).manifest.changes == []
     more["extras"] = pa.table({"id": [1], "colour": ["red"]})
-    assert project.build(more).manifest["changes"] == [], "a table that is not named may grow as it likes"
+    assert project.build(more).manifest.changes == [], "a table that is not named may grow as it likes"
     more["orders"] = more["orders"].slice(1)
-    assert project.build(more, full=True).manifest["changes"] == []
+    assert project.build(more, full=True).manifest.changes == []
     more["orders"] = more["orders"].append_column("colour", pa.array(["red"] * len(more["orders"])))
-    assert [c for c in project.build(more).manifest["changes"] if "vip" in c] == []
+    assert [c for c in project.build(more).manifest.changes if "vip" in c] == []
 
 
 def test_columns_that_a_new_table_had_from_the_start_are_not_told_once_it_is_named(project: Project) -> None:
@@ -280,11 +280,11 @@ def test_columns_that_a_new_table_had_from_the_start_are_not_told_once_it_is_nam
     project.build(without, named)
     tables = shop(lines=3)
     tables["lines"] = tables["lines"].append_column("unnamed", pa.array(["x"] * len(tables["lines"])))
-    assert project.build(tables, named).manifest["changes"] == [
+    assert project.build(tables, named).manifest.changes == [
         "table 'lines' added in the source; forekey.yaml does not name it"
     ]
-    assert project.build(tables).manifest["changes"] == ["table 'lines' added"]
-    assert project.build(tables).manifest["changes"] == []
+    assert project.build(tables).manifest.changes == ["table 'lines' added"]
+    assert project.build(tables).manifest.changes == []
 
 
 def test_a_changed_key_makes_all_who_refer_to_it_be_read_whole(project: Project) -> None:
@@ -298,17 +298,17 @@ def test_a_changed_key_makes_all_who_refer_to_it_be_read_whole(project: Project)
     )
     schema = Schema((customers, *SHOP_SCHEMA.tables[1:]))
     after = project.build(tables, schema)
-    assert "customers: primary_key was customer_id, is number" in after.manifest["changes"]
-    assert after.manifest["read"]["orders"] == "full"
+    assert "customers: primary_key was customer_id, is number" in after.manifest.changes
+    assert after.manifest.read["orders"] == "full"
     assert after.id == project.scratch(tables, schema).id
 
 
 def test_a_table_that_comes_or_goes_is_named(project: Project) -> None:
     project.build(shop(lines=3))
     fewer = Schema(SHOP_SCHEMA.tables[:2])
-    assert project.build(shop(lines=3), fewer).manifest["changes"] == ["table 'lines' dropped"]
+    assert project.build(shop(lines=3), fewer).manifest.changes == ["table 'lines' dropped"]
     after = project.build(shop(lines=3))
-    assert after.manifest["changes"] == ["table 'lines' added"]
+    assert after.manifest.changes == ["table 'lines' added"]
     assert after.id == project.scratch(shop(lines=3)).id
 
 
@@ -322,7 +322,7 @@ def test_blocks_that_did_not_change_are_shared(tmp_path: Path, monkeypatch: pyte
     orders = [(i, 1 + i % 2, i / 100) for i in range(10_000)]
     first = project.build(shop(orders=orders[:9000], lines=70))
     second = project.build(shop(orders=orders, lines=70))
-    assert second.manifest["tables"]["orders"]["rows"][:140] == first.manifest["tables"]["orders"]["rows"][:140]
+    assert second.manifest.tables["orders"].rows[:140] == first.manifest.tables["orders"].rows[:140]
     assert len(second.blocks("orders")) == 157
     assert second.id == project.scratch(shop(orders=orders, lines=70)).id
     assert second.rows("orders").column("order_id").to_pylist() == [o for o, _, _ in orders]
@@ -341,15 +341,15 @@ def test_a_foreign_key_may_make_placeholders_for_parents_that_are_not_there(proj
     built = project.build(shop(), schema)
     assert built.keys("customers").to_pylist() == [1, 2, 9]
     assert built.rows("customers").column("region").to_pylist() == ["north", "south", None]
-    assert built.manifest["edges"][ORDERS]["orphans"] == 0
-    entry = built.manifest["tables"]["customers"]
-    assert entry["nodes"] == entry["read"] - sum(entry["quarantined"].values()) + entry["placeholders"]
+    assert built.manifest.edges[ORDERS].orphans == 0
+    entry = built.manifest.tables["customers"]
+    assert entry.nodes == entry.read - entry.left_out + entry.placeholders
     grown = shop({1: "north", 2: "south", 9: "east"}, [(10, 1, 0), (11, 2, 1), (12, 9, 2), (13, 7, 3)])
     after = project.build(grown, schema)
-    assert after.manifest["read"]["orders"] == "new rows"
+    assert after.manifest.read["orders"] == "new rows"
     assert after.keys("customers").to_pylist() == [1, 2, 7, 9]
     scratch = project.scratch(grown, schema)
-    assert after.manifest["edges"][ORDERS]["edges"] == 4
+    assert after.manifest.edges[ORDERS].edges == 4
     assert after.rows("customers").equals(scratch.rows("customers"))
     assert after.parents(after.edge_types[0]).tolist() == scratch.parents(scratch.edge_types[0]).tolist()
 
@@ -412,14 +412,14 @@ def test_rows_that_changed_or_were_deleted_are_read_and_no_others(project: Proje
     ]
     later = changing([*rows, (4, 2, 4.5, 11, None), (6, 1, 6, 6, 11), (20, 2, 12, 12, None)])
     after = project.build(later, settings=SETTINGS)
-    assert after.manifest["read"]["orders"] == "new and changed rows"
+    assert after.manifest.read["orders"] == "new and changed rows"
     assert after.rows("orders").column("order_id").to_pylist() == [0, 1, 2, 3, 4, 5, 7, 8, 9, 20]
-    assert after.manifest["tables"]["orders"]["quarantined"] == {"deleted": 1}
+    assert after.manifest.tables["orders"].quarantined == {"deleted": 1}
     scratch = build_snapshot(
         source_of(later), SHOP_SCHEMA, SnapshotStore(project.folder / "scratch"), settings=SETTINGS, full=True
     )
     assert after.id == scratch.id
-    assert after.manifest["tables"]["orders"]["read"] == scratch.manifest["tables"]["orders"]["read"] == 11
+    assert after.manifest.tables["orders"].read == scratch.manifest.tables["orders"].read == 11
     assert project.build(later, settings=SETTINGS).id == scratch.id
 
 
@@ -463,9 +463,9 @@ def test_whatever_is_marked_as_changed_or_deleted_the_update_equals_a_build_from
             source_of(tables), SHOP_SCHEMA, SnapshotStore(project.folder / "scratch"), settings=SETTINGS
         )
         assert updated.id == scratch.id
-        told = [s.manifest["tables"]["orders"] for s in (updated, scratch)]
-        assert told[0]["quarantined"] == told[1]["quarantined"]
-        assert told[0]["read"] == told[1]["read"]
+        told = [s.manifest.tables["orders"] for s in (updated, scratch)]
+        assert told[0].quarantined == told[1].quarantined
+        assert told[0].read == told[1].read
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 40))), st.lists(st.one_of(st.none(), st.integers(0, 80))))
@@ -486,18 +486,18 @@ def test_a_growing_key_is_a_watermark_for_a_table_without_times(
         updated = project.build(tables(first + more), settings=settings)
         scratch = project.scratch(tables(first + more))
         assert updated.id == scratch.id
-        told = [s.manifest["tables"]["customers"] for s in (updated, scratch)]
-        assert told[0]["quarantined"] == told[1]["quarantined"]
-        assert told[0]["read"] == told[1]["read"]
+        told = [s.manifest.tables["customers"] for s in (updated, scratch)]
+        assert told[0].quarantined == told[1].quarantined
+        assert told[0].read == told[1].read
 
 
 def test_only_keys_above_the_watermark_are_read(project: Project) -> None:
     settings = {"customers": ReadSettings(watermark="customer_id")}
     project.build(shop(), settings=settings)
     after = project.build(shop({1: "north", 2: "south", 9: "east"}), settings=settings)
-    assert after.manifest["read"]["customers"] == "new rows"
-    assert after.manifest["edges"][ORDERS]["orphans"] == 0
-    assert project.build(shop({1: "north", 9: "east"}), settings=settings).manifest["read"]["customers"] == "full"
+    assert after.manifest.read["customers"] == "new rows"
+    assert after.manifest.edges[ORDERS].orphans == 0
+    assert project.build(shop({1: "north", 9: "east"}), settings=settings).manifest.read["customers"] == "full"
 
 
 def test_two_processes_build_one_after_the_other_and_readers_go_on(tmp_path: Path) -> None:
@@ -535,7 +535,7 @@ def test_rows_that_change_for_the_first_time_are_read(project: Project) -> None:
     project.build(changing([(i, 1, i, None, None) for i in range(6)]), settings=SETTINGS)
     later = changing([(1, 2, 1, 7, None), *((i, 1, i, None, None) for i in (0, 2, 3, 4, 5)), (8, 1, 8, None, None)])
     after = project.build(later, settings=SETTINGS)
-    assert after.manifest["read"]["orders"] == "new and changed rows"
+    assert after.manifest.read["orders"] == "new and changed rows"
     assert after.parents(after.edge_types[0]).tolist() == [0, 1, 0, 0, 0, 0, 0]
 
 
@@ -574,7 +574,7 @@ def test_a_column_may_change_its_meaning(project: Project, stype: Stype) -> None
     columns = tuple(replace(c, stype=stype) if c.name == "region" else c for c in customers.columns)
     schema = Schema((replace(customers, columns=columns), *SHOP_SCHEMA.tables[1:]))
     after = project.build(shop({1: "east", 2: "south"}, [(10, 1, 0), (14, 1, 5)]), schema)
-    assert f"customers: column 'region' was categorical, is {stype}" in after.manifest["changes"]
+    assert f"customers: column 'region' was categorical, is {stype}" in after.manifest.changes
     versions = after.versions("customers")
     assert versions is not None
     assert versions.rows.column("region").null_count == len(versions)
@@ -587,7 +587,7 @@ def test_counts_that_changed_make_another_snapshot(project: Project) -> None:
     first = project.build(undated)
     fewer = {**undated, "orders": undated["orders"].slice(0, 2)}
     assert project.build(fewer).id != first.id
-    assert project.store.open(first.id).manifest["tables"]["orders"]["quarantined"] == {"no time": 1}
+    assert project.store.open(first.id).manifest.tables["orders"].quarantined == {"no time": 1}
 
 
 def test_a_snapshot_of_the_future_does_not_hold_the_next_ones_there(project: Project) -> None:
@@ -609,8 +609,8 @@ def test_a_repeated_key_does_not_make_every_update_read_the_table_whole(project:
     project.build(changed_at(orders, {}), settings=settings)
     orders = [*orders, (13, 1, 3)]
     after = project.build(changed_at(orders, {11: 3}), settings=settings)
-    assert after.manifest["read"]["orders"] == "new and changed rows"
-    assert after.manifest["tables"]["orders"]["quarantined"] == {"duplicate key": 1}
+    assert after.manifest.read["orders"] == "new and changed rows"
+    assert after.manifest.tables["orders"].quarantined == {"duplicate key": 1}
     assert after.id == project.scratch(changed_at(orders, {11: 3})).id
 
 
@@ -623,7 +623,7 @@ def test_a_row_that_changed_under_a_repeated_key_makes_the_table_be_read_whole(p
         assert after.id == project.scratch(changed_at(now, {10: 3.5})).id
     later = [*orders, (15, 1, 5)]
     after = project.build(changed_at(later, {10: 3.5, 11: 5}), settings=settings)
-    assert after.manifest["read"]["orders"] == "full"
+    assert after.manifest.read["orders"] == "full"
     assert after.id == project.scratch(changed_at(later, {10: 3.5, 11: 5})).id
 
 
@@ -631,8 +631,8 @@ def test_a_row_that_changed_under_a_repeated_key_makes_the_table_be_read_whole(p
 def test_an_update_does_not_carry_damage_on(project: Project, part: str) -> None:
     first = project.build(shop())
     owner = ORDERS if part in {"parents", "indices"} else "orders"
-    entry = (first.manifest["edges"] if owner == ORDERS else first.manifest["tables"])[owner]
-    digest = entry["rows"][0][0] if part == "rows" else entry["arrays"][part]["blocks"][0][0]
+    entry = (first.manifest.edges if owner == ORDERS else first.manifest.tables)[owner]
+    digest = entry.rows[0].rows.digest if part == "rows" else entry.arrays[part].blocks[0].digest
     file = project.store.pool.folder / digest
     contents = bytearray(file.read_bytes())
     contents[len(contents) // 2] ^= 1
@@ -652,5 +652,5 @@ def test_a_column_that_is_stored_wider_is_named(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "a.duckdb")) as connection:
         connection.execute("ALTER TABLE items ALTER price TYPE BIGINT")
     built = pipeline.snapshot(made.workspace)
-    assert built.manifest["changes"] == ["items: column 'price' was stored as SMALLINT, is stored as BIGINT"]
-    assert built.manifest["schema_hash"] == made.workspace.snapshots.manifests()[0]["schema_hash"]
+    assert built.manifest.changes == ["items: column 'price' was stored as SMALLINT, is stored as BIGINT"]
+    assert built.manifest.schema_hash == made.workspace.snapshots.manifests()[0].schema_hash

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,16 @@ import pytest
 from forekey import pipeline
 from forekey.features import CALENDAR, LABELS, FeatureStore, Origin, WindowFeatures, fit_windows
 from forekey.graph import Seeds, SnapshotStore, build_snapshot, to_micros
-from forekey.inference import Explainer, Part, Predictor, Ranker, RankExplainer, explain_entity, explain_ranking
+from forekey.inference import (
+    Explainer,
+    Part,
+    Predictor,
+    RankBlend,
+    Ranker,
+    RankExplainer,
+    explain_entity,
+    explain_ranking,
+)
 from forekey.inference.collate import Collator
 from forekey.inference.explain import _one_more
 from forekey.sampling import NeighborPlan, NeighborSampler
@@ -23,6 +31,10 @@ from tests.support.databases import source_of
 from tests.support.models import champion_of, random_predictor
 
 N = 120
+
+
+def reweighted(blend: RankBlend, weight: float) -> RankBlend:
+    return RankBlend(weight, blend.trees, blend.tower_scale, blend.tree_scale)
 
 
 def asked(project: Workspace, task: str) -> tuple[Explainer, Seeds]:
@@ -70,7 +82,7 @@ def test_what_makes_the_label_is_found(trained_project: Workspace) -> None:
     explainer, seeds = asked(trained_project, "next_channel")
     overall = explainer.effects(seeds).overall("column")
     assert (overall[0]["table"], overall[0]["column"]) == ("orders", "channel")
-    told = trained_project.registry.champion("next_channel").manifest["explanation"]
+    told = trained_project.registry.champion("next_channel").manifest.explanation
     assert (told["column"][0]["table"], told["column"][0]["column"]) == ("orders", "channel")
     assert {"orders", LABELS, CALENDAR} <= {part["table"] for part in told["table"]}
 
@@ -185,8 +197,8 @@ def test_neighbours_add_to_what_was_predicted_whatever_the_budgets(tmp_path: Pat
     explainer = Explainer(predictor)
     subgraph = NeighborSampler(full, _one_more(plan)).sample(one)
     batch = Collator(predictor.features)(subgraph, predictor.model.config.types_at(0))
-    heard = explainer._final(explainer._without_neighbors(batch, ()), None)
-    assert heard == pytest.approx(predictor.network(one, None)[0], abs=1e-5)
+    whole = explainer._final(explainer._without_neighbors(batch, ()), None)
+    assert whole == pytest.approx(predictor.network(one, None)[0], abs=1e-5)
     assert len(explainer.neighbors(50, to_micros(full.as_of))) > 0
 
 
@@ -203,7 +215,7 @@ def test_what_is_called_important_for_rankings_changes_them_more_than_random_par
 ) -> None:
     explainer, ranker, seeds = rankings(trained_project)
     if share is not None:  # trees of pairs read few columns: what the towers see is tried by itself
-        ranker.stage = replace(ranker.stage, share=share)
+        ranker.blend = reweighted(ranker.blend, share)
     found = explainer.effects(seeds, kinds=[kind])
     whole = explainer.without(seeds, ())
     order = np.argsort(-np.abs(found.effects).mean(axis=(0, 1)))
@@ -233,7 +245,7 @@ def test_the_items_explained_are_those_that_are_ranked_and_say_how_far_they_stan
 
 def test_a_part_that_nothing_reads_is_not_listed(trained_project: Workspace) -> None:
     explainer, ranker, seeds = rankings(trained_project)
-    ranker.stage = replace(ranker.stage, share=0.5)
+    ranker.blend = reweighted(ranker.blend, 0.5)
     explainer.parts = (*explainer.parts, Part("column", "orders", "colour of the cart"))
     found = explainer.effects(seeds, kinds=["column"])
     assert (found.effects[:, :, -1] == 0.0).all()  # to the bit, or rounding would be told as a reason
@@ -248,7 +260,7 @@ def test_without_anything_no_item_stands_out(trained_project: Workspace) -> None
 
 def test_what_counts_for_rankings_stands_in_the_report_and_in_each_explanation(trained_project: Workspace) -> None:
     version = trained_project.registry.champion("baskets")
-    told = version.manifest["explanation"]
+    told = version.manifest.explanation
     assert told["table"][0]["table"] in {"orders", "order_lines", "products"}
     assert {p["hop"] for p in told["hop"]} >= {1}
     assert "this hop and beyond" in (version.folder / "report.html").read_text()

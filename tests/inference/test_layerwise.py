@@ -52,5 +52,5 @@ def test_batches_of_a_graph_that_grows_are_collated(shop_project: Workspace) -> 
     subgraph = sampler.sample(Seeds.at("orders", np.arange(every), now))
     batch = collate(subgraph, predictor.graph_model.config.types_at(0))
     assert len(collate._scratch["orders"]) >= every  # a compiled loop writes past the end without a word
-    assert len(batch.nodes["orders"].place) == len(subgraph.nodes["orders"].rows)
-    assert int(batch.nodes["orders"].place.max()) < len(batch.nodes["orders"].numbers)
+    assert len(batch.nodes["orders"].index) == len(subgraph.nodes["orders"].rows)
+    assert int(batch.nodes["orders"].index.max()) < len(batch.nodes["orders"].values)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,19 +61,19 @@ def test_predictions_of_the_past_are_those_of_the_past(trained_project: Workspac
 
 
 def test_a_snapshot_without_what_the_model_needs_is_refused_by_name(trained_project: Workspace) -> None:
-    needed = trained_project.snapshots.current().schema
+    needed, version = trained_project.snapshots.current().schema, trained_project.registry.champion("churn")
     without_table = replace(needed, tables=tuple(t for t in needed.tables if t.name != "order_lines"))
     with pytest.raises(ModelError, match="needs the table 'order_lines'"):
-        check_signature(needed, without_table, "churn/v1")
+        check_signature(version, without_table)
     orders = needed.table("orders")
     changed = replace(orders, columns=tuple(c for c in orders.columns if c.name != "amount"))
     without_column = replace(needed, tables=tuple(changed if t is orders else t for t in needed.tables))
     with pytest.raises(ModelError, match=r"needs orders\.amount as numerical"):
-        check_signature(needed, without_column, "churn/v1")
+        check_signature(version, without_column)
     unkeyed = replace(orders, foreign_keys=())
     without_edge = replace(needed, tables=tuple(unkeyed if t is orders else t for t in needed.tables))
     with pytest.raises(ModelError, match=r"needs the foreign key orders\.customer_id->customers"):
-        check_signature(needed, without_edge, "churn/v1")
+        check_signature(version, without_edge)
 
 
 def test_damaged_weights_are_named(own_project: Workspace) -> None:
@@ -79,6 +81,27 @@ def test_damaged_weights_are_named(own_project: Workspace) -> None:
     version.weights.write_bytes(b"nonsense")
     with pytest.raises(ModelError, match=r"churn/v1 is damaged: .*network\.safetensors.* is not what was written"):
         load_predictor(version, own_project.snapshots.current())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"networks": {"network": {}}},
+        {"trees": [99]},
+        {"neighbors": {}},
+        {"output": {}},
+        {"signature": {}},
+        {"networks": []},
+        {"files": []},
+        {"metrics": {"test": 3}},
+        {"task_type": "fortune_telling"},
+    ],
+)
+def test_a_damaged_manifest_is_said_to_be_one(own_project: Workspace, damage: dict[str, Any]) -> None:
+    path = own_project.registry.champion("churn").folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    with pytest.raises(ModelError, match="Train the task again"):
+        load_predictor(own_project.registry.champion("churn"), own_project.snapshots.current())
 
 
 def test_nobody_asked_for_is_nobody_answered(trained_project: Workspace) -> None:

@@ -28,7 +28,8 @@ def test_the_best_come_first_and_equals_by_their_row() -> None:
 def test_sampled_layerwise_and_stored_rankings_agree(trained_project: Workspace, tmp_path: Path, share: float) -> None:
     ranker = champion_of(trained_project, "baskets")
     assert isinstance(ranker, Ranker)
-    ranker.stage = RankBlend(share, ranker.stage.trees, ranker.stage.tower_scale, ranker.stage.tree_scale)
+    blend = ranker.blend
+    ranker.blend = RankBlend(share, blend.trees, blend.tower_scale, blend.tree_scale)
     now = to_micros(trained_project.snapshots.current().as_of)
     everyone, vectors = ranker.predict_all(now, tmp_path)
     rows = np.arange(len(everyone), dtype=np.int32)

@@ -7,7 +7,8 @@ import pytest
 
 from forekey import pipeline
 from forekey.graph import Seeds, to_micros
-from forekey.inference import Predictor
+from forekey.inference import Blend, Predictor
+from forekey.nn import load_tensors
 from forekey.workspace import Workspace
 
 TASKS = ["churn", "spend", "next_channel", "channels", "weeks"]
@@ -49,37 +50,37 @@ def test_one_by_one_and_all_at_once_agree_to_the_bit(instant: Workspace, task: s
 def test_embeddings_add_up_to_what_the_trees_predict(instant: Workspace, task: str) -> None:
     predictor, now = predictor_of(instant, task)
     rows = np.arange(50, dtype=np.int32)
-    history = predictor.features.history(Seeds.at(predictor.entity, rows, now))
-    trees = predictor.final.trees
-    assert history is not None
+    described = predictor.features.window_features(Seeds.at(predictor.entity, rows, now))
+    trees = predictor.blend.trees
+    assert described is not None
     assert trees is not None
-    embeddings = trees.embed(history, 64)
+    embeddings = trees.embed(described, 64)
     assert embeddings.shape[1] <= 64
-    np.testing.assert_allclose(embeddings.sum(axis=1), trees.raw(history).sum(axis=1), rtol=1e-4, atol=1e-4)
-    assert trees.embed(history[:0], 64).shape == (0, embeddings.shape[1])
+    np.testing.assert_allclose(embeddings.sum(axis=1), trees.raw(described).sum(axis=1), rtol=1e-4, atol=1e-4)
+    assert trees.embed(described[:0], 64).shape == (0, embeddings.shape[1])
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_contributions_add_up_to_the_raw_outputs(instant: Workspace, task: str) -> None:
     predictor, now = predictor_of(instant, task)
-    history = predictor.features.history(Seeds.at(predictor.entity, np.arange(20), now))
-    assert history is not None
-    assert predictor.final.trees is not None
-    contributions, base = predictor.final.trees.contributions(history)
+    described = predictor.features.window_features(Seeds.at(predictor.entity, np.arange(20), now))
+    assert described is not None
+    assert predictor.blend.trees is not None
+    contributions, base = predictor.blend.trees.contributions(described)
     np.testing.assert_allclose(
-        contributions.sum(axis=2) + base, predictor.final.trees.raw(history), rtol=1e-6, atol=1e-6
+        contributions.sum(axis=2) + base, predictor.blend.trees.raw(described), rtol=1e-6, atol=1e-6
     )
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_no_network_is_stored_and_the_version_says_so(instant: Workspace, task: str) -> None:
     version = instant.registry.champion(task)
-    assert version.manifest["networks"] == {}
-    assert (version.manifest["embedding"], version.manifest["blend"]) == (
+    assert version.manifest.networks == {}
+    assert (version.manifest.embedding, version.manifest.blend) == (
         "trees",
         "Trees only: no network was trained.",
     )
-    assert not version.weights.exists()
+    assert {name.split(".")[0] for name in load_tensors(version.weights)} == {"blend"}
     assert pipeline.embed(instant, task).kind == "trees"
 
 
@@ -90,20 +91,18 @@ def test_a_prediction_is_explained_without_a_network(instant: Workspace) -> None
 
 
 def test_a_network_that_adds_nothing_is_left_out(own_project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
     from forekey.training import pointwise
 
     chosen = pointwise.choose_blend
     monkeypatch.setattr(
-        pointwise, "choose_blend", lambda known, trees: replace(chosen(known, trees), share=0.0, trees=trees)
+        pointwise, "choose_blend", lambda known, trees: Blend(0.0, trees, chosen(known, trees).calibration)
     )
     report = pipeline.train(own_project, "churn", preset="fast")
     version = own_project.registry.get("churn", report.model_version)
     assert report.blend == "Trees only: the network added nothing on validation."
-    assert version.manifest["networks"] == {}
-    assert not version.weights.exists()
-    assert "network alone" in version.manifest["parts"]
+    assert version.manifest.networks == {}
+    assert {name.split(".")[0] for name in load_tensors(version.weights)} == {"blend"}
+    assert "network alone" in version.manifest.parts
 
 
 def test_labels_that_are_all_alike_are_predicted_as_they_are(own_project: Workspace) -> None:

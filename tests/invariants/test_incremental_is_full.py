@@ -20,12 +20,12 @@ from tests.support.databases import SHOP_SCHEMA, START, Tables, cut, shops, sour
 
 def graph_of(snapshot: Snapshot) -> dict[str, Any]:
     """Return what a snapshot says of the graph, but for former contents of rows, which only an update can know."""
-    tables = snapshot.manifest["tables"]
+    tables = snapshot.manifest.tables
     return {
-        **{n: (tables[n]["rows"], tables[n]["quarantined"], tables[n]["read"], tables[n]["columns"]) for n in tables},
+        **{n: (tables[n].rows, tables[n].quarantined, tables[n].read, tables[n].columns) for n in tables},
         **{str(e): [a.tolist() for a in (snapshot.parents(e), *snapshot.children(e))] for e in snapshot.edge_types},
         **{f"orphans {e}": [a.tolist() for a in snapshot.orphans(e)] for e in snapshot.edge_types},
-        **{f"edges {n}": {k: v for k, v in e.items() if k != "arrays"} for n, e in snapshot.manifest["edges"].items()},
+        **{f"edges {n}": e.figures() for n, e in snapshot.manifest.edges.items()},
     }
 
 
@@ -91,8 +91,8 @@ def test_a_late_row_is_noticed_and_its_table_read_whole(tmp_path: Path) -> None:
     )
     tables["orders"] = pa.concat_tables([orders, late])
     updated = build_snapshot(source_of(tables), SHOP_SCHEMA, store)
-    assert updated.manifest["read"]["orders"] == "full"
-    assert updated.manifest["read"]["lines"] == "new rows"
+    assert updated.manifest.read["orders"] == "full"
+    assert updated.manifest.read["lines"] == "new rows"
     assert updated.rows("orders").column("order_id").to_pylist() == [1, 3, 2]
     assert updated.id == build_snapshot(source_of(tables), SHOP_SCHEMA, SnapshotStore(tmp_path / "b")).id
 
@@ -107,5 +107,5 @@ def test_on_the_formula_1_database(relbench_f1: Path, tmp_path: Path, stages: li
     for stage in stages:
         build_snapshot(source, schema, store, as_of=datetime.fromisoformat(stage))
     updated = build_snapshot(source, schema, store)
-    assert updated.manifest["read"]["results"] == "new rows"
+    assert updated.manifest.read["results"] == "new rows"
     assert updated.id == build_snapshot(source, schema, SnapshotStore(tmp_path / "scratch")).id

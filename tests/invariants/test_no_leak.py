@@ -204,10 +204,10 @@ def test_rankings_on_the_shop_do_not_see_what_comes_later(tmp_path: Path) -> Non
         tables = tables or cut(shop_tables(), infer_schema(source_of(shop_tables())).schema, moment)
         source = source_of(tables)
         snapshot = build_snapshot(source, infer_schema(source_of(shop_tables())).schema, SnapshotStore(tmp_path / name))
-        history = fit_windows(snapshot, "products", to_micros(moment), 30.0)
+        windows = fit_windows(snapshot, "products", to_micros(moment), 30.0)
         known = interactions_between(snapshot.schema, "customers", "products")
-        pairs = PairFeatures(snapshot, PairSpec("customers", "products", 30.0, known, history))
+        pairs = PairFeatures(snapshot, PairSpec("customers", "products", 30.0, known, windows))
         seeds = Seeds.at("customers", np.arange(200), to_micros(moment))
         ptr, items = pairs.candidates(seeds)
-        told.append((history, ptr.tobytes(), items.tobytes(), pairs.compute(seeds, ptr, items).tobytes()))
+        told.append((windows, ptr.tobytes(), items.tobytes(), pairs.compute(seeds, ptr, items).tobytes()))
     assert told[0] == told[1]

@@ -20,14 +20,14 @@ from tests.support.databases import SHOP_SCHEMA, START, Tables, cut, shops, sour
 def test_rows_and_keys_add_up(tables: Tables) -> None:
     with tempfile.TemporaryDirectory() as folder:
         snapshot = build_snapshot(source_of(tables), SHOP_SCHEMA, SnapshotStore(Path(folder)))
-        for name, entry in snapshot.manifest["tables"].items():
-            assert entry["read"] == len(tables[name])
-            assert entry["read"] == entry["nodes"] + sum(entry["quarantined"].values())
-            assert snapshot.rows(name).num_rows == entry["nodes"]
+        for name, entry in snapshot.manifest.tables.items():
+            assert entry.read == len(tables[name])
+            assert entry.read == entry.nodes + entry.left_out
+            assert snapshot.rows(name).num_rows == entry.nodes
         for edge in snapshot.edge_types:
-            entry = snapshot.manifest["edges"][str(edge)]
-            assert snapshot.num_nodes(edge.child) == entry["edges"] + entry["null_keys"] + entry["orphans"]
-            assert len(snapshot.children(edge)[1]) == entry["edges"] == int((snapshot.parents(edge) >= 0).sum())
+            entry = snapshot.manifest.edges[str(edge)]
+            assert snapshot.num_nodes(edge.child) == entry.edges + entry.null_keys + entry.orphans
+            assert len(snapshot.children(edge)[1]) == entry.edges == int((snapshot.parents(edge) >= 0).sum())
 
 
 @given(shops())
@@ -37,7 +37,7 @@ def test_each_reason_counts_what_it_names(tables: Tables) -> None:
     orders = tables["orders"].to_pylist()
     dated = [o for o in orders if o["placed_at"] is not None]
     keyed = [o for o in dated if o["order_id"] is not None]
-    found = snapshot.manifest["tables"]["orders"]["quarantined"]
+    found = snapshot.manifest.tables["orders"].quarantined
     assert found.get("no time", 0) == len(orders) - len(dated)
     assert found.get("no key", 0) == len(dated) - len(keyed)
     assert found.get("duplicate key", 0) == len(keyed) - len({o["order_id"] for o in keyed})
@@ -76,7 +76,7 @@ def test_what_does_not_read_as_its_type_is_counted_in_updates_too(
         assert updated.id == scratch.id
         kept = dict(zip(updated.keys("orders").to_pylist(), updated.rows("orders").to_pylist(), strict=True))
         unread = updated.unreadable("orders")
-        assert updated.manifest["tables"]["orders"]["unreadable"] == {c: len(rows) for c, rows in unread.items()}
+        assert updated.manifest.tables["orders"].unreadable == {c: len(rows) for c, rows in unread.items()}
         bad = {updated.keys("orders")[int(r)].as_py() for r in unread.get("amount", ())}
         for key, row in kept.items():
             text = amounts[key % len(amounts)]

@@ -108,8 +108,8 @@ def test_a_killed_training_leaves_the_champion_and_no_half_model(own_project: Wo
     assert run_and_kill(step, own_project, move, when, within="models/spend/v")
     assert models.champion("spend").version == before
     for version in models.versions("spend"):
-        assert version.weights.is_file() == bool(version.manifest["networks"])
-        assert version.manifest["metrics"]["test"]
+        assert version.weights.is_file()
+        assert version.manifest.metrics["test"]
     pipeline.train(own_project, "spend", preset="fast")
     assert not list((own_project.machine / "models" / "spend").glob(".draft*"))
 

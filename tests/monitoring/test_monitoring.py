@@ -99,7 +99,7 @@ def test_predictions_are_scored_once_their_window_has_passed(own_project: Worksp
     assert set(found) == {"churn", "spend", "next_channel"}
     assert 0 < (found["next_channel"].metrics["accuracy"] or 0) <= 1
     assert found["spend"].examples == 200
-    assert found["spend"].expected["mae"] == own_project.registry.champion("spend").manifest["metrics"]["test"]["mae"]
+    assert found["spend"].expected["mae"] == own_project.registry.champion("spend").manifest.metrics["test"]["mae"]
     assert (found["spend"].metrics["mae"] or 0) > 0
 
 

@@ -101,7 +101,7 @@ def test_numbers_come_with_an_interval_that_holds_its_share(asked: Path) -> None
     project = Workspace.open(asked)
     found = pipeline.ask(project, SPEND)
     assert all(0.0 <= p["low"] <= p["high"] for p in found.predictions)
-    band = project.registry.get(found.task, found.model_version).manifest["error_band"]
+    band = project.registry.get(found.task, found.model_version).manifest.error_band
     assert 0.7 <= band["coverage"] <= 0.95
 
 
@@ -175,8 +175,8 @@ def test_a_folder_about_another_database_is_left_alone(asked: Path, shop_databas
 def test_trees_alone_rank(own_project: Workspace, tmp_path: Path) -> None:
     report = pipeline.train(own_project, QUESTIONS["ranking"], preset="instant")
     version = own_project.registry.get(report.task, report.model_version)
-    assert version.manifest["networks"] == {}
-    assert version.manifest["embedding"] == "window features"
+    assert version.manifest.networks == {}
+    assert version.manifest.embedding == "window features"
     assert report.metrics["test"]["map"] > report.baselines["popular"]["test"]["map"]
 
 
@@ -203,7 +203,7 @@ def test_projects_tasks_and_models_show_themselves(trained_project: Workspace) -
 
 def test_a_champion_with_a_network_gives_its_reasons_in_words_too(own_project: Workspace) -> None:
     versions = own_project.registry
-    assert versions.champion("spend").manifest["final"]["trees"]
+    assert versions.champion("spend").manifest.trees
     found = pipeline.ask(own_project, "spend", top=5)
     assert found.model_version == versions.champion("spend").version
     words = [d["what"] for p in found.predictions for d in p["drivers"]]

@@ -17,7 +17,7 @@ QUESTION = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_
 def as_of_another_format(project: Workspace, task: str) -> str:
     """Make a task's champion one of another version of Forekey; return its name."""
     champion = project.registry.champion(task)
-    facts = {name: value for name, value in champion.manifest.items() if name not in ("format", "files")}
+    facts = {name: value for name, value in champion.manifest.to_dict().items() if name not in ("format", "files")}
     (champion.folder / "manifest.json").write_text(json.dumps(facts))
     return champion.version
 

@@ -101,7 +101,7 @@ def test_ready_made_labels_may_name_a_composite_key_by_its_columns(project: Work
         snapshot = changed.snapshots.current()
         task = pipeline.find_task(changed, snapshot.schema, name)
         with changed.source() as source:
-            examples = resolve_examples(snapshot, task, task.labels(source, snapshot).split("train"))
+            examples = resolve_examples(snapshot, task, task.labels.make(source, snapshot).split("train"))
         assert len(examples) > 0
         assert examples.unknown == 0
     assert set(examples.target[0]) == set(snapshot.lookup("teams", ["2024,A", "2024,C"]).tolist())

@@ -98,7 +98,7 @@ def test_a_challenger_is_trained_by_what_was_found_for_the_champion(own_project:
     own_project.registry.promote("spend", "v2", "searched")
     said: list[str] = []
     found = pipeline.retrain(own_project, "spend", seed=6, listener=pipeline.Listener(step=said.append))
-    champion, challenger = (own_project.registry.get("spend", v).manifest["config"] for v in ("v2", found.challenger))
+    champion, challenger = (own_project.registry.get("spend", v).manifest.config for v in ("v2", found.challenger))
     assert champion["search_seconds"] == 3.0
     assert challenger == {**champion, "seed": 6, "search_seconds": 0.0}
     assert "looking for better settings" not in said
@@ -108,7 +108,7 @@ def test_a_preset_that_is_asked_for_is_the_challengers(own_project: Workspace) -
     config = own_project.config.model_copy(update={"retrain": RetrainConfig(min_gain=0.9)})
     found = pipeline.retrain(Workspace(own_project.root, config), "spend", preset="fast", seed=2)
     manifest = own_project.registry.get("spend", found.challenger).manifest
-    assert TrainConfig.from_dict(manifest["config"]) == pipeline.train_config("fast", 2)
+    assert TrainConfig.from_dict(manifest.config) == pipeline.train_config("fast", 2)
 
 
 @pytest.mark.parametrize("preset", ["fast", "normal", "best"])

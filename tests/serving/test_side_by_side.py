@@ -15,6 +15,7 @@ from forekey.serving import state as serving
 from forekey.serving.state import ServingState
 from forekey.testing import SHOP_TASKS
 from forekey.workspace import Workspace
+from tests.support.alike import alike
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_online_answers_do_not_depend_on_who_else_asks(state: ServingState, task
     asked = [random.integers(1, 200, random.integers(1, 30)).tolist() for _ in range(24)]
     with ThreadPoolExecutor(8) as pool:  # the first ones also load the model, all at once
         together = list(pool.map(lambda ids: state.predict(task, ids, "online"), asked))
-    assert together == [state.predict(task, ids, "online") for ids in asked]
+    assert alike(together, [state.predict(task, ids, "online") for ids in asked])
 
 
 def test_batches_that_are_assembled_at_once_share_no_scratch(
@@ -48,14 +49,14 @@ def test_batches_that_are_assembled_at_once_share_no_scratch(
     monkeypatch.setattr(tree_kernels, "distinct", in_two_halves)
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda _: state.predict("churn", [3, 4, 5], "online"), range(24)))
-    assert all(answers == alone for answers in together)
+    assert all(alike(answers, alone) for answers in together)
 
 
 def test_reasons_do_not_depend_on_who_else_asks(state: ServingState) -> None:
     asked = [(task, entity) for task in ("churn", "baskets") for entity in range(1, 9)]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda one: state.explain(*one), asked))
-    assert together == [state.explain(*one) for one in asked]
+    assert alike(together, [state.explain(*one) for one in asked])
 
 
 def test_an_explanation_holds_up_nobody(state: ServingState, monkeypatch: pytest.MonkeyPatch) -> None:

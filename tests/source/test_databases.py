@@ -147,7 +147,7 @@ def test_the_same_rows_give_the_same_graph_and_the_same_labels(database: str, tm
         assert here.parents(edge).tolist() == there.parents(edge).tolist()
     for task in SHOP_TASKS:
         assert sorted_rows(one, task) == sorted_rows(two, task)
-    assert set(pipeline.snapshot(one).manifest["read"].values()) <= {"new rows", "full"}
+    assert set(pipeline.snapshot(one).manifest.read.values()) <= {"new rows", "full"}
 
 
 def sorted_rows(project: Workspace, task: str) -> list[tuple[Any, ...]]:
@@ -352,8 +352,8 @@ def test_bad_input_is_counted_or_refused_in_one_line(
         snapshot = build_snapshot(source, schema, SnapshotStore(tmp_path / "snapshots"))
         again = build_snapshot(source, schema, SnapshotStore(tmp_path / "snapshots"))
     assert again.id == snapshot.id
-    for entry in snapshot.manifest["tables"].values():
-        assert entry["read"] == entry["nodes"] + sum(entry["quarantined"].values())
+    for entry in snapshot.manifest.tables.values():
+        assert entry.read == entry.nodes + entry.left_out
 
 
 def test_names_that_differ_in_case_alone_are_told_apart(postgres: Postgres, tmp_path: Path) -> None:
@@ -440,7 +440,7 @@ def test_sqlite_values_that_are_not_of_their_declared_type_are_null_and_counted(
     assert built.rows("t").column("n").to_pylist() == [1, None, None, 4]
     assert built.rows("t").column("name").to_pylist() == ["a", None, "c", "d"]
     # A column counts in one unit: of seconds and milliseconds, one is not read.
-    assert built.manifest["tables"]["t"]["unreadable"] == {"at": 2, "n": 1, "name": 1, "x": 1}
+    assert built.manifest.tables["t"].unreadable == {"at": 2, "n": 1, "name": 1, "x": 1}
 
 
 @pytest.mark.parametrize("scale", [1, 10**3, 10**6, 10**9])
@@ -460,4 +460,4 @@ def test_an_infinite_moment_of_postgres_is_counted_as_unreadable(postgres: Postg
     with open_source(url, tmp_path) as source:
         schema = Schema((replace(infer_schema(source).schema.tables[0], time_column=None),))
         built = build_snapshot(source, schema, SnapshotStore(tmp_path / "s"))
-    assert built.manifest["tables"]["t"]["unreadable"] == {"until": 1}
+    assert built.manifest.tables["t"].unreadable == {"until": 1}

@@ -68,7 +68,7 @@ def test_a_table_that_was_written_back_is_not_read_as_data(
     pipeline.write_back(project, name, rows)
     pipeline.write_back(project, name, rows)
     assert pipeline.snapshot(project, full=True).id == before.id
-    assert not any("scores" in change for change in pipeline.snapshot(project).manifest["changes"])
+    assert not any("scores" in change for change in pipeline.snapshot(project).manifest.changes)
     assert not any("scores" in f.where for f in pipeline.check(project).warnings)
     again = pipeline.init(database, root, force=True)
     assert again.inference.schema.names == ("people",)

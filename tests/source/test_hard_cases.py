@@ -46,8 +46,8 @@ def test_a_row_too_many_does_not_hide_the_key_and_is_counted(tmp_path: Path, ext
     guess = next(g for g in made.inference.guesses if g.table == "customers" and g.what == "primary_key")
     assert guess.reason.startswith("named like a key, first column; 1,000 different values in 1,001 rows")
     built = pipeline.snapshot(made.workspace)
-    assert sum(built.manifest["tables"]["customers"]["quarantined"].values()) == 1
-    assert built.manifest["edges"]["orders.customer_id->customers"]["edges"] == 3000
+    assert sum(built.manifest.tables["customers"].quarantined.values()) == 1
+    assert built.manifest.edges["orders.customer_id->customers"].edges == 3000
 
 
 def test_a_column_of_many_repeated_values_is_no_key() -> None:
@@ -72,7 +72,7 @@ def test_numbers_of_any_type_refer_to_integers(postgres: Postgres, kind: str, tm
     )
     made = pipeline.init(url, tmp_path)
     built = pipeline.snapshot(made.workspace)
-    assert built.manifest["edges"]["children.parent_id->parents"]["edges"] == 60
+    assert built.manifest.edges["children.parent_id->parents"].edges == 60
 
 
 def test_decimals_of_another_scale_are_the_same_key(postgres: Postgres, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_decimals_of_another_scale_are_the_same_key(postgres: Postgres, tmp_path
         "INSERT INTO children VALUES (1, 2.0), (2, 2.50), (3, 2)",
     )
     built = pipeline.snapshot(pipeline.init(url, tmp_path).workspace)
-    assert built.manifest["edges"]["children.parent_id->parents"]["edges"] == 3
+    assert built.manifest.edges["children.parent_id->parents"].edges == 3
 
 
 def test_of_two_parents_that_hold_all_values_the_one_named_so_is_taken() -> None:
@@ -284,8 +284,8 @@ def test_keys_beyond_64_bits_are_keys(tmp_path: Path, kind: str) -> None:
         )
     project = pipeline.init(str(tmp_path / "big.duckdb"), tmp_path).workspace
     built = pipeline.snapshot(project)
-    assert built.manifest["tables"]["parents"]["quarantined"] == {}
-    assert built.manifest["edges"]["children.parent_id->parents"]["edges"] == 40
+    assert built.manifest.tables["parents"].quarantined == {}
+    assert built.manifest.edges["children.parent_id->parents"].edges == 40
     assert built.lookup("parents", [int(first) + 3, str(int(first) + 4), int(first) + 99]).tolist()[2] == -1
     assert (built.lookup("parents", [int(first) + 3, str(int(first) + 4)]) >= 0).all()
 
@@ -307,7 +307,7 @@ def test_a_key_part_may_have_a_comma_in_its_name(tmp_path: Path) -> None:
         connection.execute("INSERT INTO rooms VALUES ('a', 1), ('b', 1)")
         connection.execute("INSERT INTO stays VALUES (1, 'a', 1), (2, 'b', 1), (3, 'b', 1)")
     built = pipeline.snapshot(pipeline.init(str(tmp_path / "a.duckdb"), tmp_path).workspace)
-    assert built.manifest["edges"]["stays.house, room->rooms"]["edges"] == 3
+    assert built.manifest.edges["stays.house, room->rooms"].edges == 3
 
 
 def test_a_very_long_field_in_an_uneven_file_is_no_crash(tmp_path: Path) -> None:

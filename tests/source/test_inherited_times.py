@@ -78,14 +78,14 @@ def test_updates_read_new_parts_and_notice_late_wholes(url: str, tmp_path: Path)
     )
     project = pipeline.init(url, tmp_path / "p").workspace
     first = pipeline.snapshot(project)
-    assert first.manifest["tables"]["order_lines"]["quarantined"] == {"no time": 1}
+    assert first.manifest.tables["order_lines"].quarantined == {"no time": 1}
     run_all(url, (*orders(range(40, 44)),))
     second = pipeline.snapshot(project)
-    assert second.manifest["read"]["order_lines"] == "new rows"
+    assert second.manifest.read["order_lines"] == "new rows"
     assert second.num_nodes("order_lines") == 88
     run_all(url, (f"INSERT INTO orders VALUES (90, 1, '{START + timedelta(days=3)}')",))
     third = pipeline.snapshot(project)
-    assert third.manifest["read"]["order_lines"] == "full"
+    assert third.manifest.read["order_lines"] == "full"
     assert third.num_nodes("order_lines") == 89
     assert third.id == pipeline.snapshot(project, full=True).id
 

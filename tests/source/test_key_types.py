@@ -200,8 +200,8 @@ def in_windows(anchors: list[str]) -> int:
 
 
 def edges(snapshot: Snapshot, name: str) -> dict[str, int]:
-    entry = snapshot.manifest["edges"][name]
-    return {part: entry[part] for part in ("edges", "null_keys", "orphans")}
+    entry = snapshot.manifest.edges[name]
+    return {part: getattr(entry, part) for part in ("edges", "null_keys", "orphans")}
 
 
 def project_on(url: str, folder: Path, name: str, kind: KeyType) -> Workspace:
@@ -242,7 +242,7 @@ def test_a_key_of_every_type_is_found_from_init_to_training(
 
 def train_examples(project: Workspace, made: pipeline.Labelled, snapshot: Snapshot) -> Resolved:
     with open_source(project.config.source, project.root) as source:
-        return resolve_examples(snapshot, made.task, made.task.labels(source, snapshot).split("train"))
+        return resolve_examples(snapshot, made.task, made.task.labels.make(source, snapshot).split("train"))
 
 
 CASELESS_TEXT = {
@@ -328,7 +328,7 @@ def test_placeholders_are_made_once_for_all_spellings(
         "  events: {time_column: happened, foreign_keys: {parent: {table: parents, on_orphan: create}}}\n"
     )
     snapshot = pipeline.snapshot(Workspace.open(tmp_path))
-    assert (snapshot.num_nodes("parents"), snapshot.manifest["tables"]["parents"]["placeholders"]) == (2, 1)
+    assert (snapshot.num_nodes("parents"), snapshot.manifest.tables["parents"].placeholders) == (2, 1)
     assert edges(snapshot, "events.parent->parents") == {"edges": 4, "null_keys": 1, "orphans": 0}
 
 
@@ -425,7 +425,7 @@ def test_a_key_without_case_may_be_named_in_any_spelling_from_training_to_servic
     snapshot = pipeline.snapshot(project)
     with open_source(project.config.source, project.root) as source:
         told = pipeline.find_task(project, snapshot.schema, "told")
-        assert resolve_examples(snapshot, told, told.labels(source, snapshot).split("train")).unknown == 0
+        assert resolve_examples(snapshot, told, told.labels.make(source, snapshot).split("train")).unknown == 0
     pipeline.train(project, "busy", preset="fast")
     pipeline.embed(project, "busy")
     with project.store() as store:

@@ -66,8 +66,8 @@ def follow(url: str, folder: Path, names: dict[str, str]) -> None:
         entry, parent = project.config.tables[table], table[:-1]
         assert (entry.primary_key, entry.time_column) == (column, "happened")
         assert {c: fk.table for c, fk in entry.foreign_keys.items()} == {"x" + column[1:]: parent}
-        edge = snapshot.manifest["edges"][f"{table}.x{column[1:]}->{parent}"]
-        assert (edge["edges"], edge["orphans"]) == (140, 0)
+        edge = snapshot.manifest.edges[f"{table}.x{column[1:]}->{parent}"]
+        assert (edge.edges, edge.orphans) == (140, 0)
         if "`" not in table:  # which a query cannot name
             parents, events, key = (f"`{n}`" for n in (parent, table, column[:-1]))
             made = pipeline.labels(project, f"PREDICT COUNT({events}.*, 0, 10, days) FOR EACH {parents}.{key}")

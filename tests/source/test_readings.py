@@ -178,7 +178,7 @@ def test_graph_and_labels_see_the_same_values(database: str, tmp_path: Path) -> 
         "columns: {price: {type: numerical, decimal: ','}}}",
     )
     built = pipeline.snapshot(project)
-    assert built.manifest["tables"]["customers"]["unreadable"] == {"member": 1}
+    assert built.manifest.tables["customers"].unreadable == {"member": 1}
     assert sorted(built.rows("customers").column("member").to_pylist(), key=str) == [False, None, True]
     rows = built.rows("orders").to_pylist()
     expected = {i: (datetime(2020 + i // 12, 1 + i % 12, 1 + i % 28), 1000.5 + i) for i in range(48)}
@@ -216,7 +216,7 @@ def test_a_table_may_be_defined_by_a_query(database: str, tmp_path: Path) -> Non
     project = opened(database, tmp_path, entry)
     built = pipeline.snapshot(project)
     assert built.num_nodes("orders") == 27
-    assert built.manifest["edges"]["orders.customer->customers"]["edges"] == 27
+    assert built.manifest.edges["orders.customer->customers"].edges == 27
     made = pipeline.labels(project, "PREDICT COUNT(orders.*, 0, 3, months) FOR EACH customers.id")
     assert sum(made.table.column("target").to_pylist()) > 0
     assert pipeline.check(project).errors == ()

@@ -83,7 +83,7 @@ def test_the_moments_of_a_column_are_counted_in_one_unit(
     found = built.rows("t").column("x").to_pylist()
     if expected == [None]:
         assert found[2] is None
-        assert built.manifest["tables"]["t"]["unreadable"] == {"x": 1}
+        assert built.manifest.tables["t"].unreadable == {"x": 1}
     else:
         assert found == expected
 

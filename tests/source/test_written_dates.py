@@ -58,7 +58,7 @@ def test_iso_dates_are_timestamps_and_one_that_is_none_is_counted(tmp_path: Path
     made = pipeline.init(f"files:///{folder(tmp_path / 'b', {'x': [*good, 'never']})}", tmp_path)
     assert made.workspace.config.tables["visits"].time_column == "seen"
     built = pipeline.snapshot(made.workspace)
-    assert built.manifest["tables"]["visits"]["quarantined"] == {"no time": 1}
+    assert built.manifest.tables["visits"].quarantined == {"no time": 1}
 
 
 def test_first_days_of_months_are_told_from_first_days_of_a_year(tmp_path: Path) -> None:

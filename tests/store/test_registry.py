@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from forekey.errors import ModelError
-from forekey.registry import ModelVersion, Registry
+from forekey.registry import ModelManifest, ModelVersion, Registry
 
 
 def register(registry: Registry, task: str = "churn") -> str:
-    return registry.register(task, {"metrics": {}}, _write).version
+    return registry.register(task, ModelManifest(), _write).version
 
 
 def _write(draft: ModelVersion) -> None:
@@ -37,7 +37,7 @@ def test_a_failed_registration_leaves_no_version(tmp_path: Path) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        registry.register("churn", {}, fail)
+        registry.register("churn", ModelManifest(), fail)
     assert registry.versions("churn") == []
     assert register(registry) == "v1"
 
@@ -99,7 +99,7 @@ def test_a_file_that_was_changed_or_lost_is_named(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     version = registry.get("churn", register(registry))
     version.check()
-    assert set(version.manifest["files"]) == {"network.safetensors", "features.json"}
+    assert set(version.manifest.files) == {"network.safetensors", "features.json"}
     version.weights.write_bytes(b"v")
     with pytest.raises(ModelError, match=r"churn/v1 is damaged: '.*network\.safetensors' is not what was written"):
         version.check()
@@ -127,7 +127,7 @@ def test_a_number_that_another_process_took_is_passed_over(tmp_path: Path) -> No
             (tmp_path / "churn" / "v1" / "manifest.json").write_text("{}")
         (draft.folder / "says").write_text(draft.version)
 
-    version = registry.register("churn", {}, slow)
+    version = registry.register("churn", ModelManifest(), slow)
     assert version.version == "v2"
     assert (version.folder / "says").read_text() == "v2"
     assert not list((tmp_path / "churn").glob(".draft*"))

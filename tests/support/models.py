@@ -32,7 +32,7 @@ def random_predictor(
     config = ModelConfig(
         entity,
         tuple(
-            TableSpec(t.table, t.numbers, t.num_codes, snapshot.schema.table(t.table).time_column is not None)
+            TableSpec(t.table, t.num_values, t.vocabularies, snapshot.schema.table(t.table).time_column is not None)
             for t in spec.tables
         ),
         tuple(

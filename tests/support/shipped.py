@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from forekey.graph import Snapshot, SnapshotStore, build_snapshot, to_micros
-from forekey.inference import Blend, Calibration, PointwiseModel, Predictor
+from forekey.inference import Blend, PointwiseModel, Predictor
+from forekey.nn import Calibration
 from forekey.progress import SILENT
 from forekey.project import Config, PQLTask, Project
 from forekey.sampling import NeighborPlan
@@ -64,7 +65,7 @@ def shipped(name: str) -> Shipped:
     assert found.grown is not None
     calibration = Calibration(1.3, 0.1) if task.kind.metric != "mae" else Calibration()
     blend = Blend(0.5, found.grown.trees, calibration)
-    return Shipped(task, replace(found.model, network=networks["network"], final=blend))
+    return Shipped(task, replace(found.model, network=networks["network"], blend=blend))
 
 
 def _busy_shop() -> Tables:

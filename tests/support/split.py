@@ -82,7 +82,7 @@ class SplitView:
         return rows
 
     def parts(self, table: str) -> list[tuple[str, int]]:
-        return [(f"all of {table}", self.num_nodes(table))]
+        return [(f"base of {table}", self._base_rows(table))]
 
     def lookup(self, table: str, keys: Sequence[Any]) -> NDArray[np.int32]:
         return self.rows_of(table, self._whole.lookup(table, keys))

@@ -75,9 +75,9 @@ def test_sql_its_json_and_training_count_the_same(tmp_path: Path) -> None:
     account = "440 labels = 420 examples + 20 dropped: 5 unknown entity, 5 no entity, 5 no time, 5 no label."
     assert account in report["notes"]
     version = project.registry.champion("ren")
-    assert version.manifest["dropped"] == EXPECTED
-    assert sum(version.manifest["labels"][s]["rows"] for s in ("train", "val", "test")) == 420
-    assert set(version.manifest["unknown_entities"].values()) == {0}
+    assert version.manifest.dropped == EXPECTED
+    assert sum(version.manifest.labels[s]["rows"] for s in ("train", "val", "test")) == 420
+    assert set(version.manifest.unknown_entities.values()) == {0}
     assert account in (version.folder / "report.html").read_text()
 
 

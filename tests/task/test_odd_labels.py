@@ -85,7 +85,7 @@ def test_label_files_that_cannot_be_used_say_why(
     )
     snapshot = shop_project.snapshots.current()
     with open_source(shop_project.config.source, shop_project.root) as source, pytest.raises(TaskError, match=says):
-        define_task("renewal", shop_project, snapshot.schema, config).labels(source, snapshot)
+        define_task("renewal", shop_project, snapshot.schema, config).labels.make(source, snapshot)
 
 
 def test_times_of_labels_may_be_dates_zoned_or_finer_than_microseconds() -> None:
@@ -115,7 +115,7 @@ def test_assuming_counts_when_windows_are_complete_and_splits_apart(trained_proj
     query = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id ASSUMING COUNT(orders.*, 0, 90, days) > 0"
     made = pipeline.labels(trained_project, query)
     train, val, test = ([datetime.fromisoformat(a) for a in made.anchors[s]] for s in ("train", "val", "test"))
-    newest = max(made.task._known_period(trained_project.snapshots.current()))
+    newest = max(made.task.labels._known_period(trained_project.snapshots.current()))
     reach = timedelta(days=90)
     assert test[-1] + reach <= newest
     assert val[-1] + reach <= test[0]
@@ -126,7 +126,7 @@ def test_a_query_about_some_learns_from_all_and_its_model_serves_every_id(own_pr
     asked = "PREDICT COUNT(orders.*, 0, 30, days) FOR customers.customer_id IN (3, 5)"
     report = pipeline.train(own_project, asked, preset="fast")
     everyone = "PREDICT COUNT(orders.*, 0, 30, days) FOR EACH customers.customer_id"
-    assert own_project.registry.champion(report.task).manifest["labels"]["train"]["rows"] > 100
+    assert own_project.registry.champion(report.task).manifest.labels["train"]["rows"] > 100
     some, every = pipeline.predict(own_project, asked).table(), pipeline.predict(own_project, everyone).table()
     assert some.column("entity").to_pylist() == [3, 5]
     by_key = dict(zip(every.column("entity").to_pylist(), every.column("prediction").to_pylist(), strict=True))
@@ -154,14 +154,14 @@ def test_a_split_of_another_name_is_refused_by_name(trained_project: Workspace, 
     current = trained_project.snapshots.current()
     task = define_task("ready", trained_project, current.schema, config)
     with trained_project.source() as source, pytest.raises(TaskError, match="name the split 'validation'"):
-        task.labels(source, current)
+        task.labels.make(source, current)
 
 
 def test_anchor_times_may_be_closer_than_the_window_and_splits_still_do_not_overlap(trained_project: Workspace) -> None:
     query = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id"
     current = trained_project.snapshots.current()
     task = define_task("weekly", trained_project, current.schema, PQLTask(query=query, step_days=7))
-    plan = task.plan(current)
+    plan = task.labels.plan(current)
     assert plan is not None
     assert {b - a for a, b in pairwise(plan.train)} == {timedelta(days=7)}
     assert plan.train[-1] + timedelta(days=30) <= plan.val[0]

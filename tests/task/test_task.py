@@ -39,9 +39,9 @@ def test_the_previous_value_is_the_label_one_window_earlier(shop_project: Worksp
     current = shop_project.snapshots.current()
     task = define_task("spend", shop_project, current.schema)
     with open_source(shop_project.config.source, shop_project.root) as source:
-        labels = task.labels(source, current)
+        labels = task.labels.make(source, current)
         test, val = labels.split("test"), labels.split("val")
-        place, past = task.previous(source, current, test, to_micros(current.as_of))
+        place, past = task.labels.previous(source, current, test, to_micros(current.as_of))
         before = np.where(place >= 0, past[place], np.nan)
     assert from_micros(test.times[0]) - from_micros(val.times[-1]) == timedelta(days=30)
     last = test.times == test.times.min()
@@ -78,11 +78,11 @@ def test_ready_made_labels_are_split_by_time(shop_project: Workspace, label_file
     task = define_task("renewal", label_file, schema, ready_made(label_file.root))
     with open_source(shop_project.config.source, shop_project.root) as source:
         current = shop_project.snapshots.current()
-        made = task.labels(source, current)
+        made = task.labels.make(source, current)
         assert [len(made.split(s)) for s in ("train", "val", "test")] == [12, 3, 3]
         test = made.split("test")
-        place, known = task.previous(source, current, test, int(test.times.max()))
-        earlier, hidden = task.previous(source, current, test, int(made.split("val").times.min()) - 1)
+        place, known = task.labels.previous(source, current, test, int(test.times.max()))
+        earlier, hidden = task.labels.previous(source, current, test, int(made.split("val").times.min()) - 1)
     assert (place >= 0).all()
     assert not np.array_equal(known[place], hidden[earlier])
 
@@ -105,7 +105,7 @@ def test_a_label_table_that_does_not_fit_is_refused(
         open_source(shop_project.config.source, shop_project.root) as source,
         pytest.raises(TaskError, match=says),
     ):
-        define_task("renewal", label_file, current.schema, ready_made(label_file.root, **changes)).labels(
+        define_task("renewal", label_file, current.schema, ready_made(label_file.root, **changes)).labels.make(
             source, current
         )
 
@@ -142,7 +142,7 @@ def test_labels_may_be_a_table_of_the_source_with_weights(own_project: Workspace
     project = Workspace(own_project.root, own_project.config.model_copy(update={"tasks": tasks}))
     with open_source(project.config.source, project.root) as source:
         current = project.snapshots.current()
-        train = define_task("renewal", project, current.schema).labels(source, current).split("train")
+        train = define_task("renewal", project, current.schema).labels.make(source, current).split("train")
     assert train.weight is not None
     assert train.weight.tolist() == [float(k) for k in train.keys.to_pylist()]
     assert pipeline.train(project, "renewal", preset="fast").metrics["test"]["auroc"] is not None
@@ -169,4 +169,4 @@ def test_weights_that_are_none_are_refused(
         open_source(shop_project.config.source, shop_project.root) as source,
         pytest.raises(TaskError, match=says),
     ):
-        task.labels(source, shop_project.snapshots.current())
+        task.labels.make(source, shop_project.snapshots.current())

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from forekey import pipeline
-from forekey.inference import Blend, Calibration, Trees
+from forekey.inference import Blend, Trees
+from forekey.nn import Calibration
 from forekey.objectives import BinaryObjective, MultilabelObjective, RegressionObjective
 from forekey.objectives.binary import weighted_auroc
 from forekey.objectives.multilabel import macro_auprc
@@ -37,12 +38,12 @@ def test_trees_learn_stop_in_time_and_are_read_back_as_they_were_written(tmp_pat
     train, val = examples(600, 0), examples(200, 1)
     grown = fit_trees(BINARY, train, val, PLAN, 0, Growing(1))
     assert grown is not None
-    raw = grown.trees.raw(val.history)
+    raw = grown.trees.raw(val.window_features)
     assert raw.shape == (200, 1)
     assert weighted_auroc(val.target, raw[:, 0])(np.ones(200, np.int64)) > 0.75
     grown.trees.save(tmp_path)
-    assert Trees.load(tmp_path, [len(g) for g in grown.trees.texts]).raw(val.history).tolist() == raw.tolist()
-    assert grown.trees.raw(val.history[:0]).shape[0] == 0
+    assert Trees.load(tmp_path, [len(g) for g in grown.trees.texts]).raw(val.window_features).tolist() == raw.tolist()
+    assert grown.trees.raw(val.window_features[:0]).shape[0] == 0
     assert int(np.argmax(grown.trees.importance())) == 0
     [(name, rounds)] = grown.recipes
     assert name in PLAN.candidates
@@ -55,15 +56,15 @@ def test_trees_grown_again_take_the_same_setting_and_rounds_and_know_the_new_exa
     assert grown is not None
     again = refit(grown, BINARY, train.plus(val), PLAN, 0, Growing(1))
     assert [len(g) for g in again.texts] == [len(g) for g in grown.trees.texts]
-    known = [BINARY.mean_loss(t.raw(val.history), val.target) for t in (grown.trees, again)]
+    known = [BINARY.mean_loss(t.raw(val.window_features), val.target) for t in (grown.trees, again)]
     assert known[1] < known[0]
     assert refit(grown, BINARY, train.plus(val), PLAN, 0, Growing(1)) == again
 
 
 def test_where_there_is_nothing_to_learn_there_are_no_trees() -> None:
     train = examples(100, 0)
-    assert fit_trees(BINARY, TreeData(train.history, np.ones(100)), train, PLAN, 0, Growing(1)) is None
-    many = TreeData(train.history, np.zeros((100, 30)))
+    assert fit_trees(BINARY, TreeData(train.window_features, np.ones(100)), train, PLAN, 0, Growing(1)) is None
+    many = TreeData(train.window_features, np.zeros((100, 30)))
     assert fit_trees(MultilabelObjective(tuple(map(str, range(30)))), many, many, PLAN, 0, Growing(1)) is None
 
 
@@ -72,11 +73,11 @@ def test_the_blend_takes_what_is_good_and_leaves_what_is_noise() -> None:
     grown = fit_trees(BINARY, train, val, PLAN, 0, Growing(1))
     assert grown is not None
     noise = np.random.default_rng(2).normal(size=(400, 1))
-    chosen = choose_blend(Validation(BINARY, noise, val.history, val.target), grown.trees)
-    assert chosen.share <= 0.2
+    chosen = choose_blend(Validation(BINARY, noise, val.window_features, val.target), grown.trees)
+    assert chosen.weight <= 0.2
     truth = (4 * val.target - 2)[:, None]
-    assert choose_blend(Validation(BINARY, truth, val.history, val.target), grown.trees).share >= 0.9
-    assert choose_blend(Validation(BINARY, truth, val.history, val.target), None).trees is None
+    assert choose_blend(Validation(BINARY, truth, val.window_features, val.target), grown.trees).weight >= 0.9
+    assert choose_blend(Validation(BINARY, truth, val.window_features, val.target), None).trees is None
 
 
 @pytest.mark.parametrize("size", [300, 4000])
@@ -85,16 +86,26 @@ def test_calibration_mends_logits_that_promise_too_much(size: int) -> None:
     logits = random.normal(size=(size, 1))
     target = (random.random(size) < 1 / (1 + np.exp(-logits[:, 0]))).astype(np.float64)
     bold = 4 * logits + 1
-    found = choose_calibration(BINARY, bold, target)
-    assert BINARY.mean_loss(found.apply(bold), target) < BINARY.mean_loss(bold, target) - 0.1
+    calibration = choose_calibration(BINARY, bold, target)
+    found = Blend(calibration=calibration)
+    assert BINARY.mean_loss(found.calibrated(bold), target) < BINARY.mean_loss(bold, target) - 0.1
     order = np.argsort(bold[:, 0])
-    assert (np.diff(found.apply(bold)[order, 0]) >= -1e-9).all()
-    assert Calibration.from_dict(found.to_dict()) == found
+    assert (np.diff(found.calibrated(bold)[order, 0]) >= -1e-9).all()
+    again = Blend.from_state(found.state_dict(), None)
+    assert again.calibrated(bold).tobytes() == found.calibrated(bold).tobytes()
 
 
 def test_numbers_are_not_calibrated() -> None:
-    assert choose_calibration(REGRESSION, np.ones((100, 1)), np.arange(100.0)) == Calibration()
-    assert Blend.load(None, Path()).apply(np.ones((2, 1)), None, REGRESSION).tolist() == [[1.0], [1.0]]
+    raw = np.linspace(-3, 3, 100)[:, None]
+    found = choose_calibration(REGRESSION, raw, np.arange(100.0))
+    assert Blend(calibration=found).outputs(raw, None, REGRESSION).tobytes() == raw.tobytes()
+
+
+def test_an_isotonic_calibration_is_linear_between_its_knots_and_constant_beyond() -> None:
+    knots = [(-1.0, -2.0), (0.5, 0.0), (2.0, 3.0)]
+    raw = np.array([[-9.0], [-1.0], [0.0], [0.5], [1.25], [2.0], [7.0]])
+    found = Blend(calibration=Calibration(2.0, 0.5, knots)).calibrated(raw)
+    np.testing.assert_allclose(found[:, 0], np.interp(2.0 * raw[:, 0] + 0.5, *zip(*knots, strict=True)), rtol=1e-12)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=12))
@@ -156,8 +167,8 @@ def test_learning_from_validation_at_the_end_changes_the_model_and_not_what_vali
                 replace(pipeline.train_config("fast", 0), refit=again, max_epochs=2) for again in (False, True)
             )
         ]
-    assert runs[0]["metrics"]["val"] == runs[1]["metrics"]["val"]
-    assert runs[0]["metrics"]["test"] != runs[1]["metrics"]["test"]
+    assert runs[0].metrics["val"] == runs[1].metrics["val"]
+    assert runs[0].metrics["test"] != runs[1].metrics["test"]
 
 
 def test_examples_put_together_keep_what_each_knew(shop_project: Workspace) -> None:
@@ -166,11 +177,11 @@ def test_examples_put_together_keep_what_each_knew(shop_project: Workspace) -> N
     current = shop_project.snapshots.current()
     task = pipeline.find_task(shop_project, current.schema, "spend")
     with shop_project.source() as source:
-        labels = task.labels(source, current)
+        labels = task.labels.make(source, current)
     one, two = (resolve_examples(current, task, labels.split(s)) for s in ("val", "test"))
     aged = one.seen_by(one.times - 5)
     both = joined(aged, two)
     assert len(both) == len(one) + len(two)
     assert both.seeds.cutoffs.tolist() == [*(one.times - 5), *two.times]
-    assert both.history is None
+    assert both.window_features is None
     assert both.examples.keys.to_pylist() == [*one.examples.keys.to_pylist(), *two.examples.keys.to_pylist()]

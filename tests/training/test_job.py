@@ -25,7 +25,7 @@ def trained_elsewhere(job: TrainJob) -> tuple[dict[str, Any], dict[str, list[flo
     assert isinstance(bound, Predictor | Ranker)
     moment = to_micros(job.snapshot.as_of)
     seeds = job.splits["test"].seeds if job.past is not None else Seeds.at(bound.entity, np.arange(20), moment)
-    return found.manifest["metrics"], sums, np.asarray(bound.predict(seeds)[0].values)
+    return found.manifest.metrics, sums, np.asarray(bound.predict(seeds)[0].values)
 
 
 @pytest.mark.parametrize(("task", "preset"), [("churn", "instant"), ("next_channel", "fast"), ("baskets", "instant")])

@@ -70,4 +70,4 @@ def test_the_time_is_kept(own_project: Workspace) -> None:
 
 def test_importance_may_be_left_out(own_project: Workspace) -> None:
     report = pipeline.train(own_project, "churn", preset="instant", importance=False)
-    assert own_project.registry.get("churn", report.model_version).manifest["explanation"] == {}
+    assert own_project.registry.get("churn", report.model_version).manifest.explanation == {}

@@ -27,18 +27,18 @@ def with_task(project: Workspace, name: str, task: Any) -> Workspace:
 
 def test_what_customers_like_is_learnt(trained_project: Workspace) -> None:
     facts = trained_project.registry.champion("baskets").manifest
-    mine = facts["metrics"]["test"]
-    assert set(facts["baselines"]) == {"popular", "last_items", "items_of_others_alike"}
-    assert all(mine["map"] > scores["test"]["map"] for scores in facts["baselines"].values())
+    mine = facts.metrics["test"]
+    assert set(facts.baselines) == {"popular", "last_items", "items_of_others_alike"}
+    assert all(mine["map"] > scores["test"]["map"] for scores in facts.baselines.values())
     assert set(mine) == {"map", "precision", "recall", "ndcg", "mrr"}
-    assert facts["intervals"]["model"][0] < mine["map"] < facts["intervals"]["model"][1]
-    assert any("pair" in name for name in list(facts["importance"])[:5])
+    assert facts.intervals["model"][0] < mine["map"] < facts.intervals["model"][1]
+    assert any("pair" in name for name in list(facts.importance)[:5])
 
 
 def test_scoring_a_version_again_gives_what_its_report_says(trained_project: Workspace) -> None:
     version, metrics, examples = pipeline.evaluate(trained_project, "baskets")
     assert examples > 0
-    assert metrics == pytest.approx(version.manifest["metrics"]["test"], abs=1e-3)
+    assert metrics == pytest.approx(version.manifest.metrics["test"], abs=1e-3)
 
 
 def test_equal_seeds_give_equal_rankings(own_project: Workspace) -> None:
@@ -113,7 +113,7 @@ def test_a_run_of_towers_that_was_cut_off_goes_on(own_project: Workspace) -> Non
             listener=Listener(epoch=lambda e: seen.append(e.number)),
         )
     assert seen == [1, 2, 3]
-    assert resumed.manifest["metrics"] == straight.manifest["metrics"]
+    assert resumed.manifest.metrics == straight.manifest.metrics
 
 
 def test_trees_learn_from_all_times_when_there_are_too_many_pairs(
@@ -177,7 +177,7 @@ def test_an_item_that_is_listed_twice_counts_once_and_an_empty_list_not_at_all(o
     current = project.snapshots.current()
     task = pipeline.find_task(project, current.schema, "made")
     with project.source() as source:
-        labels = task.labels(source, current)
+        labels = task.labels.make(source, current)
     assert labels.dropped["no label"] >= 60
     found = resolve_examples(current, task, labels.split("train"))
     row = int(current.lookup("products", ["sku-001"])[0])

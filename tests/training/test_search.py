@@ -23,17 +23,17 @@ def test_a_search_keeps_to_its_time_and_says_what_it_tried(own_project: Workspac
     report = pipeline.train(own_project, "churn", preset="fast", search_minutes=0.15)
     assert time.perf_counter() - started < 120
     version = own_project.registry.get("churn", report.model_version)
-    tried = version.manifest["tried"]
+    tried = version.manifest.tried
     assert len(tried) >= 2
     assert tried[0]["settings"]["channels"] == 64  # what one started with is tried first
     complete = [t for t in tried if not t["stopped"] and t["score"] is not None]
     best = max(complete, key=lambda t: t["score"])
     config = pipeline.train_config("fast", 0)
     chosen = applied(config, best["settings"]).to_dict()
-    used = version.manifest["config"]
+    used = version.manifest.config
     same = ("channels", "aggregation", "learning_rate", "dropout", "neighbors")
     assert {k: used[k] for k in same} == {k: chosen[k] for k in same}
-    assert version.manifest["networks"]["network"]["aggregation"] == used["aggregation"]
+    assert version.manifest.networks["network"]["aggregation"] == used["aggregation"]
     assert any(note.startswith(f"Tried {len(tried)} settings") for note in report.notes)
     assert "Settings that were tried" in (version.folder / "report.html").read_text()
     assert len(pipeline.predict(own_project, "churn").keys) == 200
@@ -42,15 +42,15 @@ def test_a_search_keeps_to_its_time_and_says_what_it_tried(own_project: Workspac
 def test_a_ranking_is_searched_for_too(own_project: Workspace) -> None:
     report = pipeline.train(own_project, "baskets", preset="fast", search_minutes=0.15)
     version = own_project.registry.get("baskets", report.model_version)
-    tried = version.manifest["tried"]
+    tried = version.manifest.tried
     assert tried[0]["settings"]["channels"] == 64
     assert tried[0]["metric"] == "map"
     assert any(note.startswith(f"Tried {len(tried)} settings") for note in report.notes)
-    used = version.manifest["config"]
+    used = version.manifest.config
     complete = [t for t in tried if not t["stopped"] and t["score"] is not None]
     best = max(complete, key=lambda t: t["score"])["settings"]
     assert (used["channels"], used["aggregation"]) == (best["channels"], best["aggregation"])
-    assert {version.manifest["networks"][t]["channels"] for t in ("entities", "items")} == {best["channels"]}
+    assert {version.manifest.networks[t]["channels"] for t in ("entities", "items")} == {best["channels"]}
     assert len(pipeline.predict(own_project, "baskets").keys) == 200
 
 

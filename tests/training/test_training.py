@@ -75,7 +75,7 @@ def test_some_examples_are_those_at_positions_or_where_a_mask_holds(own_project:
     current = own_project.snapshots.current()
     task = pipeline.find_task(own_project, current.schema, "next_channel")
     with own_project.source() as source:
-        every = resolve_examples(current, task, task.labels(source, current).split("val"))
+        every = resolve_examples(current, task, task.labels.make(source, current).split("val"))
     mask = every.rows % 2 == 0
     one, two = every.only(mask), every.only(np.flatnonzero(mask))
     assert 0 < len(one) == len(two) < len(every)
@@ -86,32 +86,32 @@ def test_some_examples_are_those_at_positions_or_where_a_mask_holds(own_project:
 def test_a_version_tells_where_it_comes_from(trained_project: Workspace) -> None:
     manifest = champion(trained_project, "churn").manifest
     snapshot = trained_project.snapshots.current()
-    assert manifest["snapshot"] == snapshot.id
-    assert manifest["task_config"]["query"].startswith("PREDICT COUNT(orders.*")
-    assert manifest["code_version"]
-    assert manifest["config"]["preset"] == "fast"
-    assert manifest["labels"]["train"]["rows"] > manifest["labels"]["test"]["rows"]
-    assert manifest["feature_cutoff"] < manifest["snapshot_as_of"]
+    assert manifest.snapshot == snapshot.id
+    assert manifest.task_config["query"].startswith("PREDICT COUNT(orders.*")
+    assert manifest.code_version
+    assert manifest.config["preset"] == "fast"
+    assert manifest.labels["train"]["rows"] > manifest.labels["test"]["rows"]
+    assert manifest.feature_cutoff < manifest.snapshot_as_of
 
 
 def test_statistics_end_with_the_training_anchors(trained_project: Workspace) -> None:
     manifest = champion(trained_project, "spend").manifest
     anchors = pipeline.labels(trained_project, "spend").anchors
-    assert manifest["feature_cutoff"] == anchors["train"][-1]
+    assert manifest.feature_cutoff == anchors["train"][-1]
 
 
 def test_the_best_epoch_is_kept(trained_project: Workspace) -> None:
     manifest = champion(trained_project, "spend").manifest
-    scores = [e["score"] for e in manifest["history"]]
-    assert manifest["parts"]["network alone"]["val"]["mae"] == pytest.approx(min(scores))
-    assert manifest["history"][int(np.argmin(scores))]["best"]
+    scores = [e["score"] for e in manifest.history]
+    assert manifest.parts["network alone"]["val"]["mae"] == pytest.approx(min(scores))
+    assert manifest.history[int(np.argmin(scores))]["best"]
 
 
 def test_equal_seeds_give_equal_models(own_project: Workspace) -> None:
     pipeline.train(own_project, "next_channel", preset="fast", seed=7)
     pipeline.train(own_project, "next_channel", preset="fast", seed=7)
     a, b = own_project.registry.versions("next_channel")[-2:]
-    assert a.manifest["metrics"] == b.manifest["metrics"]
+    assert a.manifest.metrics == b.manifest.metrics
 
 
 def test_the_first_model_becomes_champion_and_later_ones_do_not_by_themselves(own_project: Workspace) -> None:
@@ -230,8 +230,8 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(own_proje
             listener=Listener(epoch=lambda e: seen.append(e.number)),
         )
     assert seen == [1, 2, 3, 4]
-    assert resumed.manifest["metrics"] == straight.manifest["metrics"]
-    assert [e["score"] for e in resumed.manifest["history"]] == [e["score"] for e in straight.manifest["history"]]
+    assert resumed.manifest.metrics == straight.manifest.metrics
+    assert [e["score"] for e in resumed.manifest.history] == [e["score"] for e in straight.manifest.history]
     assert not list(folder.glob(".unfinished-*"))
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from forekey.task import SPLITS
 
 if TYPE_CHECKING:
-    from forekey.graph import Difference, Integrity, Snapshot
+    from forekey.graph import Difference, Integrity, Snapshot, SnapshotManifest
     from forekey.inference import BatchPredictions
     from forekey.monitoring import MonitorReport
     from forekey.objectives import Metrics
@@ -55,54 +55,54 @@ def snapshot(built: Snapshot, *, unchanged: bool = False) -> Shown:
     """Show nodes, edges, and what was left out; say if it is the snapshot that was there before."""
     facts = built.manifest
     nodes = grid("node type", "nodes", "quarantined", "newest row", "read", right=("nodes", "quarantined"))
-    for name, t in facts["tables"].items():
-        left_out = ", ".join(f"{n:,} {reason}" for reason, n in t["quarantined"].items()) or "0"
-        nodes.add_row(name, f"{t['nodes']:,}", left_out, _moment(t["newest"]), facts["read"][name])
+    for name, t in facts.tables.items():
+        left_out = ", ".join(f"{n:,} {reason}" for reason, n in t.quarantined.items()) or "0"
+        nodes.add_row(name, f"{t.nodes:,}", left_out, _moment(t.newest), facts.read[name])
     edges = grid(
         "edge type", "edges", "NULL", "orphans", "mean degree", right=("edges", "NULL", "orphans", "mean degree")
     )
-    for name, e in facts["edges"].items():
-        edges.add_row(name, f"{e['edges']:,}", f"{e['null_keys']:,}", f"{e['orphans']:,}", f"{e['degree']['mean']:.2f}")
+    for name, e in facts.edges.items():
+        edges.add_row(name, f"{e.edges:,}", f"{e.null_keys:,}", f"{e.orphans:,}", f"{e.degree['mean']:.2f}")
     data = {
         "snapshot": built.id,
         "as_of": built.as_of.isoformat(),
-        "nodes": {name: t["nodes"] for name, t in facts["tables"].items()},
-        "edges": {name: e["edges"] for name, e in facts["edges"].items()},
-        "orphans": {name: e["orphans"] for name, e in facts["edges"].items()},
-        "null_keys": {name: e["null_keys"] for name, e in facts["edges"].items()},
-        "quarantined": {name: sum(t["quarantined"].values()) for name, t in facts["tables"].items()},
-        "unreadable": {name: t["unreadable"] for name, t in facts["tables"].items() if t["unreadable"]},
+        "nodes": {name: t.nodes for name, t in facts.tables.items()},
+        "edges": {name: e.edges for name, e in facts.edges.items()},
+        "orphans": {name: e.orphans for name, e in facts.edges.items()},
+        "null_keys": {name: e.null_keys for name, e in facts.edges.items()},
+        "quarantined": {name: t.left_out for name, t in facts.tables.items()},
+        "unreadable": {name: t.unreadable for name, t in facts.tables.items() if t.unreadable},
         "unchanged": unchanged,
-        "seconds": facts["seconds"],
+        "seconds": facts.seconds,
     }
-    total = sum(data["nodes"].values()), sum(data["edges"].values())
+    total = facts.num_nodes, facts.num_edges
     end = Text(
-        f"Snapshot {built.id} as of {built.as_of}: {total[0]:,} nodes, {total[1]:,} edges, {facts['seconds']:.1f} s."
+        f"Snapshot {built.id} as of {built.as_of}: {total[0]:,} nodes, {total[1]:,} edges, {facts.seconds:.1f} s."
     )
     if unchanged:
         end = Text(f"Nothing has changed since snapshot {built.id} as of {built.as_of}.")
-    changes = [Text(f"schema: {change}") for change in facts["changes"]]
+    changes = [Text(f"schema: {change}") for change in facts.changes]
     unreadable = [
         Text(f"{name}.{column}: {count:,} values do not read as {built.schema.table(name).column(column).stype}: NULL")
-        for name, counts in data["unreadable"].items()
-        for column, count in counts.items()
+        for name, table in facts.tables.items()
+        for column, count in table.unreadable.items()
     ]
     return Shown(data, Group(nodes, edges, *unreadable, *changes, end))
 
 
-def snapshot_list(manifests: Sequence[dict[str, Any]], current: str | None) -> Shown:
+def snapshot_list(manifests: Sequence[SnapshotManifest], current: str | None) -> Shown:
     """Show the snapshots of a project, oldest first; a star marks the one that readers take."""
     table = grid("", "snapshot", "as of", "built", "nodes", "edges", "parent", right=("nodes", "edges"))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
-            "snapshot": m["id"],
-            "current": m["id"] == current,
-            "as_of": _iso(m["as_of"]),
-            "created_at": m["created_at"],
-            "nodes": sum(t["nodes"] for t in m["tables"].values()),
-            "edges": sum(e["edges"] for e in m["edges"].values()),
-            "parent": m["parent"],
-            "changes": m["changes"],
+            "snapshot": m.id,
+            "current": m.id == current,
+            "as_of": _iso(m.as_of),
+            "created_at": m.created_at,
+            "nodes": m.num_nodes,
+            "edges": m.num_edges,
+            "parent": m.parent,
+            "changes": m.changes,
         }
         for m in manifests
     ]
@@ -145,31 +145,31 @@ def statistics(built: Snapshot, parent: Snapshot | None) -> Shown:
     from forekey.graph import with_moments
 
     facts = built.manifest
-    before = {n: t["nodes"] for n, t in parent.manifest["tables"].items()} if parent is not None else {}
-    growth = {n: t["nodes"] - before[n] if n in before else None for n, t in facts["tables"].items()}
+    before = {n: t.nodes for n, t in parent.manifest.tables.items()} if parent is not None else {}
+    growth = {n: t.nodes - before[n] if n in before else None for n, t in facts.tables.items()}
     nodes = grid("node type", "nodes", "since the parent", "newest row", right=("nodes", "since the parent"))
-    for name, t in facts["tables"].items():
+    for name, t in facts.tables.items():
         grown = growth[name]
-        nodes.add_row(name, f"{t['nodes']:,}", "–" if grown is None else f"{grown:+,}", _moment(t["newest"]))
+        nodes.add_row(name, f"{t.nodes:,}", "–" if grown is None else f"{grown:+,}", _moment(t.newest))
     edges = grid("edge type", "edges", "mean", "median", "p99", "max", "isolated", "orphans", right=("edges",))
-    for name, e in facts["edges"].items():
-        d, keys = e["degree"], e["edges"] + e["orphans"]
+    for name, e in facts.edges.items():
+        d, keys = e.degree, e.edges + e.orphans
         degrees = (f"{d['mean']:.2f}", f"{d['median']:g}", f"{d['p99']:g}", f"{d['max']:,}", f"{d['isolated']:,}")
-        edges.add_row(name, f"{e['edges']:,}", *degrees, f"{e['orphans'] / keys:.2%}" if keys else "–")
+        edges.add_row(name, f"{e.edges:,}", *degrees, f"{e.orphans / keys:.2%}" if keys else "–")
     columns = grid("column", "NULL", "unreadable", "distribution", right=("NULL", "unreadable"))
-    for name, t in facts["tables"].items():
-        for column, c in with_moments(t["columns"], built.schema.table(name)).items():
-            unread = f"{t['unreadable'].get(column, 0):,}"
+    for name, t in facts.tables.items():
+        for column, c in with_moments(t.columns, built.schema.table(name)).items():
+            unread = f"{t.unreadable.get(column, 0):,}"
             columns.add_row(f"{name}.{column}", f"{c['null_rate']:.1%}", unread, _distribution(c))
     data = {
         "snapshot": built.id,
         "tables": {
-            n: {k: t[k] for k in ("nodes", "read", "quarantined", "placeholders", "unreadable")}
-            | {"newest": _iso(t["newest"]), "columns": with_moments(t["columns"], built.schema.table(n))}
+            n: {k: getattr(t, k) for k in ("nodes", "read", "quarantined", "placeholders", "unreadable")}
+            | {"newest": _iso(t.newest), "columns": with_moments(t.columns, built.schema.table(n))}
             | {"growth": growth[n]}
-            for n, t in facts["tables"].items()
+            for n, t in facts.tables.items()
         },
-        "edges": {n: {k: v for k, v in e.items() if k != "arrays"} for n, e in facts["edges"].items()},
+        "edges": {n: e.figures() for n, e in facts.edges.items()},
     }
     return Shown(data, Group(nodes, edges, columns))
 
@@ -397,10 +397,10 @@ def versions(
         for v in registry.versions(task):
             m = v.manifest
             mark = "champion" if champion is not None and champion.version == v.version else ""
-            metric = m["default_metric"]
+            metric = m.default_metric
             table.add_row(
-                task, v.version, m["created_at"], m["snapshot"], m["snapshot_as_of"], metric,
-                number(m["metrics"]["test"].get(metric)), mark,
+                task, v.version, m.created_at, m.snapshot, m.snapshot_as_of, metric,
+                number(m.metrics.get("test", {}).get(metric)), mark,
             )  # fmt: skip
             shown = (
                 "task_type",
@@ -412,7 +412,9 @@ def versions(
                 "code_version",
                 "metrics",
             )
-            listed.append({"task": task, "version": v.version, "champion": bool(mark), **{k: m[k] for k in shown}})
+            listed.append(
+                {"task": task, "version": v.version, "champion": bool(mark), **{k: getattr(m, k) for k in shown}}
+            )
     shown_table: RenderableType = table if listed else Text("There are no models yet.")
     if changed is not None:
         hint = f"Nothing is stored of this version, and what is served is another's: run `forekey embed {changed}`."

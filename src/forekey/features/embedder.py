@@ -27,12 +27,12 @@ _BATCH = 4_096
 def embed_texts(values: pa.ChunkedArray) -> NDArray[np.float32]:
     """Return unit vectors ``[n, 64] float32``; zero for a text that is missing or has no word. Equal texts once."""
     column = values.combine_chunks().dictionary_encode()
-    distinct, place = column.dictionary, pc.fill_null(column.indices, -1).to_numpy()
+    distinct, position = column.dictionary, pc.fill_null(column.indices, -1).to_numpy()
     table = np.zeros((len(distinct) + 1, WIDTH), np.float32)
     for first in range(0, len(distinct), _BATCH):
         part = distinct.slice(first, _BATCH).to_pylist()
         table[first : first + len(part)] = _embed(part)
-    found: NDArray[np.float32] = table[place]  # -1 is the last row, which is zero
+    found: NDArray[np.float32] = table[position]  # -1 is the last row, which is zero
     return found
 
 

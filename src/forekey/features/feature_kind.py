@@ -1,4 +1,4 @@
-"""What kind of number each of a past is: typed, since tables and columns may be named like anything."""
+"""What kinds of window features there are: typed, since tables and columns may be named like anything."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class FeatureKind(StrEnum):
-    """Where a number of a past was made; a name is for people to read, and says nothing for sure."""
+    """What a window feature is computed from; its name is for people to read, and nothing is read from it."""
 
     CALENDAR = "calendar"
     LAGGED_LABEL = "lagged label"

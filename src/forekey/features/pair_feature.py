@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from forekey.features.feature import Feature, Origin
-from forekey.features.words import number, span_of
+from forekey.features.formats import number, span_of
 
 
 class PairStat(StrEnum):

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from forekey.features.feature import Origin
 from forekey.features.pair_feature import BETWEEN, PairFeature, PairStat
-from forekey.features.spec import history_from_dict
 from forekey.features.window_features import WindowFeatures
 from forekey.features.window_spec import WindowSpec
 from forekey.graph import MICROS_PER_DAY, Adjacency, GraphView, Micros, Seeds
@@ -57,25 +56,25 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True)
 class PairSpec:
-    """Which features a pair has; ``items`` is the table of the items, ``history`` describes their own past."""
+    """Which features a pair has; ``items`` is the table of the items, ``windows`` are the window features of items."""
 
     entity: str
     items: str
     window_days: float
     interactions: tuple[Interaction, ...]
-    history: WindowSpec
+    windows: WindowSpec
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; :meth:`from_dict` reads it back to an equal spec."""
-        return asdict(self)
+        return {**asdict(self), "windows": self.windows.to_dict()}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> PairSpec:
         """Read what :meth:`to_dict` wrote."""
         ways = [(i["table"], *(tuple(EdgeType(**e) for e in i[w]) for w in _WAYS)) for i in data["interactions"]]
         interactions = tuple(Interaction(*way) for way in ways)
-        history = history_from_dict(data["history"])
-        return cls(data["entity"], data["items"], data["window_days"], interactions, history)
+        windows = WindowSpec.from_dict(data["windows"])
+        return cls(data["entity"], data["items"], data["window_days"], interactions, windows)
 
 
 _WAYS = ("to_entity", "to_item")
@@ -153,7 +152,7 @@ class PairFeatures:
         self.spec = spec
         self.num_items = view.num_nodes(spec.items)
         self._rows = [_Rows.of(view, i) for i in spec.interactions]
-        self._history = WindowFeatures(view, spec.history)
+        self._windows = WindowFeatures(view, spec.windows)
 
     def candidates(
         self, seeds: Seeds, extra: NDArray[np.int32] | None = None
@@ -200,7 +199,7 @@ class PairFeatures:
         """Return the items that most rows of the last window have, ``[n, most] int32``, -1 where there are fewer."""
         out = np.full((len(cut), most), -1, np.int32)
         every = np.arange(self.num_items, dtype=np.int32)
-        moments, place = np.unique(cut, return_inverse=True)
+        moments, position = np.unique(cut, return_inverse=True)
         for m, moment in enumerate(moments):
             chosen = np.arange(min(most, self.num_items), dtype=np.int32)
             if self._rows:
@@ -209,7 +208,7 @@ class PairFeatures:
                 all_time = lists.counts(every, now)
                 recent = all_time - lists.counts(every, before)
                 chosen = np.lexsort((every, -all_time, -recent))[:most].astype(np.int32)
-            out[place == m, : len(chosen)] = chosen
+            out[position == m, : len(chosen)] = chosen
         return out
 
     def compute(self, seeds: Seeds, ptr: NDArray[np.int64], items: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -240,7 +239,7 @@ class PairFeatures:
             found += [PairFeature(origin, stat, i.table if alone else i.name, days) for stat in BETWEEN]
         if found:
             found.append(replace(found[0], stat=PairStat.WALKS))
-        return (*found, *(PairFeature(feature.origin, item=feature) for feature in self._history.features))
+        return (*found, *(PairFeature(feature.origin, item=feature) for feature in self._windows.features))
 
     @property
     def _window(self) -> int:
@@ -343,7 +342,7 @@ class PairFeatures:
         """Describe the items' own past; each item at each moment once."""
         moments, which = seeds.moments()
         code = which[query] * np.int64(self.num_items) + items
-        distinct, place = np.unique(code, return_inverse=True)
+        distinct, position = np.unique(code, return_inverse=True)
         moment = moments[distinct // max(self.num_items, 1)] if len(distinct) else moments[:0]
         rows = (distinct % max(self.num_items, 1)).astype(np.int32)
-        return self._history.compute(Seeds.at(self.spec.items, rows, moment[:, 0], moment[:, 1]))[place]
+        return self._windows.compute(Seeds.at(self.spec.items, rows, moment[:, 0], moment[:, 1]))[position]

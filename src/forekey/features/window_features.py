@@ -15,17 +15,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from forekey.features.columns import COLUMN_TYPES, ColumnEncoder, Measure, fit_column
 from forekey.features.feature import Feature
 from forekey.features.feature_kind import FeatureKind
 from forekey.features.lists import MAX_LISTED, paths_of, row_lists
-from forekey.features.measures import Measure, choose_measures, measure_rows
-from forekey.features.statistics import ColumnFeature, days_of, fit_column
+from forekey.features.measures import choose_measures, measure_rows
 from forekey.features.window_spec import EXTREMES, Focus, ListFeatures, Piece, WindowSpec
 from forekey.graph import MICROS_PER_DAY, Adjacency, GraphView, Micros, Seeds, Snapshot, take_rows
-from forekey.schema import EdgeType, Stype
+from forekey.schema import EdgeType
 from forekey.task import LaggedLabels
 
 HALF_LIVES = (2.0, 5.0, 12.0)
@@ -45,7 +44,7 @@ def fit_windows(
     *,
     lagged_labels: bool = False,
 ) -> WindowSpec:
-    """Choose the numbers that describe the past of an entity.
+    """Choose the window features of an entity.
 
     ``window_days`` is the length of what is predicted, the natural unit to look back in. ``hidden`` names ``(table,
     column)`` pairs that must not be read.
@@ -116,19 +115,18 @@ def _lives_on(snapshot: Snapshot, table: str, cutoff: int) -> bool:
     return False
 
 
-def _columns(snapshot: Snapshot, table: str, cutoff: int, hidden: set[tuple[str, str]]) -> tuple[ColumnFeature, ...]:
+def _columns(snapshot: Snapshot, table: str, cutoff: int, hidden: set[tuple[str, str]]) -> tuple[ColumnEncoder, ...]:
     shape = snapshot.schema.table(table)
     rows = snapshot.rows_at(table, cutoff)
-    usable = {Stype.NUMERICAL, Stype.BOOLEAN, Stype.CATEGORICAL, Stype.TIMESTAMP}
     return tuple(
         fit_column(rows, column, shape)
         for column in shape.columns
-        if column.stype in usable and (table, column.name) not in hidden
+        if column.stype in COLUMN_TYPES and COLUMN_TYPES[column.stype].scalar and (table, column.name) not in hidden
     )
 
 
 class WindowFeatures:
-    """Computes the numbers of a :class:`WindowSpec` on one graph; ``past`` must be given where the spec asks."""
+    """Computes the features of a :class:`WindowSpec` on one graph; ``past`` must be given where the spec asks."""
 
     def __init__(self, view: GraphView, spec: WindowSpec, past: LaggedLabels | None = None) -> None:
         self.view = view
@@ -220,11 +218,8 @@ class WindowFeatures:
             contents = self.view.contents_at(focus.table, known.rows, known.cutoffs)
             values = self._plain_values(focus, contents)
             for at, column in enumerate(focus.columns):
-                if column.stype is Stype.TIMESTAMP:
-                    out[there, at] = known.times / MICROS_PER_DAY - values[:, at]
-                else:
-                    with np.errstate(over="ignore"):  # what does not fit is infinite, and counts as missing
-                        out[there, at] = values[:, at]
+                with np.errstate(over="ignore"):  # what does not fit is infinite, and counts as missing
+                    out[there, at] = column.as_of(values[:, at], known.times)
         return np.where(np.isfinite(out), out, np.nan)
 
     def _plain_values(self, focus: Focus, contents: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -233,9 +228,9 @@ class WindowFeatures:
             if id(focus) not in self._columns:
                 self._columns[id(focus)] = _plain_columns(self.view.all_contents(focus.table), focus)
             return self._columns[id(focus)][contents]
-        distinct, place = np.unique(contents, return_inverse=True)
+        distinct, position = np.unique(contents, return_inverse=True)
         read = self.view.all_contents(focus.table).select([c.name for c in focus.columns])
-        return _plain_columns(take_rows(read, distinct), focus)[place]
+        return _plain_columns(take_rows(read, distinct), focus)[position]
 
     def _season(self, table: str, seeds: Seeds) -> NDArray[Any]:
         """Count all rows of a table in the last window, and in the window to come one and two years before."""
@@ -297,20 +292,20 @@ class WindowFeatures:
         with np.errstate(invalid="ignore", divide="ignore"):
             yield _flat(total / count_known)
         yield _flat(recent[:, :, :d])
-        numbers = listed.numbers
-        if listed.detailed and numbers:
+        additive = listed.additive
+        if listed.detailed and additive:
             total[rows < 0] = np.nan
-            yield _flat(total[:, numbers, :-1])
+            yield _flat(total[:, additive, :-1])
             if d:
-                yield _flat(recent[:, numbers, d:])
+                yield _flat(recent[:, additive, d:])
 
     def _recency(self, lists: Adjacency, seeds: Seeds, degrees: NDArray[np.int64]) -> NDArray[Any]:
         """Return the days from the newest, the fifth newest and the oldest row known to the cutoff."""
         assert lists.times is not None
         count = degrees.sum(axis=1)
         out = np.full((len(seeds), 3), np.nan)
-        for at, place in enumerate((count - 1, count - 5, np.zeros_like(count))):
-            found = lists.at(seeds.rows, degrees, place)
+        for at, position in enumerate((count - 1, count - 5, np.zeros_like(count))):
+            found = lists.at(seeds.rows, degrees, position)
             there = found >= 0
             out[there, at] = (seeds.cutoffs[there] - lists.times[found[there]]) / MICROS_PER_DAY
         return out
@@ -324,8 +319,8 @@ class WindowFeatures:
             if id(listed) not in self._matrices:
                 self._matrices[id(listed)] = self._measured_whole(table, listed.measures)
             return self._matrices[id(listed)], contents
-        distinct, place = np.unique(contents, return_inverse=True)
-        return measure_rows(self.view, table, listed.measures, distinct), place.astype(np.int32)
+        distinct, position = np.unique(contents, return_inverse=True)
+        return measure_rows(self.view, table, listed.measures, distinct), position.astype(np.int32)
 
     def _measured_whole(self, table: str, measures: tuple[Measure, ...]) -> NDArray[np.float32]:
         """Return all rows of a table, measured; of several lists that measure alike, the same array."""
@@ -350,23 +345,8 @@ def _calendar(times: Micros) -> NDArray[np.float32]:
 
 
 def _plain_columns(table: pa.Table, focus: Focus) -> NDArray[np.float64]:
-    """Return the columns of a focus as numbers; moments in days since 1970."""
-    columns = [
-        days_of(table, c.name, None) if c.stype is Stype.TIMESTAMP else _plain(table.column(c.name), c)
-        for c in focus.columns
-    ]
-    return np.stack(columns, axis=1)
-
-
-def _plain(values: Any, column: ColumnFeature) -> NDArray[np.float64]:
-    """Return a column as numbers: a category by its rank in frequency, -1 for one without a code, NaN if missing."""
-    if column.stype is Stype.NUMERICAL:
-        return values.to_numpy().astype(np.float64)  # type: ignore[no-any-return]
-    if column.stype is Stype.BOOLEAN:
-        return pc.cast(values, "float64").to_numpy()  # type: ignore[no-any-return]
-    found = pc.cast(pc.index_in(values, value_set=pa.array(column.vocabulary, pa.string())), "float64")
-    ranks = pc.if_else(pc.is_null(values), float("nan"), pc.fill_null(found, -1.0))
-    return np.asarray(ranks, np.float64)
+    """Return the columns of a focus as numbers, ``[rows, columns]``."""
+    return np.stack([column.numbers(table) for column in focus.columns], axis=1)
 
 
 def _flat(block: NDArray[Any]) -> NDArray[Any]:

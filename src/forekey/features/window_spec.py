@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from forekey.features.columns import COLUMN_TYPES, ColumnEncoder, Measure, column_from_dict
 from forekey.features.feature import CALENDAR, LABELS, Feature, Origin, Stat
 from forekey.features.feature_kind import FeatureKind
-from forekey.features.measures import Measure
-from forekey.features.statistics import ColumnFeature
 from forekey.schema import EdgeType, Stype
 from forekey.task import LAGS
 
@@ -40,9 +39,9 @@ class ListFeatures:
         return " of ".join(edge.child for edge in reversed(self.path))
 
     @property
-    def numbers(self) -> list[int]:
-        """Return the positions of the measures that are numbers, not shares."""
-        return [at for at, m in enumerate(self.measures) if m.stype is Stype.NUMERICAL]
+    def additive(self) -> list[int]:
+        """Return the positions of the measures of which sums and extremes mean something."""
+        return [at for at, m in enumerate(self.measures) if COLUMN_TYPES[m.stype].additive]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Focus:
     down: EdgeType | None
     up: EdgeType | None
     table: str
-    columns: tuple[ColumnFeature, ...]
+    columns: tuple[ColumnEncoder, ...]
     lists: tuple[ListFeatures, ...]
 
     @property
@@ -134,6 +133,24 @@ class WindowSpec:
         kept = tuple(i for i, f in enumerate(every) if f in used)
         return replace(slim, kept=kept if len(kept) < len(every) else None)
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; :meth:`from_dict` reads it back to an equal spec."""
+        foci = [{**asdict(f), "columns": [c.to_dict() for c in f.columns]} for f in self.foci]
+        return {**asdict(self), "foci": foci}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> WindowSpec:
+        """Read what :meth:`to_dict` wrote."""
+        kept = tuple(data["kept"]) if data["kept"] is not None else None
+        return cls(
+            data["entity"],
+            data["window_days"],
+            tuple(_focus(f) for f in data["foci"]),
+            tuple(data["seasons"]),
+            data["lagged_labels"],
+            kept,
+        )
+
     def _pieces(self, classes: tuple[str | None, ...]) -> Iterator[Piece]:
         origin = Origin(CALENDAR)
         yield Piece(tuple(Feature(FeatureKind.CALENDAR, stat, origin) for stat in _CALENDAR))
@@ -161,7 +178,7 @@ def _season(table: str, window: float) -> tuple[Feature, ...]:
 
 
 def _columns(focus: Focus) -> tuple[Feature, ...]:
-    def of(column: ColumnFeature) -> Feature:
+    def of(column: ColumnEncoder) -> Feature:
         origin = Origin(focus.table, column.name, focus.hop, focus.through)
         return Feature(focus.kinds[0], Stat.VALUE, origin, focus.name)
 
@@ -187,7 +204,7 @@ def _list(focus: Focus, listed: ListFeatures) -> Iterator[Feature]:
     yield from (of(Stat.MEAN, m, window=w) for m in listed.measures for w in spans)
     yield from (of(Stat.FADING_MEAN, m, half_life=h) for m in listed.measures for h in listed.half_lives)
     if listed.detailed:
-        numbers = [listed.measures[at] for at in listed.numbers]
+        numbers = [listed.measures[at] for at in listed.additive]
         yield from (of(Stat.SUM, m, window=w) for m in numbers for w in listed.windows)
         if listed.half_lives:
             ends = ((Stat.NEWEST, None), (Stat.LEAST, EXTREMES), (Stat.GREATEST, EXTREMES))
@@ -204,3 +221,20 @@ def _slim_focus(focus: Focus, used: set[Feature]) -> Focus:
         if features:
             lists.append(replace(listed, measures=tuple(m for m in listed.measures if (m.column, m.value) in about)))
     return replace(focus, columns=columns, lists=tuple(lists))
+
+
+def _focus(data: dict[str, Any]) -> Focus:
+    down, up = (EdgeType(**data[way]) if data[way] is not None else None for way in ("down", "up"))
+    columns = tuple(column_from_dict(c) for c in data["columns"])
+    return Focus(down, up, data["table"], columns, tuple(_list_features(entry) for entry in data["lists"]))
+
+
+def _list_features(data: dict[str, Any]) -> ListFeatures:
+    return ListFeatures(
+        tuple(EdgeType(**e) for e in data["path"]),
+        tuple(Measure(m["column"], Stype(m["stype"]), m["value"]) for m in data["measures"]),
+        tuple(data["windows"]),
+        tuple(data["half_lives"]),
+        data["detailed"],
+        data["timed"],
+    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+from forekey.features.columns import ColumnEncoder
 from forekey.features.feature import Feature, Stat
 from forekey.features.feature_kind import COLUMNS, FeatureKind
+from forekey.features.formats import content, number, span_of
 from forekey.features.window_spec import WindowSpec
-from forekey.schema import Stype
 from forekey.source import one_of
 
 _CALENDAR = {
@@ -37,14 +38,7 @@ def value_of(feature: Feature, value: float, spec: WindowSpec) -> float | str | 
     if not math.isfinite(value):
         return None
     if feature.kind in COLUMNS:
-        for focus in spec.foci:
-            if (focus.name, focus.table) != (feature.focus, feature.origin.table):
-                continue
-            column = next(c for c in focus.columns if c.name == feature.origin.column)
-            if column.stype is Stype.CATEGORICAL:
-                return column.vocabulary[int(value)] if 0 <= value < len(column.vocabulary) else "a rare value"
-            if column.stype is Stype.BOOLEAN:
-                return "true" if value >= 0.5 else "false"
+        return _encoder(feature, spec).meaning(float(value))
     return float(value)
 
 
@@ -55,16 +49,15 @@ def in_words(feature: Feature, value: float, spec: WindowSpec) -> str:
 
 
 def _column(feature: Feature, meaning: float | str | None, spec: WindowSpec) -> str:
-    name = feature.origin.column
     if meaning is None:
-        return f"{name} is missing"
-    if isinstance(meaning, str):
-        return f"{name} is {meaning}"
+        return f"{feature.origin.column} is missing"
+    return f"{feature.origin.column} {_encoder(feature, spec).in_words(meaning)}"
+
+
+def _encoder(feature: Feature, spec: WindowSpec) -> ColumnEncoder:
+    """Return the encoder of the column that a feature is."""
     focus = next(f for f in spec.foci if (f.name, f.table) == (feature.focus, feature.origin.table))
-    column = next(c for c in focus.columns if c.name == name)
-    if column.stype is Stype.TIMESTAMP:
-        return f"{name} was {span_of(meaning)} ago" if meaning >= 0 else f"{name} is in {span_of(-meaning)}"
-    return f"{name} is {_content(meaning)}"
+    return next(c for c in focus.columns if c.name == feature.origin.column)
 
 
 def _clause(feature: Feature, meaning: float | str | None) -> str:
@@ -104,12 +97,12 @@ def _measured(feature: Feature, value: float | None, rows: str, column: str) -> 
         case Stat.SUM:
             return f"{column} of {when} adds up to {number(value)}"
         case Stat.NEWEST:
-            return f"{column} of the newest of {rows} is {_content(value)}"
+            return f"{column} of the newest of {rows} is {content(value)}"
         case Stat.LEAST | Stat.GREATEST:
             which = "least" if feature.stat is Stat.LEAST else "greatest"
-            return f"{which} {column} of the newest {feature.nth} {rows} is {_content(value)}"
+            return f"{which} {column} of the newest {feature.nth} {rows} is {content(value)}"
         case _:
-            return f"mean {column} of the {when} is {_content(value)}"
+            return f"mean {column} of the {when} is {content(value)}"
 
 
 def _label(feature: Feature, value: float | None) -> str:
@@ -142,25 +135,3 @@ def _counted(value: float | None, rows: str) -> str:
     first, _, rest = rows.partition(" of ")
     one = f"{one_of(first)} of {rest}" if rest else one_of(first)
     return f"no {rows}" if value == 0 else f"1 {one}" if value == 1 else f"{number(value)} {rows}"
-
-
-def span_of(value: float) -> str:
-    """Write a span in the unit that a person would use."""
-    for size, unit in ((730.0, 365.2425), (1.0, 1.0), (1 / 24, 1 / 24)):
-        if value >= size:
-            name = {365.2425: "year", 1.0: "day"}.get(unit, "hour")
-            count = number(round(value / unit, 1) if unit > 1 else round(value / unit))
-            return f"{count} {name}{'' if count == '1' else 's'}"
-    return "less than an hour" if value > 0 else "0 days"
-
-
-def number(value: float) -> str:
-    """Write a number with up to four figures that count; whole numbers with separators."""
-    if value == round(value) and abs(value) < 1e15:
-        return f"{value:,.0f}"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-
-
-def _content(value: float) -> str:
-    """Write what a column holds: as :func:`number`, but four digits may be a year and have no separator."""
-    return f"{value:.0f}" if value == round(value) and abs(value) < 10_000 else number(value)

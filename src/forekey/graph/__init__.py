@@ -9,6 +9,7 @@ from forekey.graph.findings import Finding
 from forekey.graph.integrity import Integrity, check_integrity, check_times, untimed_note
 from forekey.graph.key_index import Spelling
 from forekey.graph.leakage_checks import leakage_risks
+from forekey.graph.manifest import EdgeManifest, SnapshotManifest, TableManifest
 from forekey.graph.reading import ReadSettings
 from forekey.graph.row_access import take_rows, take_values
 from forekey.graph.rows import key_values
@@ -23,6 +24,7 @@ __all__ = [
     "Adjacency",
     "Dense",
     "Difference",
+    "EdgeManifest",
     "Finding",
     "GraphView",
     "Integrity",
@@ -31,8 +33,10 @@ __all__ = [
     "ReadSettings",
     "Seeds",
     "Snapshot",
+    "SnapshotManifest",
     "SnapshotStore",
     "Spelling",
+    "TableManifest",
     "build_snapshot",
     "check_integrity",
     "check_readings",

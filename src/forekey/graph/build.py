@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ from forekey.graph.block_store import ArrayRef, BlockStore, writer
 from forekey.graph.change_detection import newest_time
 from forekey.graph.changes import late_columns, retyped, schema_changes, unnamed
 from forekey.graph.edges import put_edge
+from forekey.graph.manifest import EdgeManifest, SnapshotManifest, TableManifest
 from forekey.graph.placeholders import add_placeholders
 from forekey.graph.reading import Build, ReadSettings, moved_rows, read_table
 from forekey.graph.rows import sorting_engine
@@ -65,7 +67,7 @@ def build_snapshot(
     with store.building(), writer(pool) as pen, sorting_engine(store.folder / "spill") as engine:
         history = _history(store, source, full)
         moment = _as_of(source, schema, as_of, None if full else history, store.clock())
-        previous = history if history is not None and history.manifest["as_of"] <= moment else None
+        previous = history if history is not None and history.manifest.as_of <= moment else None
         there = [t for t in source.tables() if not t.export or t.name in schema.names]
         columns = {t.name: sorted(c.name for c in t.columns) for t in there}
         types = {t.name: {c.name: c.sql_type for c in t.columns} for t in there}
@@ -80,38 +82,43 @@ def build_snapshot(
         for name in schema.names:
             drafts[name] = add_placeholders(build, drafts, name)
         progress("building edges")
-        manifest = _collate(build, drafts)
-        manifest |= _lineage(build, manifest["schema"], columns, types)
-        manifest |= {
-            "created_at": store.clock().isoformat(),
-            "asked": as_of is not None,
-            "gone": [list(pair) for pair in gone],
-            "read": {name: d.how for name, d in drafts.items()},
-            "seconds": round(time.perf_counter() - started, 3),
-        }
+        tables, edges = _written(build, drafts)
+        manifest = SnapshotManifest(
+            FORMAT,
+            build.as_of,
+            schema,
+            tables,
+            edges,
+            source=source.url,
+            created_at=store.clock().isoformat(),
+            asked=as_of is not None,
+            parent=history.id if history is not None else None,
+            schema_hash=_hash(schema),
+            configured=told,
+            tool_version=__version__,
+            changes=_changes(build, columns, types),
+            columns=columns,
+            types=types,
+            late={table: sorted(names) for table, names in late.items()},
+            gone=list(gone),
+            read={name: d.how for name, d in drafts.items()},
+            seconds=round(time.perf_counter() - started, 3),
+        )
         return store.publish(manifest) if publish else store.unpublished(manifest)
 
 
-def _lineage(
-    build: Build, shape: dict[str, Any], columns: dict[str, list[str]], types: dict[str, dict[str, str]]
-) -> dict[str, Any]:
-    """Return what a manifest says of where a snapshot comes from, and what has changed since the one before."""
-    history, changes = build.history, []
-    if history is not None:
-        unknown = unnamed(history.manifest["columns"], columns, build.schema)
-        changes += schema_changes(history.schema, build.schema, *unknown)
-        changes += retyped(history.schema, build.schema, history.manifest["types"], types)
-    return {
-        "schema_hash": hashlib.blake2b(json.dumps(shape, sort_keys=True).encode(), digest_size=8).hexdigest(),
-        "configured": dict(build.configured),
-        "source": build.source.url,
-        "tool_version": __version__,
-        "parent": history.id if history is not None else None,
-        "changes": changes,
-        "columns": columns,
-        "types": types,
-        "late": {table: sorted(names) for table, names in build.late.items()},
-    }
+def _hash(schema: Schema) -> str:
+    return hashlib.blake2b(json.dumps(schema.to_dict(), sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _changes(build: Build, columns: dict[str, list[str]], types: dict[str, dict[str, str]]) -> list[str]:
+    """Return what has changed since the snapshot before."""
+    if build.history is None:
+        return []
+    before = build.history.manifest
+    unknown = unnamed(before.columns, columns, build.schema)
+    changes = schema_changes(before.schema, build.schema, *unknown)
+    return [*changes, *retyped(before.schema, build.schema, before.types, types)]
 
 
 def _as_of(source: Source, schema: Schema, asked: datetime | None, history: Snapshot | None, now: datetime) -> int:
@@ -123,8 +130,8 @@ def _as_of(source: Source, schema: Schema, asked: datetime | None, history: Snap
         return to_micros(in_utc(asked))
     newest = [newest_time(source, t, now.isoformat()) for t in schema.tables if t.time_column is not None]
     seen = [to_micros(t) for t in newest if t is not None]
-    carried = history is not None and not history.manifest["asked"]
-    before = [min(history.manifest["as_of"], to_micros(now))] if history is not None and carried else []
+    carried = history is not None and not history.manifest.asked
+    before = [min(history.manifest.as_of, to_micros(now))] if history is not None and carried else []
     return max([*seen, *before], default=0)
 
 
@@ -137,7 +144,7 @@ def _history(store: SnapshotStore, source: Source, full: bool) -> Snapshot | Non
         current = store.current_or_none()
     except SnapshotError:
         return None
-    if current is None or current.manifest["source"] != source.url:
+    if current is None or current.manifest.source != source.url:
         return None
     try:
         current.verify_structure()
@@ -148,33 +155,27 @@ def _history(store: SnapshotStore, source: Source, full: bool) -> Snapshot | Non
     return current
 
 
-def _collate(build: Build, drafts: dict[str, Draft]) -> dict[str, Any]:
-    """Store times, keys, versions and edges; return the manifest."""
+def _written(build: Build, drafts: dict[str, Draft]) -> tuple[dict[str, TableManifest], dict[str, EdgeManifest]]:
+    """Store times, keys, versions and edges; return what a manifest says of tables and edges."""
     waiting = {name: _put_table(build, name, draft) for name, draft in drafts.items()}
     edges = {}
     for edge in build.schema.edge_types:
         old = build.previous if drafts[edge.child].kept else None
         edges[str(edge)] = put_edge(build.writer, edge, drafts[edge.child], drafts[edge.parent], old)
         _refuse_orphans(build, edge, edges[str(edge)]())
-    return {
-        "format": FORMAT,
-        "as_of": build.as_of,
-        "schema": build.schema.to_dict(),
-        "tables": {name: entry() for name, entry in waiting.items()},
-        "edges": {name: entry() for name, entry in edges.items()},
-    }
+    return {name: entry() for name, entry in waiting.items()}, {name: entry() for name, entry in edges.items()}
 
 
-def _refuse_orphans(build: Build, edge: EdgeType, entry: dict[str, Any]) -> None:
+def _refuse_orphans(build: Build, edge: EdgeType, entry: EdgeManifest) -> None:
     """Stop a build where forekey.yaml says that every key must be found."""
-    if entry["orphans"] and build.schema.on_orphan(edge) is OnOrphan.FAIL:
+    if entry.orphans and build.schema.on_orphan(edge) is OnOrphan.FAIL:
         raise SnapshotError(
-            f"{edge.child}.{edge.column}: {entry['orphans']:,} keys are found in no row of '{edge.parent}', and "
+            f"{edge.child}.{edge.column}: {entry.orphans:,} keys are found in no row of '{edge.parent}', and "
             "forekey.yaml says to fail then. Load the missing rows, or set on_orphan: drop or create."
         )
 
 
-def _put_table(build: Build, name: str, draft: Draft) -> Callable[[], dict[str, Any]]:
+def _put_table(build: Build, name: str, draft: Draft) -> Callable[[], TableManifest]:
     pen, old = build.writer, build.previous if draft.kept else None
     refs = old.array_refs(name) if old is not None else {}
     jobs: dict[str, Future[ArrayRef]] = {}
@@ -194,23 +195,23 @@ def _put_table(build: Build, name: str, draft: Draft) -> Callable[[], dict[str, 
             ref = refs[part] if same else None
             jobs[part] = pen.submit(pen.pool.put_array, array, ref, len(array) if same else 0)
     versions = _put_versions(build, name, draft)
-    entry = {
-        "read": draft.read,
-        "nodes": draft.length,
-        "quarantined": draft.quarantined,
-        "placeholders": draft.placeholders,
-        "unreadable": {column: len(rows) for column, rows in draft.unreadable.items()},
-        "watermark": draft.watermark,
-        "updated_until": draft.updated_until,
-        "seen": draft.seen.to_list() if draft.seen is not None else None,
-        "newest": int(draft.times[-1]) if draft.times is not None and len(draft.times) else None,
-        "runs": len(draft.index.runs),
-        "columns": merge_sketches([read_sketch(pen.pool, b) for b in draft.blocks]),
-        "rows": [b.to_list() for b in draft.blocks],
-        "version_rows": [b.to_list() for b in versions[0]],
-    }
+    entry = TableManifest(
+        read=draft.read,
+        nodes=draft.length,
+        quarantined=draft.quarantined,
+        placeholders=draft.placeholders,
+        unreadable={column: len(rows) for column, rows in draft.unreadable.items()},
+        watermark=draft.watermark,
+        updated_until=draft.updated_until,
+        seen=draft.seen,
+        newest=int(draft.times[-1]) if draft.times is not None and len(draft.times) else None,
+        runs=len(draft.index.runs),
+        columns=merge_sketches([read_sketch(pen.pool, b) for b in draft.blocks]),
+        rows=tuple(draft.blocks),
+        version_rows=tuple(versions[0]),
+    )
     jobs |= versions[1]
-    return lambda: {**entry, "arrays": {n: job.result().to_dict() for n, job in jobs.items()}}
+    return lambda: replace(entry, arrays={n: job.result() for n, job in jobs.items()})
 
 
 def _put_versions(build: Build, name: str, draft: Draft) -> tuple[list[RowBlock], dict[str, Future[ArrayRef]]]:
@@ -219,7 +220,7 @@ def _put_versions(build: Build, name: str, draft: Draft) -> tuple[list[RowBlock]
     if old is None or name not in old.schema.names or table.time_column is not None or table.primary_key is None:
         return [], {}
     before = old.versions(name)
-    if draft.blocks == old.blocks(name) and before is None:
+    if tuple(draft.blocks) == old.blocks(name) and before is None:
         return [], {}  # nothing changed
     count = old.num_nodes(name)
     moved = draft.moved if build.previous is not None else moved_rows(build, old, draft, name)

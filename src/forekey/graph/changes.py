@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forekey.schema import Schema, TableSchema
 
+if TYPE_CHECKING:
+    from forekey.graph.manifest import SnapshotManifest
 
-def late_columns(before: Mapping[str, Any] | None, columns: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
+
+def late_columns(before: SnapshotManifest | None, columns: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
     """Return, by table, the columns that the source got after the first snapshot; ``before`` is the last manifest."""
     if before is None:
         return {}
     found = {}
     for table, names in columns.items():
-        known, late = before["columns"].get(table, ()), before["late"].get(table, ())
+        known, late = before.columns.get(table, ()), before.late.get(table, ())
         kept = (set(names) - set(known)) | (set(late) & set(names))
         if kept:
             found[table] = frozenset(kept)

@@ -33,21 +33,21 @@ class Difference:
 
 def compare(before: Snapshot, after: Snapshot) -> Difference:
     """Hold two snapshots against each other, by what their manifests say."""
-    tables, edges = ([s.manifest[kind] for s in (before, after)] for kind in ("tables", "edges"))
+    tables, edges = (before.manifest.tables, after.manifest.tables), (before.manifest.edges, after.manifest.edges)
     return Difference(
         before.id,
         after.id,
         (before.as_of.isoformat(), after.as_of.isoformat()),
         schema_changes(before.schema, after.schema),
-        _pairs(*({n: t["nodes"] for n, t in part.items()} for part in tables)),
-        _pairs(*({n: sum(t["quarantined"].values()) for n, t in part.items()} for part in tables)),
-        _pairs(*({n: e["edges"] for n, e in part.items()} for part in edges)),
-        _pairs(*({n: e["orphans"] for n, e in part.items()} for part in edges)),
+        _pairs(*({n: t.nodes for n, t in part.items()} for part in tables)),
+        _pairs(*({n: t.left_out for n, t in part.items()} for part in tables)),
+        _pairs(*({n: e.edges for n, e in part.items()} for part in edges)),
+        _pairs(*({n: e.orphans for n, e in part.items()} for part in edges)),
         {
             f"{name}.{column}": (was["null_rate"], now["null_rate"])
             for name in tables[0].keys() & tables[1].keys()
-            for column, was in tables[0][name]["columns"].items()
-            if (now := tables[1][name]["columns"].get(column)) is not None and now["null_rate"] != was["null_rate"]
+            for column, was in tables[0][name].columns.items()
+            if (now := tables[1][name].columns.get(column)) is not None and now["null_rate"] != was["null_rate"]
         },
     )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from forekey.graph.block_store import ARRAY_BLOCK, ArrayRef, Writer
+from forekey.graph.manifest import EdgeManifest
 from forekey.graph.snapshot import Snapshot
 from forekey.graph.statistics import degree_statistics
 from forekey.graph.table_writer import Draft
@@ -30,7 +31,7 @@ class _Pointers:
 
 def put_edge(
     writer: Writer, edge: EdgeType, child: Draft, parent: Draft, previous: Snapshot | None
-) -> Callable[[], dict[str, Any]]:
+) -> Callable[[], EdgeManifest]:
     """Derive and store one edge type; what comes back waits for the writing and returns the manifest's entry."""
     old = previous if child.kept else None
     pointers = _point(edge, child, parent, old)
@@ -47,13 +48,8 @@ def put_edge(
     for name, array in (("indptr", indptr), ("indices", indices)):
         same = _equal_blocks(array, before[name]) if name in before else 0
         jobs[name] = writer.submit(writer.pool.put_array, array, known.get(name), same)
-    entry = {
-        "edges": len(indices),
-        "null_keys": pointers.null_keys,
-        "orphans": len(pointers.orphan_rows),
-        "degree": degree_statistics(indptr),
-    }
-    return lambda: {**entry, "arrays": {name: job.result().to_dict() for name, job in jobs.items()}}
+    entry = EdgeManifest(len(indices), pointers.null_keys, len(pointers.orphan_rows), degree_statistics(indptr))
+    return lambda: replace(entry, arrays={name: job.result() for name, job in jobs.items()})
 
 
 def _equal_blocks(array: NDArray[Any], before: NDArray[Any]) -> int:

@@ -82,35 +82,35 @@ def check_integrity(snapshot: Snapshot) -> Integrity:
     """List what the build of a snapshot quarantined or could not connect."""
     errors: list[Finding] = []
     warnings: list[Finding] = []
-    for name, entry in snapshot.manifest["tables"].items():
-        if entry["read"] == 0:
+    for name, entry in snapshot.manifest.tables.items():
+        if entry.read == 0:
             warnings.append(Finding(name, "the table is empty", "Load rows, or remove it from forekey.yaml."))
-        for reason, count in entry["quarantined"].items():
-            severe = count > _MAX_QUARANTINED * entry["read"]
+        for reason, count in entry.quarantined.items():
+            severe = count > _MAX_QUARANTINED * entry.read
             (errors if severe else warnings).append(
-                Finding(name, f"{reason}: {count:,} of {entry['read']:,} rows", _MEND[reason])
+                Finding(name, f"{reason}: {count:,} of {entry.read:,} rows", _MEND[reason])
             )
-        if entry["placeholders"]:
-            what = f"{entry['placeholders']:,} placeholders stand for rows that are not there"
+        if entry.placeholders:
+            what = f"{entry.placeholders:,} placeholders stand for rows that are not there"
             warnings.append(Finding(name, what, "Load the missing rows."))
-        for column, count in entry["unreadable"].items():
+        for column, count in entry.unreadable.items():
             stype = snapshot.schema.table(name).column(column).stype
             what = f"{count:,} values do not read as {stype}; they are NULL in the graph"
             warnings.append(Finding(f"{name}.{column}", what, "Mend them, or set another type in forekey.yaml."))
-        if entry["nodes"]:
+        if entry.nodes:
             warnings += [
                 Finding(f"{name}.{column}", said, "Set another type, or ignore, in forekey.yaml.")
-                for column, facts in entry["columns"].items()
-                if (said := _says_nothing(facts, entry["nodes"])) is not None
+                for column, facts in entry.columns.items()
+                if (said := _says_nothing(facts, entry.nodes)) is not None
             ]
-    for name, edge in snapshot.manifest["edges"].items():
-        keys = edge["edges"] + edge["orphans"]
-        if edge["orphans"]:
-            severe = edge["orphans"] > _MAX_ORPHANS * keys
+    for name, edge in snapshot.manifest.edges.items():
+        keys = edge.edges + edge.orphans
+        if edge.orphans:
+            severe = edge.orphans > _MAX_ORPHANS * keys
             (errors if severe else warnings).append(
                 Finding(
                     name,
-                    f"{edge['orphans']:,} of {keys:,} keys are found in no parent row",
+                    f"{edge.orphans:,} of {keys:,} keys are found in no parent row",
                     "Load the missing parents, or check that the foreign key names the right table.",
                 )
             )

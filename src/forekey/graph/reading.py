@@ -104,7 +104,7 @@ class Build:
         if old is None or table not in old.schema.names:
             return None
         same = Staging.of(old.schema, table) == Staging.of(self.schema, table)
-        same = same and old.manifest.get("configured", {}).get(table) == self.configured.get(table)
+        same = same and (old.manifest.configured or {}).get(table) == self.configured.get(table)
         parents = {fk.parent for fk in self.schema.table(table).foreign_keys}
         return old if same and all(same_key(old.schema, self.schema, p) for p in parents) else None
 
@@ -180,9 +180,9 @@ def _read_new(build: Build, name: str, old: Snapshot) -> Draft | None:
     table, settings = build.schema.table(name), build.of(name)
     if table.time_column is None:
         return _read_later_keys(build, name, old) if settings.watermark is not None else None
-    entry = old.manifest["tables"][name]
-    seen = Seen.from_list(entry["seen"])
-    if seen is None or seen.mark != entry["watermark"] - settings.lookback:
+    entry = old.manifest.tables[name]
+    seen = entry.seen
+    if seen is None or entry.watermark is None or seen.mark != entry.watermark - settings.lookback:
         return None
     now = build.survey(name, seen.mark)
     length = int(old.visible(name, np.array([seen.mark]))[0])
@@ -217,7 +217,7 @@ def _touch_repeated(old: Snapshot, name: str, changes: _Changes) -> bool:
 def _read_later_keys(build: Build, name: str, old: Snapshot) -> Draft | None:
     """Read the rows above the last key; None if others came or went."""
     table, count = build.schema.table(name), old.num_nodes(name)
-    seen = Seen.from_list(old.manifest["tables"][name]["seen"])
+    seen = old.manifest.tables[name].seen
     if seen is None or table.primary_key is None:
         return None
     deleted = build.deleted(name)
@@ -294,7 +294,7 @@ def _changes(build: Build, name: str, old: Snapshot, mark: int, length: int) -> 
         late = added.column("h").to_numpy()[(rows < 0) | (rows >= length)]
         gone.append(rows)
     if settings.deleted_at is not None:
-        seen = sql_moment(old.manifest["as_of"])
+        seen = sql_moment(old.manifest.as_of)
         keys = read_deleted_keys(build.source, table, settings.deleted_at, seen, build.until).drop_null()
         gone.append(old.index(name).find(key_numbers(keys, key_form(build.schema, name))))
     rows = np.unique(np.concatenate(gone))
@@ -305,7 +305,7 @@ def _changes(build: Build, name: str, old: Snapshot, mark: int, length: int) -> 
 def _read_changed(build: Build, name: str, old: Snapshot, mark: int) -> pa.Table:
     """Read the rows up to the mark that say they changed since the last snapshot, or shortly before."""
     settings = build.of(name)
-    since = old.manifest["tables"][name]["updated_until"]
+    since = old.manifest.tables[name].updated_until
     after = sql_moment(since - settings.lookback) if since is not None else _LONG_AGO  # nobody had asked yet
     period = Period(
         sql_moment(mark), None, False, build.deleted(name), (settings.updated_at or "", after), hashed="untimed"

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -33,12 +34,13 @@ from forekey.files import write_whole
 from forekey.graph.adjacency import Adjacency, Presence
 from forekey.graph.block_store import ArrayRef, BlockStore, FileRef
 from forekey.graph.key_index import KeyIndex, key_form, key_numbers, lookup_numbers, spelling_of
+from forekey.graph.manifest import SnapshotManifest
 from forekey.graph.row_access import take_rows
 from forekey.graph.table_writer import ROW_BLOCK, RowBlock
 from forekey.graph.timestamps import Micros, from_micros, utc_now
 from forekey.graph.versions import Versions
 from forekey.notebooks import as_table
-from forekey.schema import EdgeType, Schema
+from forekey.schema import EdgeType
 
 FORMAT = 4
 
@@ -49,30 +51,29 @@ class Snapshot:
     What is mapped stays readable when a later build prunes the files.
     """
 
-    def __init__(self, manifest: dict[str, Any], pool: BlockStore) -> None:
+    def __init__(self, manifest: SnapshotManifest, pool: BlockStore) -> None:
         self.manifest = manifest
-        self.id: str = manifest["id"]
-        self.schema = Schema.from_dict(manifest["schema"])
+        self.id = manifest.id
+        self.schema = manifest.schema
         self._pool = pool
         self._arrays: dict[tuple[str, str], NDArray[Any]] = {}
         self._blocks: dict[tuple[str, str], list[pa.Buffer]] = {}
         self._rows: dict[tuple[str, str], pa.Table] = {}
-        for owner, part in [*manifest["tables"].items(), *manifest["edges"].items()]:
-            for name, ref in part["arrays"].items():
-                self._arrays[owner, name] = pool.array(ArrayRef.from_dict(ref))
-            for name in ("rows", "version_rows"):
-                blocks = [RowBlock.from_list(b) for b in part.get(name, ())]
+        for owner, part in manifest.parts.items():
+            for name, ref in part.arrays.items():
+                self._arrays[owner, name] = pool.array(ref)
+        for owner, table in manifest.tables.items():
+            for name, blocks in (("rows", table.rows), ("version_rows", table.version_rows)):
                 self._blocks[owner, name] = [pool.buffer(b.rows) for b in blocks]
                 for block in blocks:
                     pool.check(block.sketch)
 
     def __repr__(self) -> str:
-        nodes = sum(t["nodes"] for t in self.manifest["tables"].values())
-        edges = sum(e["edges"] for e in self.manifest["edges"].values())
+        nodes, edges = self.manifest.num_nodes, self.manifest.num_edges
         return f"Snapshot({self.id[:8]}, as of {self.as_of:%Y-%m-%d}, {nodes:,} nodes, {edges:,} edges)"
 
     def _repr_html_(self) -> str:
-        rows = ([name, t["nodes"], sum(t["quarantined"].values())] for name, t in self.manifest["tables"].items())
+        rows = ([name, t.nodes, t.left_out] for name, t in self.manifest.tables.items())
         return as_table(["node type", "nodes", "quarantined"], rows, repr(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -82,7 +83,7 @@ class Snapshot:
     @property
     def as_of(self) -> datetime:
         """The moment the snapshot shows (UTC): the newest time it knows, or 1970 if nothing in it has a time."""
-        return from_micros(self.manifest["as_of"])
+        return from_micros(self.manifest.as_of)
 
     @cached_property
     def edge_types(self) -> tuple[EdgeType, ...]:
@@ -91,11 +92,11 @@ class Snapshot:
 
     def num_nodes(self, table: str) -> int:
         """Return the number of rows of a table."""
-        return int(self.manifest["tables"][table]["nodes"])
+        return self.manifest.tables[table].nodes
 
     def num_edges(self, edge: EdgeType) -> int:
         """Return the number of rows that point at a parent that is there."""
-        return int(self.manifest["edges"][str(edge)]["edges"])
+        return self.manifest.edges[str(edge)].edges
 
     def rows(self, table: str) -> pa.Table:
         """Return a table's rows with primary key and time; row number ``i`` of the graph is row ``i`` here.
@@ -199,7 +200,7 @@ class Snapshot:
     def index(self, table: str) -> KeyIndex:
         """Return the rows of a table by their key's number (see :mod:`forekey.graph.key_index`)."""
         if table not in self._indexes:
-            runs = range(self.manifest["tables"][table]["runs"])
+            runs = range(self.manifest.tables[table].runs)
             self._indexes[table] = KeyIndex(
                 tuple((self._arrays[table, f"numbers_{i}"], self._arrays[table, f"rows_{i}"]) for i in runs)
             )
@@ -213,21 +214,19 @@ class Snapshot:
         """Return the primary key of each row."""
         return self.rows(table).column(self.schema.table(table).primary_key)
 
-    def blocks(self, table: str) -> list[RowBlock]:
+    def blocks(self, table: str) -> tuple[RowBlock, ...]:
         """Return the blocks that a table's rows lie in."""
-        return [RowBlock.from_list(b) for b in self.manifest["tables"][table]["rows"]]
+        return self.manifest.tables[table].rows
 
     def parts(self, table: str) -> list[tuple[str, int]]:
         """Return the blocks that :meth:`all_contents` consists of: the hash of each, and how many rows it has."""
-        entry = self.manifest["tables"][table]
-        former = entry["version_rows"] if self.versions(table) is not None else []
-        blocks = [RowBlock.from_list(b) for b in [*entry["rows"], *former]]
-        return [(block.rows.digest, block.length) for block in blocks]
+        entry = self.manifest.tables[table]
+        former = entry.version_rows if self.versions(table) is not None else ()
+        return [(block.rows.digest, block.length) for block in (*entry.rows, *former)]
 
     def array_refs(self, owner: str) -> dict[str, ArrayRef]:
         """Return where the arrays of a table or edge type lie."""
-        part = self.manifest["tables"].get(owner) or self.manifest["edges"][owner]
-        return {name: ArrayRef.from_dict(ref) for name, ref in part["arrays"].items()}
+        return self.manifest.parts[owner].arrays
 
     def repeated(self, table: str) -> NDArray[np.int64] | None:
         """Return the numbers of keys of which rows were left out as duplicates, ascending; None if not known."""
@@ -235,17 +234,18 @@ class Snapshot:
 
     def verify(self) -> None:
         """Read every file and compare it with its hash; :class:`SnapshotError` names the first that differs."""
-        for ref in file_refs(self.manifest):
+        for ref in self.manifest.files:
             self._pool.verify(ref)
 
     def verify_structure(self) -> None:
         """Do so for all but the rows of tables with a time: what an update writes again is taken from these."""
         refs: list[FileRef] = []
-        for name, part in [*self.manifest["tables"].items(), *self.manifest["edges"].items()]:
-            timed = name in self.schema.names and self.times(name) is not None
-            blocks = [RowBlock.from_list(b) for b in [*part.get("rows", ()), *part.get("version_rows", ())]]
-            refs += [b.sketch for b in blocks] + ([] if timed else [b.rows for b in blocks])
-            refs += [ref for array in part["arrays"].values() for ref in ArrayRef.from_dict(array).blocks]
+        for name, part in self.manifest.parts.items():
+            timed = (
+                self.manifest.tables[name] if name in self.manifest.tables and self.times(name) is not None else None
+            )
+            rows = {b.rows for b in (*timed.rows, *timed.version_rows)} if timed is not None else set()
+            refs += [file for file in part.files if file not in rows]
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             for _ in threads.map(self._pool.verify, refs):
                 pass
@@ -309,8 +309,7 @@ class SnapshotStore:
         manifest = self._manifest_or_none(current) if current is not None else None
         if manifest is None:
             return set()
-        there = {(t["name"], c["name"]) for t in manifest["schema"]["tables"] for c in t["columns"]}
-        return there | {(table, column) for table, column in manifest["gone"]}
+        return {(t.name, c.name) for t in manifest.schema.tables for c in t.columns} | set(manifest.gone)
 
     def open(self, snapshot_id: str) -> Snapshot:
         """Open one snapshot; every file it names must be there in full."""
@@ -318,7 +317,7 @@ class SnapshotStore:
 
     def parent_of(self, snapshot: Snapshot) -> Snapshot | None:
         """Open the snapshot that this one was updated from, if it is still there."""
-        name = snapshot.manifest["parent"]
+        name = snapshot.manifest.parent
         try:
             return self.open(name) if name is not None else None
         except SnapshotError:
@@ -341,14 +340,14 @@ class SnapshotStore:
             )
         return self.open(found[0])
 
-    def manifests(self) -> list[dict[str, Any]]:
+    def manifests(self) -> list[SnapshotManifest]:
         """Return the manifests of all snapshots, oldest first."""
         return [self._manifest(i) for i in self.ids()]
 
     def ids(self) -> list[str]:
         """Return the ids of all snapshots, oldest first; damaged manifests are passed over."""
         found = [m for p in self.folder.glob("*.json") if (m := self._manifest_or_none(p.stem)) is not None]
-        return [m["id"] for m in sorted(found, key=lambda m: str(m["created_at"]))]
+        return [m.id for m in sorted(found, key=lambda m: str(m.created_at))]
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -367,22 +366,22 @@ class SnapshotStore:
             finally:
                 self._building -= 1
 
-    def publish(self, manifest: dict[str, Any]) -> Snapshot:
+    def publish(self, manifest: SnapshotManifest) -> Snapshot:
         """Make a manifest whose files are in the pool the current snapshot, in one step."""
-        manifest = {**manifest, "id": identify(manifest)}
-        path = self.folder / f"{manifest['id']}.json"
-        known = self._manifest_or_none(manifest["id"])
+        manifest = replace(manifest, id=identify(manifest.to_dict()))
+        path = self.folder / f"{manifest.id}.json"
+        known = self._manifest_or_none(manifest.id)
         if known is not None:
             # The same graph again: it keeps where it came from.
-            manifest |= {name: known[name] for name in ("parent", "created_at")}
+            manifest = replace(manifest, parent=known.parent, created_at=known.created_at)
         self.pool.flush()
-        write_whole(path, json.dumps(manifest, indent=1))
-        write_whole(self.folder / "current", manifest["id"])
-        return self.open(manifest["id"])
+        write_whole(path, json.dumps(manifest.to_dict(), indent=1))
+        write_whole(self.folder / "current", manifest.id)
+        return self.open(manifest.id)
 
-    def unpublished(self, manifest: dict[str, Any]) -> Snapshot:
+    def unpublished(self, manifest: SnapshotManifest) -> Snapshot:
         """Open a manifest whose files are in the pool for the caller alone; they go with a later pruning."""
-        return Snapshot({**manifest, "id": identify(manifest)}, self.pool)
+        return Snapshot(replace(manifest, id=identify(manifest.to_dict())), self.pool)
 
     def prune(self, keep: int, min_age_seconds: float = 3600.0) -> int:
         """Delete all but the newest ``keep`` snapshots (the current one stays) and files that no snapshot needs.
@@ -400,44 +399,33 @@ class SnapshotStore:
         gone = 0
         for path in self.folder.glob("*.json"):
             if path.stem in kept:
-                needed |= {ref.digest for ref in file_refs(json.loads(path.read_text(encoding="utf-8")))}
+                needed |= {ref.digest for ref in self._manifest(path.stem).files}
             else:
                 path.unlink()
                 gone += 1
         self.pool.sweep(needed, min_age_seconds)
         return gone
 
-    def _manifest(self, snapshot_id: str) -> dict[str, Any]:
+    def _manifest(self, snapshot_id: str) -> SnapshotManifest:
         path = self.folder / f"{snapshot_id}.json"
         try:
-            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            if manifest["format"] != FORMAT or manifest["id"] != snapshot_id or identify(manifest) != snapshot_id:
+            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if data["format"] != FORMAT or data["id"] != snapshot_id or identify(data) != snapshot_id:
                 raise KeyError("format")
+            return SnapshotManifest.from_dict(data)
         except FileNotFoundError:
             raise SnapshotError(f"There is no snapshot '{snapshot_id}'. Run `forekey snapshot` to build one.") from None
-        except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise SnapshotError(
                 f"The snapshot is damaged: '{path}' is not a manifest of format {FORMAT}. "
                 "Run `forekey snapshot --full` to build it again from the source."
             ) from error
-        return manifest
 
-    def _manifest_or_none(self, snapshot_id: str) -> dict[str, Any] | None:
+    def _manifest_or_none(self, snapshot_id: str) -> SnapshotManifest | None:
         try:
             return self._manifest(snapshot_id)
         except SnapshotError:
             return None
-
-
-def file_refs(manifest: dict[str, Any]) -> list[FileRef]:
-    """Return every file that a manifest names."""
-    found: list[FileRef] = []
-    for part in [*manifest["tables"].values(), *manifest["edges"].values()]:
-        for array in part["arrays"].values():
-            found += ArrayRef.from_dict(array).blocks
-        for block in [*part.get("rows", ()), *part.get("version_rows", ())]:
-            found += [RowBlock.from_list(block).rows, RowBlock.from_list(block).sketch]
-    return found
 
 
 def identify(manifest: dict[str, Any]) -> str:

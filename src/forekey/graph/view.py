@@ -59,7 +59,7 @@ class GraphView(Protocol):
         ...
 
     def parts(self, table: str) -> list[tuple[str, int]]:
-        """Return the blocks that :meth:`all_contents` consists of: the hash of each, and how many rows it has."""
+        """Return the blocks that :meth:`all_contents` begins with: the hash of each, and how many rows it has."""
         ...
 
     def lookup(self, table: str, keys: Sequence[Any]) -> NDArray[np.int32]:

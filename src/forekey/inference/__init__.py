@@ -1,7 +1,7 @@
 """Models applied: sampled around given seeds, or layer by layer over the whole graph. One set of modules for both."""
 
 from forekey.inference.batch_predictions import BatchPredictions, predict_everyone
-from forekey.inference.blend import Blend, Calibration, Trees
+from forekey.inference.blend import Blend, Trees
 from forekey.inference.collate import Collator
 from forekey.inference.drivers import Driver, drivers_of
 from forekey.inference.error_band import ErrorBand
@@ -18,7 +18,6 @@ __all__ = [
     "AnyPredictor",
     "BatchPredictions",
     "Blend",
-    "Calibration",
     "Collator",
     "Driver",
     "Effects",

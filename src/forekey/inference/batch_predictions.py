@@ -74,7 +74,7 @@ class BatchPredictions:
             outputs=stored.width,
             task_type=str(self.task.task_type),
             classes=stored.names,
-            kind=self.model.manifest.get("embedding", "network"),
+            kind=self.model.manifest.embedding,
         )
 
 

@@ -14,46 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from forekey.errors import ModelError
+from forekey.nn import Calibration
 from forekey.objectives import Objective, Raw
 
 _TREES = "trees"
 
 _ROWS_PER_THREAD = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Turns raw outputs into others whose probabilities hold what they promise.
-
-    ``slope`` and ``shift`` scale logits (Platt 1999; with one slope for several classes, temperature scaling, Guo et
-    al. 2017). ``knots``, where there are any, map a logit on through a monotone line (isotonic regression; Zadrozny and
-    Elkan 2002): logits, and what they become.
-    """
-
-    slope: float = 1.0
-    shift: float = 0.0
-    knots: tuple[tuple[float, float], ...] = ()
-
-    def apply(self, raw: Raw) -> Raw:
-        """Return calibrated raw outputs."""
-        out = raw * self.slope + self.shift
-        if not self.knots:
-            return out
-        places, values = np.array(self.knots).T
-        mapped: Raw = np.interp(out, places, values)
-        return mapped
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return {"slope": self.slope, "shift": self.shift, "knots": [list(k) for k in self.knots]}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Calibration:
-        """Read what :meth:`to_dict` wrote."""
-        return cls(data["slope"], data["shift"], tuple((k[0], k[1]) for k in data["knots"]))
 
 
 @dataclass(frozen=True)
@@ -65,31 +36,31 @@ class Trees:
 
     texts: tuple[tuple[str, ...], ...]
 
-    def raw(self, history: NDArray[np.float32]) -> Raw:
-        """Return raw outputs for window features ``[n, features] float32``."""
-        if len(history) == 0:
+    def raw(self, features: NDArray[np.float32]) -> Raw:
+        """Return raw outputs for ``features [n, width] float32``."""
+        if len(features) == 0:
             return np.zeros((0, 1))
-        return np.concatenate([_mean_of(group, history) for group in self._opened], axis=1)
+        return np.concatenate([_mean_of(group, features) for group in self._opened], axis=1)
 
-    def contributions(self, history: NDArray[np.float32]) -> tuple[NDArray[np.float64], Raw]:
+    def contributions(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], Raw]:
         """Split raw outputs among the features exactly (TreeSHAP; Lundberg et al. 2020).
 
         Returns ``[n, outputs, features]`` and what is added to their sums, ``[n, outputs]``.
         """
-        n, width = history.shape
+        n, width = features.shape
         if n == 0:
             return np.zeros((0, 1, width)), np.zeros((0, 1))
         found = np.concatenate(
-            [_mean_of(group, history, pred_contrib=True).reshape(n, -1, width + 1) for group in self._opened], axis=1
+            [_mean_of(group, features, pred_contrib=True).reshape(n, -1, width + 1) for group in self._opened], axis=1
         )
         return found[:, :, :-1], found[:, :, -1]
 
-    def embed(self, history: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    def embed(self, features: NDArray[np.float32], width: int) -> NDArray[np.float32]:
         """Return the outputs of consecutive parts of the trees, ``[n, up to width]``, which add up to the raw outputs.
 
         Rows that the same trees treat alike are near to each other: what an embedding is where there is no network.
         """
-        groups, n = self._opened, len(history)
+        groups, n = self._opened, len(features)
         outputs = sum(group[0].num_model_per_iteration() for group in groups)
         sizes = [max(min(width // outputs, min(b.current_iteration() for b in group)), 1) for group in groups]
         if n == 0:
@@ -102,7 +73,7 @@ class Trees:
                 for booster in group:
                     ends = np.linspace(0, booster.current_iteration(), parts + 1).astype(int)
                     span = {"start_iteration": int(ends[part]), "num_iteration": int(ends[part + 1] - ends[part])}
-                    found.append(_predicted(booster, history, raw_score=True, **span).reshape(n, -1))
+                    found.append(_predicted(booster, features, raw_score=True, **span).reshape(n, -1))
                 columns.append(np.mean(found, axis=0))
         return np.concatenate(columns, axis=1).astype(np.float32)
 
@@ -130,9 +101,16 @@ class Trees:
             for i, text in enumerate(group):
                 (folder / _TREES / f"{g}-{i}.txt").write_text(text, encoding="utf-8")
 
+    @property
+    def shape(self) -> list[int]:
+        """Return how many boosters each group has."""
+        return [len(group) for group in self.texts]
+
     @classmethod
-    def load(cls, folder: Path, shape: Sequence[int]) -> Trees:
-        """Read what :meth:`save` wrote; ``shape`` is how many boosters each group has."""
+    def load(cls, folder: Path, shape: Sequence[int]) -> Trees | None:
+        """Read what :meth:`save` wrote; ``shape`` is how many boosters each group has, nothing where there are none."""
+        if not shape:
+            return None
         try:
             texts = tuple(
                 tuple((folder / _TREES / f"{g}-{i}.txt").read_text(encoding="utf-8") for i in range(size))
@@ -143,60 +121,82 @@ class Trees:
         return cls(texts)
 
 
-def _mean_of(group: list[Any], history: NDArray[np.float32], **how: bool) -> NDArray[np.float64]:
+def _mean_of(group: list[Any], features: NDArray[np.float32], **how: bool) -> NDArray[np.float64]:
     """Return the mean prediction of a group of boosters, ``[n, outputs]``."""
-    each = [_predicted(b, history, **(how or {"raw_score": True})) for b in group]
-    return np.asarray(np.mean(each, axis=0), np.float64).reshape(len(history), -1)
+    each = [_predicted(b, features, **(how or {"raw_score": True})) for b in group]
+    return np.asarray(np.mean(each, axis=0), np.float64).reshape(len(features), -1)
 
 
-def _predicted(booster: Any, history: NDArray[np.float32], **how: Any) -> NDArray[np.float64]:
-    import torch
-
-    threads = torch.get_num_threads() if len(history) >= _ROWS_PER_THREAD else 1
-    return np.asarray(booster.predict(history, num_threads=threads, **how), np.float64)
+def _predicted(booster: Any, features: NDArray[np.float32], **how: Any) -> NDArray[np.float64]:
+    threads = torch.get_num_threads() if len(features) >= _ROWS_PER_THREAD else 1
+    return np.asarray(booster.predict(features, num_threads=threads, **how), np.float64)
 
 
-@dataclass(frozen=True)
-class Blend:
-    """How much the network counts (``share``, the trees the rest), and the calibration of what comes out.
+class Blend(nn.Module):
+    """How much the network counts (``weight``, the trees the rest), and the calibration of what comes out.
 
-    ``base`` are the raw outputs of a model that has neither: one whose training labels were all alike.
+    ``base`` are the raw outputs of a model that has neither: one whose training labels were all alike. All numbers are
+    buffers in float64; a blend is not changed once it is made.
     """
 
-    share: float = 1.0
-    trees: Trees | None = None
-    calibration: Calibration = Calibration()
-    base: tuple[float, ...] = ()
+    _weight: Tensor
+    _base: Tensor
 
-    def blend(self, network: Raw | None, history: NDArray[np.float32] | None, objective: Objective) -> Raw:
+    def __init__(
+        self,
+        weight: float = 1.0,
+        trees: Trees | None = None,
+        calibration: Calibration | None = None,
+        base: Sequence[float] = (),
+    ) -> None:
+        super().__init__()
+        self.trees = trees
+        self.calibration = calibration if calibration is not None else Calibration()
+        self.register_buffer("_weight", torch.tensor(weight, dtype=torch.float64))
+        self.register_buffer("_base", torch.tensor(list(base), dtype=torch.float64))
+
+    @cached_property
+    def weight(self) -> float:
+        """Return how much the network counts, from 0 to 1."""
+        return float(self._weight)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the same is predicted of everyone."""
+        return len(self._base) > 0
+
+    def mix(self, network: Raw | None, window_features: NDArray[np.float32] | None, objective: Objective) -> Raw:
         """Return raw outputs before calibration; ``network`` may be None where it does not count."""
-        if self.base and history is not None:
-            return np.repeat(np.array([self.base]), len(history), axis=0)
-        if self.trees is None or self.share >= 1.0:
+        if self.is_constant and window_features is not None:
+            return np.repeat(self._base.numpy()[None], len(window_features), axis=0)
+        if self.trees is None or self.weight >= 1.0:
             assert network is not None
             return network
-        assert history is not None
-        trees = objective.comparable(self.trees.raw(history))
-        return trees if network is None else self.share * objective.comparable(network) + (1.0 - self.share) * trees
+        assert window_features is not None
+        trees = objective.comparable(self.trees.raw(window_features))
+        return trees if network is None else self.weight * objective.comparable(network) + (1.0 - self.weight) * trees
 
-    def apply(self, network: Raw | None, history: NDArray[np.float32] | None, objective: Objective) -> Raw:
+    def outputs(self, network: Raw | None, window_features: NDArray[np.float32] | None, objective: Objective) -> Raw:
         """Return the final raw outputs."""
-        return self.calibration.apply(self.blend(network, history, objective))
+        return self.calibrated(self.mix(network, window_features, objective))
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form, without the trees, which lie in files of their own."""
-        shape = [len(group) for group in self.trees.texts] if self.trees is not None else []
-        return {
-            "share": self.share,
-            "trees": shape,
-            "calibration": self.calibration.to_dict(),
-            "base": list(self.base),
-        }
+    @torch.no_grad()
+    def calibrated(self, raw: Raw) -> Raw:
+        """Return raw outputs, calibrated."""
+        return self.calibration(torch.from_numpy(raw)).numpy()  # type: ignore[no-any-return]
+
+    def with_trees(self, trees: Trees | None) -> Blend:
+        """Return the blend with other trees."""
+        return Blend(self.weight, trees, self.calibration, self._base.tolist())
+
+    def with_calibration(self, calibration: Calibration) -> Blend:
+        """Return the blend with another calibration."""
+        return Blend(self.weight, self.trees, calibration, self._base.tolist())
 
     @classmethod
-    def load(cls, data: dict[str, Any] | None, folder: Path) -> Blend:
-        """Read what :meth:`to_dict` and :meth:`Trees.save` wrote; a model without is its network alone."""
-        if data is None:
-            return cls()
-        trees = Trees.load(folder, data["trees"]) if data["trees"] else None
-        return cls(data["share"], trees, Calibration.from_dict(data["calibration"]), tuple(data.get("base", ())))
+    def from_state(cls, state: dict[str, Tensor], trees: Trees | None) -> Blend:
+        """Return the blend whose ``state_dict`` is given."""
+        own = {name.removeprefix("calibration."): v for name, v in state.items() if name.startswith("calibration.")}
+        knots = [(float(x), float(y)) for x, y in own["knots"].T]
+        calibration = Calibration(float(own["slope"]), float(own["shift"]), knots)
+        return cls(float(state["_weight"]), trees, calibration, state["_base"].tolist())

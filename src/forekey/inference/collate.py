@@ -8,7 +8,6 @@ from collections.abc import Collection
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from forekey.features import FeatureStore
 from forekey.graph import MICROS_PER_DAY
@@ -24,11 +23,11 @@ class Collator:
         self._own = threading.local()  # each thread counts distinct rows in arrays of its own
 
     def __call__(
-        self, subgraph: Subgraph, tables: Collection[str], history: NDArray[np.float32] | None = None
+        self, subgraph: Subgraph, tables: Collection[str], window_features: NDArray[np.float32] | None = None
     ) -> GraphBatch:
         """Return the batch, limited to the node types that the model knows.
 
-        ``history [seeds, features] float32`` are the seeds' window features, as computed (NaN where nothing is known).
+        ``window_features [seeds, features] float32`` are those of the seeds, NaN where nothing is known.
         """
         nodes = {t: self._nodes(subgraph, t) for t in subgraph.nodes if t in tables}
         relations = {
@@ -41,12 +40,8 @@ class Collator:
             )
             for relation, edges in subgraph.edges.items()
         }
-        return GraphBatch(len(subgraph.seeds), nodes, relations, self.scaled(history))
-
-    def scaled(self, history: NDArray[np.float32] | None) -> Tensor | None:
-        """Return window features as a network reads them: scaled, with flags of missing ones, ``[n, 2 * width]``."""
-        scale = self._features.spec.scale
-        return torch.from_numpy(scale.apply(history)) if scale is not None and history is not None else None
+        described = torch.from_numpy(window_features) if window_features is not None else None
+        return GraphBatch(len(subgraph.seeds), nodes, relations, described)
 
     @property
     def _scratch(self) -> dict[str, NDArray[np.int32]]:
@@ -61,21 +56,20 @@ class Collator:
 
         nodes = subgraph.nodes[table]
         snapshot, seen = self._features.view, subgraph.seeds.cutoffs[nodes.seeds]
-        every = self._features.table(table)
-        scratch = self._scratch
-        if table not in scratch or len(scratch[table]) < len(every):  # a live graph grows
-            scratch[table] = np.full(len(every), -1, np.int32)
-        contents, place = distinct(snapshot.contents_at(table, nodes.rows, seen), scratch[table])
-        encoded = every.take(contents)
+        scratch, count = self._scratch, self._features.tables.num_contents(table)
+        if table not in scratch or len(scratch[table]) < count:  # a live graph grows
+            scratch[table] = np.full(count, -1, np.int32)
+        contents, index = distinct(snapshot.contents_at(table, nodes.rows, seen), scratch[table])
+        encoded = self._features.tables.take(table, contents)
         times = snapshot.times(table)
         age = None
         if times is not None:
             # Of data that ended before the seed's time, the newest there are count as new.
             age = torch.from_numpy(age_in_days(seen, times[nodes.rows]))
         return NodeBatch(
-            torch.from_numpy(encoded.numbers),
-            torch.from_numpy(encoded.codes),
-            torch.from_numpy(place),
+            torch.from_numpy(encoded.values),
+            torch.from_numpy(encoded.token_ids),
+            torch.from_numpy(index),
             age,
             nodes.depths,
         )

@@ -42,12 +42,12 @@ class ErrorBand:
             return None
         bins = int(np.clip(len(target) // _PER_BIN, 1, _MAX_BINS))
         edges = np.unique(np.quantile(predicted, np.linspace(0.0, 1.0, bins + 1)[1:-1]))
-        place = np.searchsorted(edges, predicted, "right")
-        if np.bincount(place, minlength=len(edges) + 1).min() < _FEWEST:
-            edges, place = np.zeros(0), np.zeros(len(target), np.int64)
+        position = np.searchsorted(edges, predicted, "right")
+        if np.bincount(position, minlength=len(edges) + 1).min() < _FEWEST:
+            edges, position = np.zeros(0), np.zeros(len(target), np.int64)
         bounds = []
         for b in range(len(edges) + 1):
-            own = place == b
+            own = position == b
             low, high = _bounds((target - predicted)[own])
             # Many labels at the bound itself (no order at all): their errors are all but equal, so the interval must
             # begin there rather than at an error that the next prediction may just miss.
@@ -57,9 +57,9 @@ class ErrorBand:
 
     def around(self, predicted: Numbers) -> tuple[Numbers, Numbers]:
         """Return where labels lie that belong to predictions ``[n]``: from, and to."""
-        place = np.searchsorted(np.array(self.edges), predicted, "right")
+        position = np.searchsorted(np.array(self.edges), predicted, "right")
         below = np.array([-np.inf if low is None else low for low in self.low])
-        low, high = predicted + below[place], predicted + np.array(self.high)[place]
+        low, high = predicted + below[position], predicted + np.array(self.high)[position]
         return (low, high) if self.least is None else (np.maximum(low, self.least), np.maximum(high, self.least))
 
     def covered(self, predicted: Numbers, target: Numbers) -> float | None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from forekey.features import Encoded, Origin, encode_rows
+from forekey.features import Encoded, Origin
 from forekey.graph import Seeds
 from forekey.inference.collate import Collator
 from forekey.inference.predictor import Predictor
@@ -45,7 +45,7 @@ class Part:
         return {k: v for k, v in asdict(self).items() if v is not None and k != "kind"}
 
     def covers(self, origin: Origin) -> bool:
-        """Whether a number of the past is gone with this part."""
+        """Whether a window feature is gone with this part."""
         if self.kind == "hop":
             return origin.hop is not None and self.hop is not None and origin.hop >= self.hop
         if self.kind == "column":
@@ -155,22 +155,22 @@ class Explainer:
     ) -> NDArray[np.float64]:
         """Return the final raw outputs for few seeds: copies of them, each without another choice, are one pass."""
         copies = max(_BATCH // len(seeds), 1)
-        history = self._features.history(seeds)
-        whole = self._sampled(seeds, history, min(copies, len(gone)))
+        window_features = self._features.window_features(seeds)
+        whole = self._sampled(seeds, window_features, min(copies, len(gone)))
         found = []
         for first in range(0, len(gone), copies):
             some = gone[first : first + copies]
             if len(some) * len(seeds) < len(whole.seeds):
-                whole = self._sampled(seeds, history, len(some))
+                whole = self._sampled(seeds, window_features, len(some))
             raw = self._without(whole, len(seeds), some)
             found.append(raw.reshape(len(some), len(seeds), -1))
             done((first + len(some)) / len(gone) * len(seeds))
         return np.concatenate(found).transpose(1, 0, 2)
 
-    def _sampled(self, seeds: Seeds, history: NDArray[np.float32] | None, copies: int) -> _Copies:
+    def _sampled(self, seeds: Seeds, window_features: NDArray[np.float32] | None, copies: int) -> _Copies:
         """Return what the model sees of several copies of some rows, whole."""
         many = seeds.take(np.tile(np.arange(len(seeds)), copies))
-        repeated = np.tile(history, (copies, 1)) if history is not None else None
+        repeated = np.tile(window_features, (copies, 1)) if window_features is not None else None
         network = self._predictor.model
         if network is None:
             return _Copies(many, repeated)
@@ -179,19 +179,19 @@ class Explainer:
 
     def _without(self, whole: _Copies, rows: int, gone: Sequence[tuple[Part, ...]]) -> NDArray[np.float64]:
         """Return the final raw outputs of copies of ``rows`` rows, each copy without some parts."""
-        history = whole.history
-        if history is not None:
+        window_features = whole.window_features
+        if window_features is not None:
             lost = np.array([[any(p.covers(o) for p in parts) for o in self._origins] for parts in gone], bool)
-            history = np.where(np.repeat(lost, rows, axis=0), np.float32(np.nan), history)
+            window_features = np.where(np.repeat(lost, rows, axis=0), np.float32(np.nan), window_features)
         if whole.batch is None or whole.subgraph is None:
-            return self._predictor.final_raw(None, history)
+            return self._predictor.final_raw(None, window_features)
         seen = Removal(whole.subgraph, whole.batch, self._predictor.graph_model.config)
-        seen.with_history(self._collate.scaled(history))
+        seen.with_window_features(torch.from_numpy(window_features) if window_features is not None else None)
         for copy, parts in enumerate(gone):
             who = np.arange(len(whole.seeds)) // rows == copy
             for part in parts:
                 self._remove(seen, part, who)
-        return self._final(seen.batch, history)
+        return self._final(seen.batch, window_features)
 
     def _remove(self, seen: Removal, part: Part, who: NDArray[np.bool_]) -> None:
         """Take a part away from some of the seeds."""
@@ -217,38 +217,38 @@ class Explainer:
             return []
         model = self._predictor.model.config
         one = Seeds.at(model.entity, np.array([row]), time)
-        history = self._features.history(one)
+        window_features = self._features.window_features(one)
         # One more than the network reads, so that the next may take the place of one that is gone.
         more = NeighborSampler(self._features.view, _one_more(self._predictor.plan))
         single = more.sample(one)
         edges = {str(relation): found for relation, found in single.edges.items()}
-        places = [
+        positions = [
             (r.name, at)
             for r in model.relations
-            if self._predictor.final.share > 0.0 and r.dst == model.entity and r.name in edges
+            if self._predictor.blend.weight > 0.0 and r.dst == model.entity and r.name in edges
             for at in np.flatnonzero(edges[r.name].rank[: edges[r.name].depths[0]] < r.budgets[0]).tolist()
         ]
-        if not places:
+        if not positions:
             return []
-        copies = len(places) + 1
+        copies = len(positions) + 1
         subgraph = more.sample(one.take(np.zeros(copies, np.int64)))
-        repeated = np.tile(history, (copies, 1)) if history is not None else None
-        batch = self._without_neighbors(self._collate(subgraph, model.types_at(0), repeated), places)
+        repeated = np.tile(window_features, (copies, 1)) if window_features is not None else None
+        batch = self._without_neighbors(self._collate(subgraph, model.types_at(0), repeated), positions)
         raw = self._final(batch, repeated)
-        effects = self._as_effects(tuple(Part("neighbor") for _ in places), raw[-1:], raw[None, :-1])
+        effects = self._as_effects(tuple(Part("neighbor") for _ in positions), raw[-1:], raw[None, :-1])
         tables, found = {r.name: r.src for r in model.relations}, []
         for i in np.argsort(-np.abs(effects.weights[0]), kind="stable"):
-            name, at = places[i]
+            name, at = positions[i]
             own_row = single.nodes[tables[name]].rows[int(edges[name].src[at])]
             keyed = self._features.view.schema.table(tables[name]).primary_key is not None
             key = self._features.view.keys(tables[name])[int(own_row)].as_py() if keyed else None
             found.append({"table": tables[name], "key": key, "relation": name, "effect": float(effects.effects[0, i])})
         return found
 
-    def _without_neighbors(self, batch: GraphBatch, places: Sequence[tuple[str, int]]) -> GraphBatch:
+    def _without_neighbors(self, batch: GraphBatch, positions: Sequence[tuple[str, int]]) -> GraphBatch:
         """Return copies of one seed as the network reads them, each without another of the seed's neighbours.
 
-        ``places`` are relations and positions among the seed's own edges; the last copy has all its neighbours.
+        ``positions`` are relations and positions among the seed's own edges; the last copy has all its neighbours.
         """
         model, kept = self._predictor.graph_model.config, dict(batch.relations)
         for relation in model.relations:
@@ -257,7 +257,7 @@ class Explainer:
             edges = kept[relation.name]
             near, degrees, rank = edges.depths[0], edges.degrees.clone(), edges.rank.clone()
             stays = torch.ones(len(rank), dtype=torch.bool)
-            for copy, (name, at) in enumerate(places):
+            for copy, (name, at) in enumerate(positions):
                 if name == relation.name:
                     own = torch.nonzero(edges.dst[:near] == copy)[:, 0]
                     rank[own] -= (edges.rank[own] > edges.rank[own[at]]).to(rank.dtype)
@@ -268,11 +268,11 @@ class Explainer:
         return replace(batch, relations=kept)
 
     @torch.no_grad()
-    def _final(self, batch: GraphBatch | None, history: NDArray[np.float32] | None) -> NDArray[np.float64]:
+    def _final(self, batch: GraphBatch | None, window_features: NDArray[np.float32] | None) -> NDArray[np.float64]:
         raw = None
         if self._predictor.model is not None:
             raw = self._predictor.model(batch)[1].numpy().astype(np.float64)
-        return self._predictor.final_raw(raw, history)
+        return self._predictor.final_raw(raw, window_features)
 
     def _as_effects(self, parts: tuple[Part, ...], base: NDArray[np.float64], others: NDArray[np.float64]) -> Effects:
         objective, n = self._predictor.pointwise, len(base)
@@ -310,8 +310,7 @@ class Explainer:
         if table not in self._nothing:
             kinds = self._features.view.all_contents(table).schema
             empty = pa.table({f.name: pa.nulls(1, f.type) for f in kinds})
-            time = self._features.view.schema.table(table).time_column
-            self._nothing[table] = encode_rows(empty, self._features.spec.table(table), time)
+            self._nothing[table] = self._features.spec.table(table).encode(empty)
         return self._nothing[table]
 
 
@@ -320,7 +319,7 @@ class _Copies:
     """What the model sees of copies of some rows, one copy after another; without a network, window features alone."""
 
     seeds: Seeds
-    history: NDArray[np.float32] | None
+    window_features: NDArray[np.float32] | None
     subgraph: Subgraph | None = None
     batch: GraphBatch | None = None
 

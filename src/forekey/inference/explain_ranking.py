@@ -83,10 +83,10 @@ class RankExplainer:
         items = np.full((len(seeds), self._ranker.top), -1, np.int32)
         effects = np.zeros((len(seeds), self._ranker.top, len(parts)))
         for part, asked in self._asked(seeds):
-            items[part], place = self._shown(asked)
-            usual, *left = (asked.standing_out(score)[place] for score in self._scores(asked, gone))
+            items[part], position = self._shown(asked)
+            usual, *left = (asked.standing_out(score)[position] for score in self._scores(asked, gone))
             for p, value in enumerate(left):
-                effects[part, :, p] = np.where(place >= 0, usual - value, 0.0)
+                effects[part, :, p] = np.where(position >= 0, usual - value, 0.0)
         return RankEffects(parts, items, effects)
 
     def without(self, seeds: Seeds, gone: Iterable[Part]) -> NDArray[np.float64]:
@@ -96,17 +96,17 @@ class RankExplainer:
         """
         out = np.full((len(seeds), self._ranker.top), np.nan)
         for part, asked in self._asked(seeds):
-            _, place = self._shown(asked)
+            _, position = self._shown(asked)
             left = asked.standing_out(next(self._scores(asked, [tuple(gone)])))
-            out[part] = np.where(place >= 0, left[place], np.nan)
+            out[part] = np.where(position >= 0, left[position], np.nan)
         return out
 
     def _shown(self, asked: _Queries) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Return the items that are ranked, and their places among the candidates."""
-        pairs, stage = asked.pairs, self._ranker.stage
-        trees = stage.trees.raw(pairs.numbers)[:, 0] if stage.trees is not None else np.zeros(len(pairs.items))
-        items = pairs.best(stage.blend(pairs.towers, trees), self._ranker.top)[0]
-        return items, _places(pairs, items)
+        pairs, blend = asked.pairs, self._ranker.blend
+        trees = blend.trees.raw(pairs.features)[:, 0] if blend.trees is not None else np.zeros(len(pairs.items))
+        items = pairs.best(blend.mix(pairs.towers, trees), self._ranker.top)[0]
+        return items, _positions(pairs, items)
 
     def _asked(self, seeds: Seeds) -> Iterator[tuple[NDArray[np.int64], _Queries]]:
         for part, pairs, _ in self._ranker.scored(seeds):
@@ -115,21 +115,23 @@ class RankExplainer:
 
     def _scores(self, asked: _Queries, gone: Sequence[tuple[Part, ...]]) -> Iterator[NDArray[np.float64]]:
         """Score each candidate without some parts, for each of several choices of parts."""
-        stage = self._ranker.stage
-        towers = self._tower_scores(asked, gone) if stage.share > 0.0 else np.zeros((len(gone), len(asked.pairs.items)))
+        blend = self._ranker.blend
+        towers = (
+            self._tower_scores(asked, gone) if blend.weight > 0.0 else np.zeros((len(gone), len(asked.pairs.items)))
+        )
         for parts, own in zip(gone, towers, strict=True):
             lost = np.array([any(p.covers(o) for p in parts) for o in self._origins], bool)
-            numbers = np.where(lost, np.float32(np.nan), asked.pairs.numbers)
-            trees = stage.trees.raw(numbers)[:, 0] if stage.trees is not None else np.zeros(len(own))
-            yield stage.blend(own, trees)
+            features = np.where(lost, np.float32(np.nan), asked.pairs.features)
+            trees = blend.trees.raw(features)[:, 0] if blend.trees is not None else np.zeros(len(own))
+            yield blend.mix(own, trees)
 
     def _tower_scores(self, asked: _Queries, gone: Sequence[tuple[Part, ...]]) -> NDArray[np.float64]:
         """Return what the towers say of each candidate, ``[len(gone), pairs]``; each item is looked at once."""
-        distinct, place = np.unique(asked.pairs.items, return_inverse=True)
+        distinct, position = np.unique(asked.pairs.items, return_inverse=True)
         seeds, table = asked.seeds, self._ranker.pairs.spec.items
         own = self._towers[0].without_each(seeds, gone)
         known = self._towers[1].without_each(Seeds.at(table, distinct, seeds.times[0], seeds.cutoffs[0]), gone)
-        return np.stack([(own[asked.query, g] * known[place, g]).sum(axis=1) for g in range(len(gone))])
+        return np.stack([(own[asked.query, g] * known[position, g]).sum(axis=1) for g in range(len(gone))])
 
 
 def explain_ranking(ranker: Ranker, seeds: Seeds) -> list[list[dict[str, Any]]]:
@@ -140,20 +142,20 @@ def explain_ranking(ranker: Ranker, seeds: Seeds) -> list[list[dict[str, Any]]]:
     """
     features, out = ranker.pairs.features, [list[dict[str, Any]]() for _ in seeds.rows]
     for part, pairs, _ in ranker.scored(seeds):
-        stage = ranker.stage
+        blend = ranker.blend
         shares, usual = np.zeros((len(pairs.items), len(features))), np.zeros(len(pairs.items))
-        if stage.trees is not None:
-            shares, usual = (of[:, 0] for of in stage.trees.contributions(pairs.numbers))
-        raw = stage.trees.raw(pairs.numbers)[:, 0] if stage.trees is not None else usual
-        items, _ = pairs.best(stage.blend(pairs.towers, raw), ranker.top)
-        towers = stage.share * pairs.towers / stage.tower_scale
-        shares, usual = (v * (1.0 - stage.share) / stage.tree_scale for v in (shares, usual))
-        places = _places(pairs, items)
+        if blend.trees is not None:
+            shares, usual = (of[:, 0] for of in blend.trees.contributions(pairs.features))
+        raw = blend.trees.raw(pairs.features)[:, 0] if blend.trees is not None else usual
+        items, _ = pairs.best(blend.mix(pairs.towers, raw), ranker.top)
+        towers = blend.weight * pairs.towers / blend.tower_scale
+        shares, usual = (v * (1.0 - blend.weight) / blend.tree_scale for v in (shares, usual))
+        positions = _positions(pairs, items)
         for q, row in enumerate(part):
-            for at in places[q][places[q] >= 0]:
+            for at in positions[q][positions[q] >= 0]:
                 strongest = np.argsort(-np.abs(shares[at]), kind="stable")[:_REASONS]
                 reasons = [
-                    _reason(features[i], _finite(pairs.numbers[at, i]), float(shares[at, i]))
+                    _reason(features[i], _finite(pairs.features[at, i]), float(shares[at, i]))
                     for i in strongest
                     if shares[at, i]
                 ]
@@ -162,7 +164,7 @@ def explain_ranking(ranker: Ranker, seeds: Seeds) -> list[list[dict[str, Any]]]:
     return out
 
 
-def _places(pairs: Pairs, items: NDArray[np.int32]) -> NDArray[np.int64]:
+def _positions(pairs: Pairs, items: NDArray[np.int32]) -> NDArray[np.int64]:
     """Return where the items of each query ``[n, top]`` stand among the candidates, -1 for none."""
     out = np.full(items.shape, -1, np.int64)
     for q, (a, b) in enumerate(zip(pairs.ptr[:-1], pairs.ptr[1:], strict=True)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from forekey.features import FeatureStore
 from forekey.graph import GraphView
 from forekey.inference.collate import age_in_days
-from forekey.nn import GraphModel, NeighborhoodTransformer, time_encoding
+from forekey.nn import GraphModel, RelationSpec, time_encoding
 from forekey.sampling import Relation, relations_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ _CHUNK_ROWS = 8_192
 _CHUNK_TOKENS = 512  # entities whose neighbours attend to one another at a time
 _BYTES_IN_MEMORY = 64 * 1024**2
 
-States = dict[str, NDArray[np.float32]]
 Rows = dict[str, NDArray[np.int32]]
 
 
@@ -55,10 +54,31 @@ def embed_all(model: GraphModel, features: FeatureStore, as_of: int, workspace: 
         needed = work.needed()
         states = {t: work.encode(t, rows) for t, rows in needed[0].items()}
         for layer in range(len(model.layers)):
-            states = {t: work.update(layer, t, rows, states, needed[layer]) for t, rows in needed[layer + 1].items()}
+            around = _WholeNeighborhood(work, layer, states, needed[layer])
+            states = {t: work.update(layer, t, rows, states[t], around) for t, rows in needed[layer + 1].items()}
         if model.transformer is not None:
-            return work.attend(model.transformer, states)
-        return np.array(states[model.config.entity][work.everyone])
+            return work.attend(states, _WholeNeighborhood(work, len(model.layers), states, needed[-1]))
+        return np.array(states[model.config.entity].vectors[work.everyone])
+
+
+@dataclass(frozen=True, slots=True)
+class TableStates:
+    """The states of the rows of one table, ``vectors [rows, channels]``, and their ages where states lack these."""
+
+    vectors: NDArray[np.float32]
+    ages: Callable[[NDArray[np.int32]], NDArray[np.float32]] | None = None
+
+    def of(self, nodes: NDArray[np.int32]) -> torch.Tensor:
+        """Return the states of some rows."""
+        return torch.from_numpy(self.vectors[nodes])
+
+    def time_of(self, nodes: NDArray[np.int32]) -> torch.Tensor | None:
+        """Return the time encodings of some rows."""
+        return time_encoding(torch.from_numpy(self.ages(nodes))) if self.ages is not None else None
+
+    def through(self, linear: Callable[[torch.Tensor], torch.Tensor], nodes: NDArray[np.int32]) -> torch.Tensor:
+        """Return what a linear map makes of the states of some rows."""
+        return linear(self.of(nodes))
 
 
 @dataclass(frozen=True)
@@ -85,74 +105,39 @@ class _Pass:
             levels.insert(0, {t: np.flatnonzero(m).astype(np.int32) for t, m in marks.items()})
         return levels
 
-    def encode(self, table: str, rows: NDArray[np.int32]) -> NDArray[np.float32]:
+    def encode(self, table: str, rows: NDArray[np.int32]) -> TableStates:
         """Return the states before the first layer."""
         out = self._scratch(table, 0)
-        encoded = self.features.table(table)
         for part in _chunks(rows):
             moments = np.full(len(part), self.as_of)
-            piece = encoded.take(self.view.contents_at(table, part, moments))
-            state = self.model.encode(table, torch.from_numpy(piece.numbers), torch.from_numpy(piece.codes))
+            piece = self.features.tables.take(table, self.view.contents_at(table, part, moments))
+            state = self.model.encode(table, torch.from_numpy(piece.values), torch.from_numpy(piece.token_ids))
             out[part] = state.numpy()
-        return out
+        times = self.view.times(table)
+        if times is None:
+            return TableStates(out)
+        return TableStates(out, lambda nodes: age_in_days(np.full(len(nodes), self.as_of), times[nodes]))
 
     def update(
-        self, layer: int, table: str, rows: NDArray[np.int32], states: States, known: Rows
-    ) -> NDArray[np.float32]:
-        """Return the states after one more layer, from those of the ``known`` rows."""
+        self, layer: int, table: str, rows: NDArray[np.int32], states: TableStates, around: _WholeNeighborhood
+    ) -> TableStates:
+        """Return the states after one more layer."""
         out = self._scratch(table, layer + 1)
-        conv = self.model.conv(layer, table)
-        messages = {
-            str(r): self._messages(layer, table, r, states[r.src], known[r.src])
-            for r, _ in self.relations_into(layer, table)
-        }
         for part in _chunks(rows):
-            means: dict[str, torch.Tensor] = {}
-            degrees: dict[str, torch.Tensor] = {}
-            for relation, budget in self.relations_into(layer, table):
-                mean, degree = self._average(relation, budget, part, messages[str(relation)])
-                means[str(relation)], degrees[str(relation)] = torch.from_numpy(mean), torch.from_numpy(degree)
-            own, time = torch.from_numpy(states[table][part]), self._time_encoding(layer, table, part)
-            root = conv.with_root_time(conv.root(own), time)
-            out[part] = self.model.update(layer, table, own, root, means, degrees).numpy()
-        return out
+            out[part] = self.model.update(layer, table, states, part, around).numpy()
+        return TableStates(out)
 
-    def attend(self, transformer: NeighborhoodTransformer, states: States) -> NDArray[np.float32]:
+    def attend(self, states: Mapping[str, TableStates], around: _WholeNeighborhood) -> NDArray[np.float32]:
         """Return embeddings of all entities where the last layer is a transformer, from the states below it."""
-        entity = self.model.config.entity
         out = np.empty((len(self.everyone), self.model.config.channels), np.float32)
         for first in range(0, len(out), _CHUNK_TOKENS):
             chunk = slice(first, first + _CHUNK_TOKENS)
-            rows = self.everyone[chunk]
-            neighbors, degrees = {}, {}
-            for relation, budget in self.relations_into(self.model.config.layers - 1, entity):
-                slots, degree = self._neighbors(relation, budget, rows)
-                degrees[str(relation)] = torch.from_numpy(degree)
-                distinct, place = np.unique(slots[slots >= 0], return_inverse=True)
-                slots[slots >= 0] = place
-                tokens = self._tokens(relation.src, states, distinct)
-                neighbors[str(relation)] = tokens, torch.from_numpy(slots)
-            out[chunk] = transformer(self._tokens(entity, states, rows), neighbors, degrees).numpy()
+            out[chunk] = self.model.attend(states, self.everyone[chunk], around).numpy()
         return out
-
-    def _tokens(self, table: str, states: States, rows: NDArray[np.int32]) -> torch.Tensor:
-        state = torch.from_numpy(states[table][rows])
-        return self.model.token(table, state, self._time_encoding(len(self.model.layers), table, rows))
-
-    def _neighbors(
-        self, relation: Relation, budget: int, rows: NDArray[np.int32]
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return the neighbours of each of some rows along a relation, newest first, and how many there are."""
-        from forekey.inference.layer_kernels import recent
-
-        if not relation.up:
-            return recent(rows, *self._children(relation), budget)
-        parents = self._parents(relation, budget, rows)
-        return parents[:, None], (parents >= 0).astype(np.float32)
 
     def relations_into(self, layer: int, table: str) -> list[tuple[Relation, int]]:
         """Return the relations into a table that are read at a layer, with their budgets."""
-        hop = self.model.config.layers - 1 - layer
+        hop = self.hop(layer)
         budgets = {r.name: r.budgets[hop] for r in self.model.config.relations_into(table)}
         found = [r for r in relations_of(self.view.schema) if r.dst == table and str(r) in budgets]
         return [(r, budgets[str(r)]) for r in found]
@@ -161,17 +146,21 @@ class _Pass:
     def view(self) -> GraphView:
         return self.features.view
 
+    def hop(self, layer: int) -> int:
+        """Return how far from the entities the nodes are that a layer updates."""
+        return self.model.config.layers - 1 - layer
+
     @cached_property
     def everyone(self) -> NDArray[np.int32]:
         """The rows of the entity table that are there."""
         return self.view.presence(self.model.config.entity).at(self.as_of)
 
-    def _children(self, relation: Relation) -> tuple[Parts, int, int]:
+    def children(self, relation: Relation) -> tuple[Parts, int, int]:
         """Return the lists of children along a relation, and up to where they are there."""
         adjacency, moment = self.view.adjacency(relation.edge), np.array([self.as_of], np.int64)
         return adjacency.parts, int(adjacency.limits(moment)[0]), self.as_of + 1
 
-    def _parents(self, relation: Relation, budget: int, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+    def parents(self, relation: Relation, budget: int, rows: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the parent of each row along a relation; -1 where none is there or none is read."""
         parents = self.view.parents(relation.edge)[rows]
         there = self.view.presence(relation.src).of(parents, np.full(len(rows), self.as_of, np.int64))
@@ -181,61 +170,84 @@ class _Pass:
         from forekey.inference.layer_kernels import mark_recent
 
         if relation.up:
-            parents = self._parents(relation, budget, rows)
+            parents = self.parents(relation, budget, rows)
             marks[parents[parents >= 0]] = True
         else:
-            mark_recent(rows, *self._children(relation), budget, marks)
-
-    def _messages(
-        self, layer: int, table: str, relation: Relation, states: NDArray[np.float32], rows: NDArray[np.int32]
-    ) -> NDArray[np.float32]:
-        """Return the message of each neighbour along a relation; above the first layer, means are those of states."""
-        conv, name = self.model.conv(layer, table), str(relation)
-        if layer and not relation.up and self.model.config.aggregation in {"mean", "transformer"}:
-            return states
-        width = conv.message(name, torch.zeros(1, states.shape[1])).shape[1]
-        out = self._array((len(states), width), f"messages-{layer}-{relation}")
-        for part in _chunks(rows):
-            state, time = torch.from_numpy(states[part]), self._time_encoding(layer, relation.src, part)
-            if relation.up:
-                message = conv.with_time(name, conv.message(name, state), time)
-            else:
-                before = self.model.initial_state(relation.src, state, time) if layer == 0 else state
-                message = conv.message(name, before)
-            out[part] = message.numpy()
-        return out
-
-    def _time_encoding(self, layer: int, table: str, rows: NDArray[np.int32]) -> torch.Tensor | None:
-        """Return the time encodings of rows, where their states do not include them."""
-        times = self.view.times(table)
-        if layer or times is None:
-            return None
-        return time_encoding(torch.from_numpy(age_in_days(np.full(len(rows), self.as_of), times[rows])))
-
-    def _average(
-        self, relation: Relation, budget: int, rows: NDArray[np.int32], values: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Average the neighbours of some rows along a relation, in parallel slices."""
-        from forekey.inference.layer_kernels import mean_of_recent, state_of_parents
-
-        if relation.up:
-            return state_of_parents(self._parents(relation, budget, rows), values)
-        lists = self._children(relation)
-        slices = np.array_split(rows, torch.get_num_threads())
-        parts = self.pool.map(lambda part: mean_of_recent(part, *lists, budget, values), slices)
-        means, degrees = zip(*parts, strict=True)
-        return np.concatenate(means), np.concatenate(degrees)
+            mark_recent(rows, *self.children(relation), budget, marks)
 
     def _scratch(self, table: str, layer: int) -> NDArray[np.float32]:
         """Return an array that, if it is large, lives in a (sparse) file, so that states may exceed memory."""
         shape = (self.view.num_nodes(table), self.model.config.channels)
-        return self._array(shape, f"{layer}-{self.view.schema.names.index(table)}")
+        return self.array(shape, f"{layer}-{self.view.schema.names.index(table)}")
 
-    def _array(self, shape: tuple[int, int], name: str) -> NDArray[np.float32]:
+    def array(self, shape: tuple[int, int], name: str) -> NDArray[np.float32]:
         if 4 * shape[0] * shape[1] <= _BYTES_IN_MEMORY:
             return np.empty(shape, np.float32)
         place = self.folder / f"{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}.f32"
         return np.asarray(np.memmap(place, np.float32, "w+", shape=shape))
+
+
+@dataclass
+class _WholeNeighborhood:
+    """The neighbours of rows over the whole graph, from the ``states`` of the ``known`` rows before a layer.
+
+    The messages of a relation are computed once, for all rows that are known, when they are first asked for.
+    """
+
+    work: _Pass
+    layer: int
+    states: Mapping[str, TableStates]
+    known: Rows
+
+    def __post_init__(self) -> None:
+        self._messages: dict[str, NDArray[np.float32]] = {}
+        self._relations = {str(r): r for r in relations_of(self.work.view.schema)}
+
+    def mean_message(
+        self, layer: int, table: str, relation: RelationSpec, nodes: NDArray[np.int32]
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Average the messages of the newest neighbours of some rows, in parallel slices."""
+        from forekey.inference.layer_kernels import mean_of_recent, state_of_parents
+
+        own, work = self._relations[relation.name], self.work
+        budget, values = relation.budgets[work.hop(layer)], self._all_messages(table, relation)
+        if own.up:
+            mean, degree = state_of_parents(work.parents(own, budget, nodes), values)
+            return torch.from_numpy(mean), torch.from_numpy(degree)
+        lists = work.children(own)
+        slices = np.array_split(nodes, torch.get_num_threads())
+        parts = work.pool.map(lambda part: mean_of_recent(part, *lists, budget, values), slices)
+        means, degrees = zip(*parts, strict=True)
+        return torch.from_numpy(np.concatenate(means)), torch.from_numpy(np.concatenate(degrees))
+
+    def neighbors(
+        self, relation: RelationSpec, nodes: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], torch.Tensor, torch.Tensor] | None:
+        """Return the distinct newest neighbours of some entities."""
+        from forekey.inference.layer_kernels import recent
+
+        own, budget = self._relations[relation.name], relation.budgets[0]
+        if own.up:
+            index = self.work.parents(own, budget, nodes)[:, None]
+            degree = (index[:, 0] >= 0).astype(np.float32)
+        else:
+            index, degree = recent(nodes, *self.work.children(own), budget)
+        distinct, position = np.unique(index[index >= 0], return_inverse=True)
+        index[index >= 0] = position
+        return distinct, torch.from_numpy(index), torch.from_numpy(degree)
+
+    def _all_messages(self, table: str, relation: RelationSpec) -> NDArray[np.float32]:
+        """Return the message of each known neighbour along a relation."""
+        key, states, model = f"{table} {relation.name}", self.states[relation.src], self.work.model
+        if self.layer and not relation.single and model.config.aggregation in {"mean", "transformer"}:
+            return states.vectors  # above the first layer, means are those of states
+        if key not in self._messages:
+            width = model.message(self.layer, table, relation, states, np.empty(0, np.int32)).shape[1]
+            out = self.work.array((len(states.vectors), width), f"messages-{self.layer}-{key}")
+            for part in _chunks(self.known[relation.src]):
+                out[part] = model.message(self.layer, table, relation, states, part).numpy()
+            self._messages[key] = out
+        return self._messages[key]
 
 
 def _chunks(rows: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:

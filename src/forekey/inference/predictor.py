@@ -36,39 +36,44 @@ class Predictor:
         features: FeatureStore,
         plan: NeighborPlan,
         objective: Objective,
-        final: Blend | None = None,
+        blend: Blend | None = None,
     ) -> None:
         self.model = model.eval() if model is not None else None
         self.features = features
         self.objective = objective
-        self.final = final or Blend()
+        self.blend = blend if blend is not None else Blend()
         self.plan = NeighborPlan(plan.num_neighbors, "most_recent", plan.overrides)
         self._sampler = NeighborSampler(features.view, self.plan)
         self._collate = Collator(features)
 
     def predict(
-        self, seeds: Seeds, history: NDArray[np.float32] | None = None, *, embed: bool = True
+        self, seeds: Seeds, window_features: NDArray[np.float32] | None = None, *, embed: bool = True
     ) -> tuple[Predictions, NDArray[np.float32]]:
         """Return predictions and embeddings ``[n, channels]`` of some entities.
 
-        ``history`` spares computing again what :meth:`forekey.features.FeatureStore.history` gave for the same seeds.
+        ``window_features`` are those of the same seeds, where they were computed before.
         Without ``embed``, trees leave out their embeddings, which then have no columns.
         """
-        if history is None:
-            history = self.features.history(seeds)
+        if window_features is None:
+            window_features = self.features.window_features(seeds)
         if self.model is None:
-            embeddings = self._tree_embeddings(history, len(seeds), embed=embed)
-            return self._predictions(self.final_raw(None, history)), embeddings
-        raw, embeddings = self.network(seeds, history)
-        return self._predictions(self.final_raw(raw, history)), embeddings
+            embeddings = self._tree_embeddings(window_features, len(seeds), embed=embed)
+            return self._predictions(self.final_raw(None, window_features)), embeddings
+        raw, embeddings = self.network(seeds, window_features)
+        return self._predictions(self.final_raw(raw, window_features)), embeddings
+
+    def prepare(self) -> None:
+        """Encode all rows that the network may read, so that no prediction waits for it."""
+        if self.model is not None:
+            self.features.tables.prepare(self.model.config.types_at(0))
 
     @property
     def entity(self) -> str:
         """Return the entity table."""
         if self.model is not None:
             return self.model.config.entity
-        assert self.features.spec.history is not None
-        return self.features.spec.history.entity
+        assert self.features.spec.windows is not None
+        return self.features.spec.windows.entity
 
     @property
     def graph_model(self) -> GraphModel:
@@ -77,14 +82,14 @@ class Predictor:
         return self.model
 
     @torch.no_grad()
-    def network(self, seeds: Seeds, history: NDArray[np.float32] | None) -> tuple[Raw, NDArray[np.float32]]:
+    def network(self, seeds: Seeds, window_features: NDArray[np.float32] | None) -> tuple[Raw, NDArray[np.float32]]:
         """Return the raw outputs of the network alone, ``[n, outputs]``, and embeddings."""
         model = self.graph_model
         tables = model.config.types_at(0)
         raw = np.zeros((len(seeds), model.config.outputs))
         embeddings = np.zeros((len(seeds), model.config.channels), np.float32)
         for part, some in seeds.batches(_BATCH) if len(seeds) else ():
-            past = None if history is None else history[part]
+            past = None if window_features is None else window_features[part]
             embedding, output = model(self._collate(self._sampler.sample(some), tables, past))
             embeddings[part], raw[part] = embedding.numpy(), output.numpy()
         return raw, embeddings
@@ -95,9 +100,9 @@ class Predictor:
         assert isinstance(self.objective, PointwiseObjective)
         return self.objective
 
-    def final_raw(self, network: Raw | None, history: NDArray[np.float32] | None) -> Raw:
+    def final_raw(self, network: Raw | None, window_features: NDArray[np.float32] | None) -> Raw:
         """Return final raw outputs from those of the network (None without one) and window features."""
-        return self.final.apply(network, history, self.objective)
+        return self.blend.outputs(network, window_features, self.objective)
 
     def _predictions(self, raw: Raw) -> Predictions:
         return self.pointwise.predictions(raw)
@@ -125,7 +130,7 @@ class Predictor:
         """Return predictions and embeddings of every visible row by trees alone, part by part."""
         parts = []
         for _, seeds in self._everyone(as_of).batches(_CHUNK):
-            described = self.features.history(seeds)
+            described = self.features.window_features(seeds)
             embedded = self._tree_embeddings(described, len(seeds), embed=embed)
             parts.append((self.final_raw(None, described), embedded))
         raw, embeddings = zip(*parts, strict=True)
@@ -135,15 +140,18 @@ class Predictor:
         """Return all entities that are there at a moment."""
         return Seeds.at(self.entity, self.features.view.presence(self.entity).at(as_of), as_of)
 
-    def _tree_embeddings(self, history: NDArray[np.float32] | None, rows: int, *, embed: bool) -> NDArray[np.float32]:
+    def _tree_embeddings(
+        self, window_features: NDArray[np.float32] | None, rows: int, *, embed: bool
+    ) -> NDArray[np.float32]:
         if not embed:
             return np.zeros((rows, 0), np.float32)
-        if self.final.trees is None or history is None:
+        if self.blend.trees is None or window_features is None:
             return np.zeros((rows, 1), np.float32)
-        return self.final.trees.embed(history, TREE_CHANNELS)
+        return self.blend.trees.embed(window_features, TREE_CHANNELS)
 
     def _heads(self, embeddings: NDArray[np.float32], as_of: int) -> Iterator[tuple[Raw, NDArray[np.float32] | None]]:
         """Read raw outputs off embeddings, part by part, with the window features of each part."""
-        for place, seeds in self._everyone(as_of).batches(_CHUNK):
-            part, history = torch.from_numpy(embeddings[place]), self.features.history(seeds)
-            yield self.graph_model.head(part, self._collate.scaled(history)).numpy().astype(np.float64), history
+        for position, seeds in self._everyone(as_of).batches(_CHUNK):
+            part, window_features = torch.from_numpy(embeddings[position]), self.features.window_features(seeds)
+            described = torch.from_numpy(window_features) if window_features is not None else None
+            yield self.graph_model.head(part, described).numpy().astype(np.float64), window_features

@@ -12,15 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from forekey.features import FeatureStore, PairFeatures
 from forekey.graph import Seeds
 from forekey.inference.blend import Trees
 from forekey.inference.predictor import Predictor
+from forekey.nn import WindowScale
 from forekey.objectives import Ranking, RankingObjective
 
 _QUERIES = 1_000
@@ -29,44 +31,49 @@ _RETRIEVED = 60
 Vectors = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class RankBlend:
-    """How two scores become one: ``share`` is the towers', the trees have the rest; each is divided by its scale."""
+class RankBlend(nn.Module):
+    """How two scores become one: ``weight`` is the towers', the trees have the rest; each is divided by its scale.
 
-    share: float = 1.0
-    trees: Trees | None = None
-    tower_scale: float = 1.0
-    tree_scale: float = 1.0
+    All numbers are buffers in float64; a blend is not changed once it is made.
+    """
 
-    def blend(self, towers: NDArray[np.float64], trees: NDArray[np.float64]) -> NDArray[np.float64]:
+    _numbers: Tensor
+
+    def __init__(
+        self, weight: float = 1.0, trees: Trees | None = None, tower_scale: float = 1.0, tree_scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.trees = trees
+        self.register_buffer("_numbers", torch.tensor([weight, tower_scale, tree_scale], dtype=torch.float64))
+        self.weight, self.tower_scale, self.tree_scale = weight, tower_scale, tree_scale
+
+    def mix(self, towers: NDArray[np.float64], trees: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the score of each pair."""
-        score: NDArray[np.float64] = self.share * (towers / self.tower_scale)
-        return score if self.trees is None else score + (1.0 - self.share) * (trees / self.tree_scale)
+        score: NDArray[np.float64] = self.weight * (towers / self.tower_scale)
+        return score if self.trees is None else score + (1.0 - self.weight) * (trees / self.tree_scale)
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form, without the trees, which lie in files of their own."""
-        shape = [len(group) for group in self.trees.texts] if self.trees is not None else []
-        scales = {"tower_scale": self.tower_scale, "tree_scale": self.tree_scale}
-        return {"share": self.share, "trees": shape, **scales}
+    def with_trees(self, trees: Trees | None) -> RankBlend:
+        """Return the blend with other trees."""
+        return RankBlend(self.weight, trees, self.tower_scale, self.tree_scale)
 
     @classmethod
-    def load(cls, data: dict[str, Any], folder: Path) -> RankBlend:
-        """Read what :meth:`to_dict` and :meth:`Trees.save` wrote."""
-        trees = Trees.load(folder, data["trees"]) if data["trees"] else None
-        return cls(data["share"], trees, data["tower_scale"], data["tree_scale"])
+    def from_state(cls, state: dict[str, Tensor], trees: Trees | None) -> RankBlend:
+        """Return the blend whose ``state_dict`` is given."""
+        weight, tower_scale, tree_scale = state["_numbers"].tolist()
+        return cls(weight, trees, tower_scale, tree_scale)
 
 
 @dataclass(frozen=True)
 class Pairs:
     """The candidates of some entities: those of query ``q`` are ``items[ptr[q] : ptr[q + 1]]``.
 
-    ``towers [pairs]`` is what the towers say of each, ``numbers [pairs, features]`` describe it.
+    ``towers [pairs]`` is what the towers say of each, ``features [pairs, features]`` describe it.
     """
 
     ptr: NDArray[np.int64]
     items: NDArray[np.int32]
     towers: NDArray[np.float64]
-    numbers: NDArray[np.float32]
+    features: NDArray[np.float32]
 
     def best(self, score: NDArray[np.float64], top: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """Return the best items of each query and their scores, ``[n, top]``; -1 and NaN where there are fewer."""
@@ -75,24 +82,34 @@ class Pairs:
         scores = np.full((queries, top), np.nan)
         query = np.repeat(np.arange(queries), np.diff(self.ptr))
         order = np.lexsort((self.items, -score, query))
-        place = np.arange(len(order)) - self.ptr[query[order]]
-        kept = order[place < top]
-        items[query[kept], place[place < top]] = self.items[kept]
-        scores[query[kept], place[place < top]] = score[kept]
+        position = np.arange(len(order)) - self.ptr[query[order]]
+        kept = order[position < top]
+        items[query[kept], position[position < top]] = self.items[kept]
+        scores[query[kept], position[position < top]] = score[kept]
         return items, scores
 
 
 class Ranker:
     """Ranks items for rows of the entity table at given times; a :class:`Predictor` of rankings.
 
-    Where ``entities`` and ``items`` have no network, trees alone rank; an entity's embedding is its window features.
+    Where ``entities`` and ``items`` have no network, trees alone rank; an entity's embedding is its window features,
+    scaled by ``scale``.
     """
 
-    def __init__(self, entities: Predictor, items: Predictor, pairs: PairFeatures, stage: RankBlend, top: int) -> None:
+    def __init__(
+        self,
+        entities: Predictor,
+        items: Predictor,
+        pairs: PairFeatures,
+        blend: RankBlend,
+        top: int,
+        scale: WindowScale,
+    ) -> None:
         self.entities, self.items = entities, items
         self.pairs = pairs
-        self.stage = stage
+        self.blend = blend
         self.top = top
+        self._scale = scale
         self.objective = RankingObjective()
         self._held: tuple[tuple[int, int], Vectors] | None = None
 
@@ -112,44 +129,45 @@ class Ranker:
         return self.pairs.spec.entity
 
     def predict(
-        self, seeds: Seeds, history: NDArray[np.float32] | None = None, *, embed: bool = True
+        self, seeds: Seeds, window_features: NDArray[np.float32] | None = None, *, embed: bool = True
     ) -> tuple[Ranking, Vectors]:
         """Return rankings and the entities' vectors."""
         items, scores = np.full((len(seeds), self.top), -1, np.int32), np.full((len(seeds), self.top), np.nan)
         vectors = np.zeros((len(seeds), self._width), np.float32)
-        for part, pairs, own in self.scored(seeds, history):
+        for part, pairs, own in self.scored(seeds, window_features):
             (items[part], scores[part]), vectors[part] = self.best(pairs), own
         return self._ranking(items, scores), vectors
+
+    def prepare(self) -> None:
+        """Encode all rows that the networks may read, so that no prediction waits for it."""
+        self.entities.prepare()
+        self.items.prepare()
 
     @property
     def _width(self) -> int:
         """Return how many numbers an entity's vector has."""
         if self.has_towers:
             return self.entities.graph_model.config.outputs
-        scale = self.features.spec.scale
-        return len(scale.names) if scale is not None else 1
+        return len(self._scale.center)
 
     def _own(self, seeds: Seeds, past: NDArray[np.float32] | None) -> Vectors:
         """Return the entities' vectors: of their tower, or without one their window features, scaled."""
         if self.has_towers:
             return self.entities.network(seeds, past)[0].astype(np.float32)
-        scale = self.features.spec.scale
-        return (
-            scale.apply(past)[:, : self._width]
-            if scale is not None and past is not None
-            else np.zeros((len(seeds), 1), np.float32)
-        )
+        if past is None:
+            return np.zeros((len(seeds), self._width), np.float32)
+        return self._scale(torch.from_numpy(past))[:, : self._width].numpy()  # type: ignore[no-any-return]
 
     def best(self, pairs: Pairs) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """Return the best of some candidates and their scores, ``[queries, top]``."""
-        trees = self.stage.trees.raw(pairs.numbers)[:, 0] if self.stage.trees is not None else np.zeros(0)
-        return pairs.best(self.stage.blend(pairs.towers, trees), self.top)
+        trees = self.blend.trees.raw(pairs.features)[:, 0] if self.blend.trees is not None else np.zeros(0)
+        return pairs.best(self.blend.mix(pairs.towers, trees), self.top)
 
     def _ranking(self, items: NDArray[np.int32], scores: NDArray[np.float64]) -> Ranking:
         return Ranking(items, scores, self.features.view.keys(self.pairs.spec.items))
 
     def scored(
-        self, seeds: Seeds, history: NDArray[np.float32] | None = None
+        self, seeds: Seeds, window_features: NDArray[np.float32] | None = None
     ) -> Iterator[tuple[NDArray[np.int64], Pairs, Vectors]]:
         """Find and describe candidates, moment by moment: which of the seeds, their candidates, their vectors."""
         moments, which = seeds.moments()
@@ -159,7 +177,9 @@ class Ranker:
             for first in range(0, len(every), _QUERIES):
                 part = every[first : first + _QUERIES]
                 some = seeds.take(part)
-                own = self._own(some, self.features.history(some) if history is None else history[part])
+                own = self._own(
+                    some, self.features.window_features(some) if window_features is None else window_features[part]
+                )
                 yield part, self.pairs_of(some, own, known), own
 
     def pairs_of(self, seeds: Seeds, own: Vectors, known: Vectors | None) -> Pairs:
@@ -168,9 +188,9 @@ class Ranker:
         retrieved = _most(products, min(_RETRIEVED, products.shape[1])) if products is not None else None
         ptr, items = self.pairs.candidates(seeds, retrieved)
         query = np.repeat(np.arange(len(seeds)), np.diff(ptr))
-        numbers = self.pairs.compute(seeds, ptr, items)
+        features = self.pairs.compute(seeds, ptr, items)
         towers = products[query, items].astype(np.float64) if products is not None else np.zeros(len(items))
-        return Pairs(ptr, items, towers, numbers)
+        return Pairs(ptr, items, towers, features)
 
     def forget(self) -> None:
         """Forget vectors that were kept: the towers have changed."""
@@ -182,7 +202,7 @@ class Ranker:
         if held is None or held[0] != (time, cut):
             items = self.pairs.spec.items
             every = Seeds.at(items, self.features.view.presence(items).at(cut), time, cut)
-            past = self.items.features.history(every)
+            past = self.items.features.window_features(every)
             held = ((time, cut), self.items.network(every, past)[0].astype(np.float32))
             self._held = held
         return held[1]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from forekey.features import Encoded, TableFeatures
+from forekey.features import Encoded, TableEncoder
 from forekey.nn import GraphBatch, ModelConfig, NodeBatch, RelationBatch
 from forekey.sampling import Subgraph
 
@@ -29,9 +29,9 @@ class Removal:
         """Return the batch as it is now."""
         return self._batch
 
-    def with_history(self, history: Tensor | None) -> None:
+    def with_window_features(self, window_features: Tensor | None) -> None:
         """Replace the window features of all seeds."""
-        self._batch = replace(self._batch, history=history)
+        self._batch = replace(self._batch, window_features=window_features)
 
     def beyond(self, hop: int, who: NDArray[np.bool_]) -> None:
         """Take away all that is ``hop`` foreign keys away or further, for the seeds ``who [seeds] bool``."""
@@ -56,17 +56,20 @@ class Removal:
             return
         gone = who[self._seeds[table]]
         if gone.all():
-            numbers, codes = missing(nodes.numbers, nodes.codes)
-            changed = replace(nodes, numbers=numbers, codes=codes)
+            values, token_ids = missing(nodes.values, nodes.token_ids)
+            changed = replace(nodes, values=values, token_ids=token_ids)
         else:
             # Rows are encoded once for all nodes that show them: those that lose something get rows of their own.
-            used, place = np.unique(nodes.place.numpy()[gone], return_inverse=True)
+            used, position = np.unique(nodes.index.numpy()[gone], return_inverse=True)
             rows = torch.from_numpy(used.astype(np.int64))
-            numbers, codes = missing(nodes.numbers[rows], nodes.codes[rows])
-            moved = nodes.place.clone()
-            moved[torch.from_numpy(gone)] = torch.from_numpy((place + len(nodes.numbers)).astype(np.int32))
+            values, token_ids = missing(nodes.values[rows], nodes.token_ids[rows])
+            moved = nodes.index.clone()
+            moved[torch.from_numpy(gone)] = torch.from_numpy((position + len(nodes.values)).astype(np.int32))
             changed = replace(
-                nodes, numbers=torch.cat([nodes.numbers, numbers]), codes=torch.cat([nodes.codes, codes]), place=moved
+                nodes,
+                values=torch.cat([nodes.values, values]),
+                token_ids=torch.cat([nodes.token_ids, token_ids]),
+                index=moved,
             )
         if with_age and nodes.age is not None:
             changed = replace(changed, age=nodes.age.masked_fill(torch.from_numpy(gone), 0.0))
@@ -84,21 +87,22 @@ class Removal:
 
 
 Blank = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Given encoded rows, their numbers and codes, return them with something missing."""
+"""Given the values and token ids of encoded rows, return them with something missing."""
 
 
-def blank(features: TableFeatures, missing: Encoded, column: str | None) -> Blank:
+def blank(encoder: TableEncoder, missing: Encoded, column: str | None) -> Blank:
     """Return what makes the values of a column (None: of all) missing; ``missing`` is a row that has no values."""
 
-    def apply(numbers: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        numbers, codes = numbers.clone(), codes.clone()
-        at = slot = 0
-        for feature in features.columns:
-            if column is None or feature.name == column:
-                numbers[:, at : at + feature.numbers] = torch.from_numpy(missing.numbers[:, at : at + feature.numbers])
-                codes[:, slot : slot + feature.slots] = torch.from_numpy(missing.codes[:, slot : slot + feature.slots])
-            at, slot = at + feature.numbers, slot + feature.slots
-        return numbers, codes
+    def apply(values: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+        values, token_ids = values.clone(), token_ids.clone()
+        value = token = 0
+        for one in encoder.columns:
+            if column is None or one.name == column:
+                own, words = slice(value, value + one.num_values), slice(token, token + one.num_tokens)
+                values[:, own] = torch.from_numpy(missing.values[:, own])
+                token_ids[:, words] = torch.from_numpy(missing.token_ids[:, words])
+            value, token = value + one.num_values, token + one.num_tokens
+        return values, token_ids
 
     return apply
 

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor, nn
+
 from forekey.errors import ModelError
-from forekey.features import FeatureSpec, FeatureStore, PairFeatures, PairSpec
-from forekey.graph import Snapshot
-from forekey.inference.blend import Blend
+from forekey.features import EncodedTables, FeatureSpec, FeatureStore, PairFeatures, PairSpec
+from forekey.graph import GraphView
+from forekey.inference.blend import Blend, Trees
 from forekey.inference.predictor import Predictor
 from forekey.inference.ranking import RankBlend, Ranker
-from forekey.nn import GraphModel, ModelConfig, NotReadable, load_tensors, save_tensors
+from forekey.nn import GraphModel, ModelConfig, NotReadable, WindowScale, load_tensors, save_tensors
 from forekey.objectives import Objective, PointwiseObjective, RankingObjective, objective_from, objective_of
 from forekey.registry import ModelVersion
 from forekey.sampling import NeighborPlan
@@ -46,19 +48,26 @@ class TrainedModel(ABC):
         """Return what is computed from rows, as JSON has it."""
 
     @abstractmethod
-    def bind(self, view: Snapshot, past: LaggedLabels | None = None, cache: Path | None = None) -> AnyPredictor:
+    def bind(self, view: GraphView, past: LaggedLabels | None = None, cache: Path | None = None) -> AnyPredictor:
         """Return a predictor on a graph.
 
-        ``past`` holds the labels that entities had before, for models that look at them; ``cache`` is a folder in which
-        the codes of texts are kept.
+        ``past`` holds the labels that entities had before, for models that look at them; ``cache`` is a folder
+        for encoded blocks.
         """
 
+    @property
     @abstractmethod
-    def _stages(self) -> dict[str, Any]:
-        """Return what comes after the networks, as JSON has it, without the trees."""
+    def _fitted(self) -> dict[str, nn.Module]:
+        """Return the modules beside the networks that hold fitted numbers."""
+
+    @property
+    @abstractmethod
+    def _trees(self) -> Trees | None:
+        """Return the trees, if there are any."""
 
     @abstractmethod
-    def _save_trees(self, folder: Path) -> None: ...
+    def _shape(self) -> dict[str, Any]:
+        """Return what a manifest says of this kind of model alone."""
 
     def facts(self) -> dict[str, Any]:
         """Return what a manifest says of the model itself; :func:`load_model` reads it."""
@@ -67,16 +76,18 @@ class TrainedModel(ABC):
             "parameters": sum(p.numel() for network in self.networks.values() for p in network.parameters()),
             "neighbors": self.plan.to_dict(),
             "output": self.objective.to_dict(),
-            **self._stages(),
+            "trees": self._trees.shape if self._trees is not None else [],
+            **self._shape(),
         }
 
     def save(self, draft: ModelVersion) -> None:
         """Write the model into the folder of a version, beside its manifest."""
         (draft.folder / "features.json").write_text(json.dumps(self.features()), encoding="utf-8")
-        if self.networks:
-            named = {f"{n}.{p}": t for n, network in self.networks.items() for p, t in network.state_dict().items()}
-            save_tensors(draft.weights, named)
-        self._save_trees(draft.folder)
+        modules = {**self.networks, **self._fitted}
+        named = {f"{m}.{name}": t for m, module in modules.items() for name, t in module.state_dict().items()}
+        save_tensors(draft.weights, named)
+        if self._trees is not None:
+            self._trees.save(draft.folder)
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,7 @@ class PointwiseModel(TrainedModel):
     spec: FeatureSpec
     plan: NeighborPlan
     network: GraphModel | None
-    final: Blend
+    blend: Blend
 
     @property
     def objective(self) -> PointwiseObjective:
@@ -103,33 +114,42 @@ class PointwiseModel(TrainedModel):
         """Return what is computed from rows, as JSON has it."""
         return self.spec.to_dict()
 
-    def bind(self, view: Snapshot, past: LaggedLabels | None = None, cache: Path | None = None) -> Predictor:
+    def bind(self, view: GraphView, past: LaggedLabels | None = None, cache: Path | None = None) -> Predictor:
         """Return a predictor on a graph."""
-        return self.on(FeatureStore(view, self.spec, past, cache=cache))
+        return self.on(FeatureStore(view, self.spec, past, EncodedTables(view, self.spec.tables, cache)))
 
     def on(self, features: FeatureStore) -> Predictor:
         """Return a predictor that reads features which are there already."""
-        return Predictor(self.network, features, self.plan, self.learned, self.final)
+        return Predictor(self.network, features, self.plan, self.learned, self.blend)
 
-    def _stages(self) -> dict[str, Any]:
-        return {"final": self.final.to_dict(), "embedding": "network" if self.network is not None else "trees"}
+    @property
+    def _fitted(self) -> dict[str, nn.Module]:
+        return {"blend": self.blend}
 
-    def _save_trees(self, folder: Path) -> None:
-        if self.final.trees is not None:
-            self.final.trees.save(folder)
+    @property
+    def _trees(self) -> Trees | None:
+        return self.blend.trees
+
+    def _shape(self) -> dict[str, Any]:
+        embedding = "network" if self.network is not None else "trees"
+        return {"embedding": embedding, "network_weight": self.blend.weight}
 
 
 @dataclass(frozen=True)
 class RankingModel(TrainedModel):
-    """A model that ranks items for an entity: two networks, trees over pairs, or both."""
+    """A model that ranks items for an entity: two networks, trees over pairs, or both.
+
+    ``scale`` is that of the entity's window features, which are its embedding where there are no networks.
+    """
 
     entities: FeatureSpec
     items: FeatureSpec
     pairs: PairSpec
     plan: NeighborPlan
     towers: tuple[GraphModel, GraphModel] | None
-    stage: RankBlend
+    blend: RankBlend
     top: int
+    scale: WindowScale
 
     @property
     def objective(self) -> RankingObjective:
@@ -145,56 +165,65 @@ class RankingModel(TrainedModel):
         """Return what is computed from rows, as JSON has it."""
         return {"entities": self.entities.to_dict(), "items": self.items.to_dict(), "pairs": self.pairs.to_dict()}
 
-    def bind(self, view: Snapshot, past: LaggedLabels | None = None, cache: Path | None = None) -> Ranker:
+    def bind(self, view: GraphView, past: LaggedLabels | None = None, cache: Path | None = None) -> Ranker:
         """Return a ranker on a graph."""
-        entities = FeatureStore(view, self.entities, cache=cache)
-        items = FeatureStore(view, self.items, beside=entities)
+        tables = EncodedTables(view, self.entities.tables, cache)
+        entities, items = (FeatureStore(view, spec, tables=tables) for spec in (self.entities, self.items))
+        return self.on(entities, items, PairFeatures(view, self.pairs))
+
+    def on(self, entities: FeatureStore, items: FeatureStore, pairs: PairFeatures) -> Ranker:
+        """Return a ranker that reads features which are there already."""
         one, two = self.towers or (None, None)
         ends = (Predictor(m, f, self.plan, self.objective) for m, f in ((one, entities), (two, items)))
-        return Ranker(next(ends), next(ends), PairFeatures(view, self.pairs), self.stage, self.top)
+        return Ranker(next(ends), next(ends), pairs, self.blend, self.top, self.scale)
 
-    def _stages(self) -> dict[str, Any]:
+    @property
+    def _fitted(self) -> dict[str, nn.Module]:
+        return {"blend": self.blend, "scale": self.scale}
+
+    @property
+    def _trees(self) -> Trees | None:
+        return self.blend.trees
+
+    def _shape(self) -> dict[str, Any]:
         embedding = "network" if self.towers is not None else "window features"
-        return {"final": self.stage.to_dict(), "embedding": embedding, "items": self.pairs.items, "top": self.top}
-
-    def _save_trees(self, folder: Path) -> None:
-        if self.stage.trees is not None:
-            self.stage.trees.save(folder)
+        facts = {"embedding": embedding, "network_weight": self.blend.weight}
+        return {**facts, "items": self.pairs.items, "top": self.top}
 
 
 def load_model(version: ModelVersion) -> TrainedModel:
     """Read what :meth:`TrainedModel.save` wrote; :class:`ModelError` names a file that is missing or was changed."""
     version.check()
-    manifest, features = version.manifest, version.features()
-    networks = _networks(version)
-    plan = NeighborPlan.from_dict(manifest["neighbors"])
-    if objective_of(manifest["task_type"]).ranks_items:
-        return RankingModel(
-            FeatureSpec.from_dict(features["entities"]),
-            FeatureSpec.from_dict(features["items"]),
-            PairSpec.from_dict(features["pairs"]),
-            plan,
-            (networks["entities"], networks["items"]) if networks else None,
-            RankBlend.load(manifest["final"], version.folder),
-            manifest["top"],
-        )
-    objective = objective_from(manifest["output"])
-    assert isinstance(objective, PointwiseObjective)
-    final = Blend.load(manifest["final"], version.folder)
-    return PointwiseModel(objective, FeatureSpec.from_dict(features), plan, networks.get("network"), final)
+    manifest, features, state = version.manifest, version.features(), _state(version)
+    try:
+        networks = {name: GraphModel(ModelConfig.from_dict(c)) for name, c in manifest.networks.items()}
+        trees, plan = Trees.load(version.folder, manifest.trees), NeighborPlan.from_dict(manifest.neighbors)
+        for name, network in networks.items():
+            network.load_state_dict(state[name])
+        if objective_of(manifest.task_type).ranks_items:
+            entities, items = (FeatureSpec.from_dict(features[name]) for name in ("entities", "items"))
+            scale = WindowScale(len(state["scale"]["center"]))
+            scale.load_state_dict(state["scale"])
+            towers = (networks["entities"], networks["items"]) if networks else None
+            blend = RankBlend.from_state(state["blend"], trees)
+            pairs = PairSpec.from_dict(features["pairs"])
+            return RankingModel(entities, items, pairs, plan, towers, blend, manifest.top or 0, scale)
+        objective = objective_from(manifest.output)
+        assert isinstance(objective, PointwiseObjective)
+        own = Blend.from_state(state["blend"], trees)
+        return PointwiseModel(objective, FeatureSpec.from_dict(features), plan, networks.get("network"), own)
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise ModelError(f"{version.name} cannot be read. Train the task again.") from error
 
 
-def _networks(version: ModelVersion) -> dict[str, GraphModel]:
-    """Return the networks of a version with their parameters."""
-    networks = {name: GraphModel(ModelConfig.from_dict(c)) for name, c in version.manifest["networks"].items()}
-    if not networks:
-        return {}
+def _state(version: ModelVersion) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors of a version by module."""
     try:
         tensors = load_tensors(version.weights)
-        for name, network in networks.items():
-            begin = f"{name}."
-            own = {n.removeprefix(begin): t for n, t in tensors.items() if n.startswith(begin)}
-            network.load_state_dict(own)
-    except (NotReadable, RuntimeError) as error:
+    except NotReadable as error:
         raise ModelError(f"The weights of {version.name} cannot be read. Train the task again.") from error
-    return networks
+    state: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        module, _, rest = name.partition(".")
+        state.setdefault(module, {})[rest] = tensor
+    return state

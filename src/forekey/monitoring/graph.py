@@ -41,31 +41,31 @@ def graph_statistics(snapshot: Snapshot, store: SnapshotStore) -> tuple[list[Tab
 
 
 def _table(snapshot: Snapshot, parent: Snapshot | None, table: str) -> TableStatistics:
-    entry = snapshot.manifest["tables"][table]
+    entry = snapshot.manifest.tables[table]
     known = parent is not None and table in parent.schema.names
-    growth = entry["nodes"] - parent.num_nodes(table) if known and parent is not None else None
-    newest = entry["newest"]
+    growth = entry.nodes - parent.num_nodes(table) if known and parent is not None else None
+    newest = entry.newest
     age = (to_micros(snapshot.as_of) - newest) / MICROS_PER_DAY if newest is not None else None
     return TableStatistics(
         table,
-        entry["nodes"],
+        entry.nodes,
         growth,
-        sum(entry["quarantined"].values()),
+        entry.left_out,
         from_micros(newest).isoformat() if newest is not None else None,
         round(age, 3) if age is not None else None,
     )
 
 
 def _edge(snapshot: Snapshot, edge_type: str) -> EdgeStatistics:
-    entry = snapshot.manifest["edges"][edge_type]
-    keys = entry["edges"] + entry["orphans"]
-    degree = entry["degree"]
+    entry = snapshot.manifest.edges[edge_type]
+    keys = entry.edges + entry.orphans
+    degree = entry.degree
     return EdgeStatistics(
         edge_type,
-        entry["edges"],
+        entry.edges,
         degree["mean"],
         degree["median"],
         degree["max"],
         degree["isolated"],
-        round(entry["orphans"] / keys, 6) if keys else 0.0,
+        round(entry.orphans / keys, 6) if keys else 0.0,
     )

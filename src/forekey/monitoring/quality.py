@@ -39,8 +39,13 @@ def realized_quality(
     found = []
     for batch in log.batches(task.name):
         anchor = datetime.fromisoformat(batch.as_of)
-        end = task.horizon_end(anchor)
-        if end is None or end == anchor or end > task.known_until(snapshot) or batch.model_version not in versions:
+        end = task.labels.horizon_end(anchor)
+        if (
+            end is None
+            or end == anchor
+            or end > task.labels.known_until(snapshot)
+            or batch.model_version not in versions
+        ):
             continue
         scored = _score(task, source, snapshot, batch, anchor, versions[batch.model_version])
         if scored is not None:
@@ -51,7 +56,7 @@ def realized_quality(
 def _score(
     task: Task, source: Source, snapshot: Snapshot, batch: LoggedBatch, anchor: datetime, version: ModelVersion
 ) -> RealizedQuality | None:
-    examples = task.labels_at(source, snapshot, [anchor])
+    examples = task.labels.at(source, snapshot, [anchor])
     source.release()
     entity = task.entity.name  # labels and predictions may spell one key differently
     wanted, logged = (snapshot.numbers_of(entity, k) for k in (examples.keys, batch.rows.column("entity")))
@@ -60,13 +65,13 @@ def _score(
     if not known.any():
         return None
     rows = batch.rows.take(found.drop_null())
-    objective = objective_from(version.manifest["output"])
+    objective = objective_from(version.manifest.output)
     predicted, target = objective.predicts.from_columns(rows, objective.classes), examples.target[known]
     if isinstance(predicted, Ranking):
-        metrics = _of_ranking(objective, predicted, target, task, snapshot, int(version.manifest["top"]))
+        metrics = _of_ranking(objective, predicted, target, task, snapshot, version.manifest.top or 0)
     else:
         metrics = objective.metrics(target, predicted.values)
-    expected = version.manifest["metrics"]["test"]
+    expected = version.manifest.metrics.get("test", {})
     return RealizedQuality(task.name, batch.as_of, batch.model_version, len(rows), metrics, expected)
 
 

@@ -77,7 +77,7 @@ def observe(workspace: Workspace, snapshot: Snapshot, tasks: dict[str, Task], so
         champion = models.champion_or_none(name)
         if champion is None:
             continue
-        trained_on = _snapshot_or_none(snapshots, champion.manifest["snapshot"])
+        trained_on = _snapshot_or_none(snapshots, champion.manifest.snapshot)
         drift[name], unmeasured[name] = column_drift(
             snapshot, _trained_until(champion), trained_on, _REFERENCE_WINDOWS * task.window_days
         )
@@ -106,7 +106,7 @@ def _snapshot_or_none(snapshots: SnapshotStore, name: str) -> Snapshot | None:
 def _trained_until(model: ModelVersion) -> int:
     from datetime import datetime
 
-    return to_micros(datetime.fromisoformat(model.manifest["snapshot_as_of"]))
+    return to_micros(datetime.fromisoformat(model.manifest.snapshot_as_of))
 
 
 def _prediction_shift(task: Task, log: PredictionLog) -> float | None:

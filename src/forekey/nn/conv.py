@@ -53,7 +53,7 @@ class HeteroConv(nn.Module):
         """Take the relations, and whether nodes of this type have time encodings that their states do not include."""
         super().__init__()
         self._relations = relations
-        self._place = {r.name: i for i, r in enumerate(relations)}
+        self._position = {r.name: i for i, r in enumerate(relations)}
         self._aggregation = aggregation
         self._channels = channels
         self.own = nn.Linear(channels, channels)
@@ -80,22 +80,26 @@ class HeteroConv(nn.Module):
 
     def message(self, relation: str, state: Tensor) -> Tensor:
         """Return the messages of neighbours in states ``[n, channels]`` along a relation, ``[n, width]``."""
-        place = self._place[relation]
-        if self._relations[place].single:
-            return self.messages[place](state)  # type: ignore[no-any-return]
+        position = self._position[relation]
+        if self._relations[position].single:
+            return self.messages[position](state)  # type: ignore[no-any-return]
         if self._aggregation in {"mean", "transformer"}:
             return state
         if self._aggregation == "moments":
             return torch.cat([state, state * state], dim=1)
-        weight = (state @ self.queries[place].T).clamp(-_MOST, _MOST).exp()
+        weight = (state @ self.queries[position].T).clamp(-_MOST, _MOST).exp()
         heads = state.view(len(state), HEADS, self._channels // HEADS) * weight[:, :, None]
         return torch.cat([state, heads.flatten(1), weight], dim=1)
 
     def with_time(self, relation: str, message: Tensor, time: Tensor | None) -> Tensor:
         """Add the time encoding of the one neighbour along a relation, ``time [n, TIME_CHANNELS]``, to its message."""
-        place = str(self._place[relation])
+        position = str(self._position[relation])
         # Ages are unknown only where there is no neighbour, and so no message.
-        return message if time is None or place not in self.relation_time else self.relation_time[place](message, time)
+        return (
+            message
+            if time is None or position not in self.relation_time
+            else self.relation_time[position](message, time)
+        )
 
     def forward(
         self,

@@ -11,14 +11,15 @@ from torch import Tensor
 class NodeBatch:
     """The nodes of one type. Each distinct row is encoded once, however often it was sampled.
 
-    ``numbers [distinct, numbers] float32`` and ``codes [distinct, slots] int32`` are the distinct rows, ``place [n]
-    int32`` says which of them each node is, ``age [n] float32`` how many days before its seed time the row happened
-    (None for a table without times), and ``depths[h]`` how many of the nodes lie within ``h`` hops.
+    ``values [distinct, num_values] float32`` and ``token_ids [distinct, tokens] int32`` are the distinct rows (see
+    :class:`forekey.features.Encoded`), ``index [n] int32`` says which of them each node is, ``age [n] float32`` how
+    many days before its seed time the row happened (None for a table without times), and ``depths[h]`` how many of the
+    nodes lie within ``h`` hops.
     """
 
-    numbers: Tensor
-    codes: Tensor
-    place: Tensor
+    values: Tensor
+    token_ids: Tensor
+    index: Tensor
     age: Tensor | None
     depths: tuple[int, ...]
 
@@ -51,10 +52,10 @@ class RelationBatch:
 class GraphBatch:
     """One batch; the seeds are the first ``num_seeds`` nodes of the entity's type.
 
-    ``history [num_seeds, 2 * features] float32`` are the seeds' window features, None for a model without.
+    ``window_features [num_seeds, features] float32`` are the seeds', NaN where missing; None for a model without.
     """
 
     num_seeds: int
     nodes: dict[str, NodeBatch]
     relations: dict[str, RelationBatch]
-    history: Tensor | None = None
+    window_features: Tensor | None = None

@@ -2,95 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from forekey.errors import ModelError
-from forekey.nn.conv import Aggregation, HeteroConv, RelationInput, mean_by_destination
+from forekey.nn.conv import HeteroConv, RelationInput
 from forekey.nn.dropout import Dropout
-from forekey.nn.encoder import TableEncoder, TimeEncoder, WindowEncoder, time_encoding
+from forekey.nn.encoder import RowEncoder, TimeEncoder, WindowEncoder, WindowScale
 from forekey.nn.graph_batch import GraphBatch
-from forekey.nn.transformer import HEADS, NeighborhoodTransformer, slots_of
+from forekey.nn.model_config import ModelConfig, RelationSpec
+from forekey.nn.neighborhood import Neighborhood, Nodes, NodeStates
+from forekey.nn.sampled import SampledNeighborhood, SampledStates
+from forekey.nn.transformer import HEADS, NeighborhoodTransformer
 
-PARAMETERS = 2
+PARAMETERS = 3
 """Raised when the parameters of a network change, so that no run goes on from those of an earlier version."""
-
-
-@dataclass(frozen=True, slots=True)
-class TableSpec:
-    """One node type as the model sees it: widths of its encoded columns, and whether its rows have a time."""
-
-    name: str
-    numbers: int
-    num_codes: int
-    timed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RelationSpec:
-    """One relation: the type ``dst`` that is updated, the type ``src`` of its neighbours, and their budget per hop.
-
-    ``single`` says that a row has one neighbour at most: the row that its foreign key refers to.
-    """
-
-    name: str
-    dst: str
-    src: str
-    budgets: tuple[int, ...]
-    single: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ModelConfig:
-    """Everything needed to build the model's modules; ``history`` is how wide the seeds' window features are."""
-
-    entity: str
-    tables: tuple[TableSpec, ...]
-    relations: tuple[RelationSpec, ...]
-    layers: int
-    channels: int
-    outputs: int
-    dropout: float
-    history: int = 0
-    aggregation: Aggregation = "mean"
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> ModelConfig:
-        """Read what :meth:`to_dict` wrote."""
-        return cls(
-            **{
-                **data,
-                "tables": tuple(TableSpec(**t) for t in data["tables"]),
-                "relations": tuple(RelationSpec(**{**r, "budgets": tuple(r["budgets"])}) for r in data["relations"]),
-            }
-        )
-
-    def types_at(self, layer: int) -> tuple[str, ...]:
-        """Return the node types whose state after ``layer`` layers matters to the entity; 0 is the encoding."""
-        needed = {self.entity}
-        for _ in range(self.layers - layer):
-            needed |= {r.src for r in self.relations if r.dst in needed}
-        return tuple(t.name for t in self.tables if t.name in needed)
-
-    def relations_into(self, table: str) -> tuple[RelationSpec, ...]:
-        """Return the relations whose destination is a type."""
-        return tuple(r for r in self.relations if r.dst == table)
 
 
 class GraphModel(nn.Module):
     """A heterogeneous graph network over sampled or whole neighbourhoods.
 
-    Sampled and layer-wise inference call the same steps, :meth:`encode`, :meth:`initial_state`, those of :meth:`conv`,
-    :meth:`update` and :meth:`head`, and differ only in who averages the neighbours. Before the first layer, the state
-    of a node is its encoded row, which every node of that row shares, and the time encoding of its age.
+    Sampled trees and the whole graph go through the same steps (:meth:`encode`, :meth:`update` or :meth:`attend`,
+    :meth:`head`); they differ in their :class:`Neighborhood`, which finds and averages neighbours. Before the first
+    layer, the state of a node is its encoded row, which every node of that row shares, and its age's time encoding.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -103,81 +39,126 @@ class GraphModel(nn.Module):
         specs = {t.name: t for t in config.tables}
         used = config.types_at(0)
         self._timed = {t.name for t in config.tables if t.timed}
-        self._slot = {name: f"t{i}" for i, name in enumerate(specs)}  # module names may not hold dots
+        self._module_name = {name: f"t{i}" for i, name in enumerate(specs)}  # module names may not hold dots
         self.encoders = nn.ModuleDict(
-            {self._slot[t]: TableEncoder(specs[t].numbers, specs[t].num_codes, config.channels) for t in used}
+            {
+                self._module_name[t]: RowEncoder(specs[t].num_values, specs[t].vocabularies, config.channels)
+                for t in used
+            }
         )
-        self.ages = nn.ModuleDict({self._slot[t]: TimeEncoder(config.channels) for t in used if specs[t].timed})
+        self.ages = nn.ModuleDict({self._module_name[t]: TimeEncoder(config.channels) for t in used if specs[t].timed})
         self.transformer: NeighborhoodTransformer | None = None
         if config.aggregation == "transformer" and config.layers:
             around = tuple((r.name, r.budgets[0]) for r in config.relations_into(config.entity))
             self.transformer = NeighborhoodTransformer(config.channels, around, config.dropout)
         self.layers = nn.ModuleList(
-            nn.ModuleDict({self._slot[t]: self._conv(layer, t) for t in config.types_at(layer + 1)})
+            nn.ModuleDict({self._module_name[t]: self._conv(layer, t) for t in config.types_at(layer + 1)})
             for layer in range(config.layers - (self.transformer is not None))
         )
-        self.past = WindowEncoder(config.history, config.channels, config.dropout) if config.history else None
+        described = config.num_window_features
+        self.windows = WindowEncoder(described, config.channels, config.dropout) if described else None
         self.readout = nn.Sequential(
-            nn.Linear(config.channels * (2 if config.history else 1), config.channels),
+            nn.Linear(config.channels * (2 if described else 1), config.channels),
             nn.ReLU(),
             Dropout(config.dropout),
             nn.Linear(config.channels, config.outputs),
         )
 
-    def encode(self, table: str, numbers: Tensor, codes: Tensor) -> Tensor:
+    def scaled_by(self, scale: WindowScale | None) -> GraphModel:
+        """Read window features by a scale that was fitted on training examples; return the model itself."""
+        if self.windows is not None and scale is not None:
+            self.windows.scale.load_state_dict(scale.state_dict())
+        return self
+
+    def encode(self, table: str, values: Tensor, token_ids: Tensor) -> Tensor:
         """Encode rows of a table regardless of time: ``[rows, channels] float32``."""
-        return self.encoders[self._slot[table]](numbers, codes)  # type: ignore[no-any-return]
+        return self.encoders[self._module_name[table]](values, token_ids)  # type: ignore[no-any-return]
 
     def initial_state(self, table: str, encoded: Tensor, time: Tensor | None) -> Tensor:
         """Return the states of neighbours before the first layer; ``time [n, TIME_CHANNELS]`` encodes their ages."""
         if time is not None:
-            encoded = self.ages[self._slot[table]](encoded, time)
+            encoded = self.ages[self._module_name[table]](encoded, time)
         return torch.relu(encoded)
+
+    def message(self, layer: int, table: str, relation: RelationSpec, states: NodeStates[Nodes], src: Nodes) -> Tensor:
+        """Return the messages of neighbours ``src`` to their nodes of ``table``, ``[len(src), width]``."""
+        conv, time = self.conv(layer, table), states.time_of(src)
+        if not relation.single:
+            state = states.of(src)
+            return conv.message(relation.name, self.initial_state(relation.src, state, time) if layer == 0 else state)
+        message = states.through(lambda vectors: conv.message(relation.name, vectors), src)
+        return conv.with_time(relation.name, message, time)
 
     def update(
         self,
         layer: int,
         table: str,
-        state: Tensor,
-        root: Tensor,
-        means: dict[str, Tensor],
-        degrees: dict[str, Tensor],
+        states: NodeStates[Nodes],
+        nodes: Nodes,
+        around: Neighborhood[Nodes],
     ) -> Tensor:
-        """Return the state after one more layer; ``means`` of messages and ``degrees`` are keyed by relation name."""
-        hop = self.config.layers - 1 - layer
-        budgets = {r.name: r.budgets[hop] for r in self.config.relations_into(table)}
-        return self.conv(layer, table)(state, root, means, degrees, budgets)  # type: ignore[no-any-return]
+        """Return the states of some nodes after one more layer, ``[nodes, channels]``.
 
-    def head(self, embedding: Tensor, history: Tensor | None = None) -> Tensor:
+        ``states`` are those of the table's nodes before it, ``around`` gives the means of their neighbours' messages.
+        """
+        hop, means, degrees = self.config.layers - 1 - layer, {}, {}
+        budgets = {r.name: r.budgets[hop] for r in self.config.relations_into(table)}
+        for relation in self.config.relations_into(table):
+            pooled = around.mean_message(layer, table, relation, nodes)
+            if pooled is not None:
+                means[relation.name], degrees[relation.name] = pooled
+        conv = self.conv(layer, table)
+        root = conv.with_root_time(states.through(conv.root, nodes), states.time_of(nodes))
+        return conv(states.of(nodes), root, means, degrees, budgets)  # type: ignore[no-any-return]
+
+    def attend(self, states: Mapping[str, NodeStates[Nodes]], nodes: Nodes, around: Neighborhood[Nodes]) -> Tensor:
+        """Return the embeddings of some entities where the last layer is a transformer, from the states below it."""
+        assert self.transformer is not None
+        neighbors, degrees = {}, {}
+        for relation in self.config.relations_into(self.config.entity):
+            found = around.neighbors(relation, nodes)
+            if found is None:
+                continue
+            src, index, degrees[relation.name] = found
+            if index.shape[1]:
+                neighbors[relation.name] = self._token(relation.src, states[relation.src], src), index
+        own = self._token(self.config.entity, states[self.config.entity], nodes)
+        return self.transformer(own, neighbors, degrees)  # type: ignore[no-any-return]
+
+    def _token(self, table: str, states: NodeStates[Nodes], nodes: Nodes) -> Tensor:
+        """Return nodes as tokens of a transformer: their :meth:`initial_state` where no layer is below."""
+        state = states.of(nodes)
+        return state if self.layers else self.initial_state(table, state, states.time_of(nodes))
+
+    def head(self, embedding: Tensor, window_features: Tensor | None = None) -> Tensor:
         """Return raw outputs ``[n, outputs]``: logits, or a standardised number."""
-        if self.past is not None:
-            embedding = torch.cat([embedding, self.past(history)], dim=1)
+        if self.windows is not None:
+            embedding = torch.cat([embedding, self.windows(window_features)], dim=1)
         return self.readout(embedding)  # type: ignore[no-any-return]
 
     def embed(self, batch: GraphBatch) -> Tensor:
         """Return the seeds' embeddings, ``[num_seeds, channels] float32``."""
         states = {
-            table: _States(
-                self.encode(table, nodes.numbers, nodes.codes),
-                nodes.place,
-                time_encoding(nodes.age) if nodes.age is not None else None,
-            )
+            table: SampledStates.encoded(self.encode(table, nodes.values, nodes.token_ids), nodes)
             for table, nodes in batch.nodes.items()
         }
         for layer in range(len(self.layers)):
+            around = SampledNeighborhood(self.config, batch, states, self.message)
+            hop = self.config.layers - 1 - layer
             states = {
-                table: _States(self._pass_messages(layer, table, states, batch))
+                table: SampledStates(self.update(layer, table, states[table], slice(count), around))
                 for table in self.config.types_at(layer + 1)
-                if table in states and batch.nodes[table].depths[self.config.layers - 1 - layer]
+                if table in states and (count := batch.nodes[table].depths[hop])
             }
         if self.transformer is not None:
-            return self._attend(states, batch)
+            around = SampledNeighborhood(self.config, batch, states, self.message)
+            return self.attend(states, slice(batch.num_seeds), around)
         return states[self.config.entity].of(slice(batch.num_seeds))
 
     def forward(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
         """Return embeddings ``[num_seeds, channels]`` and raw outputs ``[num_seeds, outputs]``."""
         embedding = self.embed(batch)
-        return embedding, self.head(embedding, batch.history)
+        return embedding, self.head(embedding, batch.window_features)
 
     def _conv(self, layer: int, table: str) -> HeteroConv:
         first = layer == 0
@@ -191,91 +172,4 @@ class GraphModel(nn.Module):
 
     def conv(self, layer: int, table: str) -> HeteroConv:
         """Return the module that updates nodes of ``table`` at a layer."""
-        return self.layers[layer][self._slot[table]]  # type: ignore[no-any-return, index]
-
-    def _pass_messages(self, layer: int, table: str, states: dict[str, _States], batch: GraphBatch) -> Tensor:
-        hop = self.config.layers - 1 - layer
-        count = batch.nodes[table].depths[hop]
-        means, degrees = {}, {}
-        nobody = _States(states[table].vectors.new_zeros(0, self.config.channels))
-        for relation in self.config.relations_into(table):
-            edges = batch.relations.get(relation.name)
-            if edges is None:
-                continue
-            degrees[relation.name] = edges.degrees[:count]
-            dst, src, _ = edges.within(hop, relation.budgets)
-            known = states.get(relation.src, nobody)
-            each = self._messages(layer, table, relation, known, src)
-            if not relation.single or len(src) < count:
-                counts = degrees[relation.name].clamp(max=relation.budgets[hop])
-                each = mean_by_destination(each, dst, counts)
-            # Edges along a foreign key come in the order of its rows: where every row has one, they stand as they must.
-            means[relation.name] = each
-        conv, own = self.conv(layer, table), states[table]
-        root = conv.with_root_time(own.through(conv.root, slice(count)), own.time_of(slice(count)))
-        return self.update(layer, table, own.of(slice(count)), root, means, degrees)
-
-    def _attend(self, states: dict[str, _States], batch: GraphBatch) -> Tensor:
-        """Return the seeds' embeddings where the last layer is a transformer."""
-        assert self.transformer is not None
-        n, neighbors, degrees = batch.num_seeds, {}, {}
-        for relation in self.config.relations_into(self.config.entity):
-            edges = batch.relations.get(relation.name)
-            if edges is None:
-                continue
-            degrees[relation.name] = edges.degrees[:n]
-            dst, src, rank = edges.within(0, relation.budgets)
-            if len(src):
-                states_of = states[relation.src]
-                neighbors[relation.name] = (
-                    self.token(relation.src, states_of.of(src), states_of.time_of(src)),
-                    slots_of(dst, torch.arange(len(src)), rank, n),
-                )
-        own, seeds = states[self.config.entity], slice(n)
-        return self.transformer(  # type: ignore[no-any-return]
-            self.token(self.config.entity, own.of(seeds), own.time_of(seeds)), neighbors, degrees
-        )
-
-    def token(self, table: str, state: Tensor, time: Tensor | None) -> Tensor:
-        """Return rows as tokens of a transformer: their :meth:`initial_state` where no layer is below."""
-        return state if self.layers else self.initial_state(table, state, time)
-
-    def _messages(self, layer: int, table: str, relation: RelationSpec, states: _States, src: Tensor) -> Tensor:
-        """Return the messages of neighbours ``src`` to their nodes of ``table``, ``[edges, width]``."""
-        conv, time = self.conv(layer, table), states.time_of(src)
-        if not relation.single:
-            state = states.of(src)
-            return conv.message(relation.name, self.initial_state(relation.src, state, time) if layer == 0 else state)
-        message = states.through(lambda vectors: conv.message(relation.name, vectors), src)
-        return conv.with_time(relation.name, message, time)
-
-
-@dataclass(frozen=True, slots=True)
-class _States:
-    """Nodes of one type: the vectors of distinct rows, the position of each node's among them, and time encodings.
-
-    Above the first layer every node has a vector of its own, which includes its age.
-    """
-
-    vectors: Tensor
-    place: Tensor | None = None
-    time: Tensor | None = None
-
-    def of(self, nodes: slice | Tensor) -> Tensor:
-        """Return the vectors of some nodes."""
-        if self.place is None:
-            return self.vectors[nodes] if isinstance(nodes, slice) else self.vectors.index_select(0, nodes)
-        return self.vectors.index_select(0, self.place[nodes])
-
-    def time_of(self, nodes: slice | Tensor) -> Tensor | None:
-        """Return the time encodings of some nodes."""
-        if self.time is None or isinstance(nodes, slice):
-            return None if self.time is None else self.time[nodes]
-        return self.time.index_select(0, nodes)
-
-    def through(self, linear: Callable[[Tensor], Tensor], nodes: slice | Tensor) -> Tensor:
-        """Return what becomes of the vectors of some nodes, computed once for nodes that share one."""
-        count = len(nodes) if isinstance(nodes, Tensor) else nodes.stop
-        if count <= len(self.vectors):
-            return linear(self.of(nodes))
-        return _States(linear(self.vectors), self.place).of(nodes)
+        return self.layers[layer][self._module_name[table]]  # type: ignore[no-any-return, index]

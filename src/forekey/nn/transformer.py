@@ -25,7 +25,7 @@ class NeighborhoodTransformer(nn.Module):
     def __init__(self, channels: int, relations: tuple[tuple[str, int], ...], dropout: float) -> None:
         """Take the relations by name, each with the most neighbours that it may have."""
         super().__init__()
-        self._places = {name: i for i, (name, _) in enumerate(relations)}
+        self._positions = {name: i for i, (name, _) in enumerate(relations)}
         most = max([budget for _, budget in relations], default=0)
         self.roles = nn.Parameter(0.1 * torch.randn(len(relations), channels))
         self.ranks = nn.Parameter(0.1 * torch.randn(most, channels))
@@ -40,17 +40,17 @@ class NeighborhoodTransformer(nn.Module):
         ``neighbors[relation]`` are states ``[m, channels]`` and which of them are the neighbours of each node, newest
         first and then -1, ``[n, most] int``; ``degrees[relation] [n]`` is how many neighbours there are in all.
         """
-        known = state.new_zeros(len(state), len(self._places))
+        known = state.new_zeros(len(state), len(self._positions))
         for relation, degree in degrees.items():
-            known[:, self._places[relation]] = torch.log1p(degree) / 4.0
+            known[:, self._positions[relation]] = torch.log1p(degree) / 4.0
         tokens = [(state if self.counts is None else state + self.counts(known))[:, None]]
         there = [torch.ones(len(state), 1, dtype=torch.bool, device=state.device)]
-        for relation, (values, slots) in neighbors.items():
-            if not len(values) or not slots.shape[1]:
+        for relation, (values, index) in neighbors.items():
+            if not len(values) or not index.shape[1]:
                 continue
-            picked = values.index_select(0, slots.clamp(min=0).flatten()).view(*slots.shape, -1)
-            tokens.append(picked + (self.roles[self._places[relation]] + self.ranks[: slots.shape[1]]))
-            there.append(slots >= 0)
+            picked = values.index_select(0, index.clamp(min=0).flatten()).view(*index.shape, -1)
+            tokens.append(picked + (self.roles[self._positions[relation]] + self.ranks[: index.shape[1]]))
+            there.append(index >= 0)
         x, mask = torch.cat(tokens, dim=1), torch.cat(there, dim=1)[:, None, None, :]
         for block in self.blocks[:-1]:
             x = block(x, x, mask)
@@ -86,9 +86,9 @@ class _Block(nn.Module):
         return queries + self.dropout(self.feed(self.between(queries)))  # type: ignore[no-any-return]
 
 
-def slots_of(dst: Tensor, src: Tensor, rank: Tensor, nodes: int) -> Tensor:
+def index_by_rank(dst: Tensor, src: Tensor, rank: Tensor, nodes: int) -> Tensor:
     """Lay edges out as the neighbours of each of ``nodes``, by rank, -1 for none: ``[nodes, most] int64``."""
     most = int(rank.max()) + 1 if len(rank) else 0
-    slots = torch.full((nodes, most), -1, dtype=torch.int64)
-    slots[dst.long(), rank.long()] = src.long()
-    return slots
+    index = torch.full((nodes, most), -1, dtype=torch.int64)
+    index[dst.long(), rank.long()] = src.long()
+    return index

@@ -114,14 +114,14 @@ def store_answers(
 
 
 def _mark(version: ModelVersion, current: Snapshot) -> bytes:
-    return f"{version.name} {version.manifest['created_at']} {current.id}".encode()
+    return f"{version.name} {version.manifest.created_at} {current.id}".encode()
 
 
 def _predicted(
     workspace: Workspace, task: Task, version: ModelVersion, current: Snapshot, predictor: AnyPredictor, now: int
 ) -> Answers:
     with workspace.source() as source:
-        population = task.population(source, current, current.as_of)
+        population = task.labels.population(source, current, current.as_of)
     predictions = predictor.predictions_all(now, workspace.place("scratch"))
     n, entity = len(predictions), task.entity.name
     rows = pa.table({"entity": current.keys(entity).slice(0, n), **predictions.columns()})
@@ -142,7 +142,7 @@ def _confidence(version: ModelVersion, predictions: Predictions) -> dict[str, An
 
     if not isinstance(predictions, Numbers):
         return {}
-    band = version.manifest.get("error_band")
+    band = version.manifest.error_band
     if band is not None:
         low, high = ErrorBand.from_dict(band).around(predictions.numbers)
         return {"low": low, "high": high}
@@ -165,13 +165,15 @@ def _explained(predictor: AnyPredictor, rows: Sequence[int], now: int) -> list[s
     if not rows:
         return []
     seeds = Seeds.at(predictor.entity, np.array(rows), now)
-    if not isinstance(predictor, Ranker) and predictor.final.trees is not None:
-        history = predictor.features.history(seeds)
-        assert history is not None
-        network = predictor.network(seeds, history)[0] if predictor.model is not None else None
-        drivers = drivers_of(predictor.final, predictor.features, predictor.pointwise, history, network, _DRIVERS)
+    if not isinstance(predictor, Ranker) and predictor.blend.trees is not None:
+        window_features = predictor.features.window_features(seeds)
+        assert window_features is not None
+        network = predictor.network(seeds, window_features)[0] if predictor.model is not None else None
+        drivers = drivers_of(
+            predictor.blend, predictor.features, predictor.pointwise, window_features, network, _DRIVERS
+        )
         return [json.dumps([driver.to_dict() for driver in one]) for one in drivers]
-    if isinstance(predictor, Ranker) and predictor.stage.trees is not None:
+    if isinstance(predictor, Ranker) and predictor.blend.trees is not None:
         return [json.dumps(_of_first_item(items, predictor)) for items in explain_ranking(predictor, seeds)]
     explainer = RankExplainer(predictor) if isinstance(predictor, Ranker) else Explainer(predictor)
     found = explainer.effects(seeds, kinds=["column"])

@@ -137,7 +137,7 @@ def _generalized(workspace: Workspace, current: Snapshot, question: str) -> tupl
     ids = task.bound.query.ids if task.bound is not None else None
     if ids is None:
         return task, None
-    task.check_ids(current)
+    task.labels.check_ids(current)
     if is_query(question):
         return find_task(workspace, current.schema, to_pql(replace(parse(question), ids=None))), ids
     return task, ids
@@ -154,7 +154,7 @@ def _fitting(workspace: Workspace, task: Task, current: Snapshot) -> ModelVersio
     wanted = _labels_of(task.config.model_dump(mode="json"))
     for version in [*([champion] if champion is not None else []), *reversed(models.versions(task.name))]:
         facts = version.manifest
-        same = facts["snapshot"] == current.id and _labels_of(facts["task_config"]) == wanted
+        same = facts.snapshot == current.id and _labels_of(facts.task_config) == wanted
         if same and version.is_intact:
             return version
     return None
@@ -215,6 +215,6 @@ def _reply(
         snapshot=current.id,
         as_of=current.as_of.isoformat(),
         warnings=report.warnings,
-        notes=tuple(facts["notes"]),
+        notes=tuple(facts.notes),
         seconds=0.0,
     )

@@ -76,7 +76,7 @@ def _check_task(
         return [_of_task(name, error, broken)], []
     idle = _idle_in_static_tasks(task)
     try:
-        examples = task.labels(source, current).split("train")
+        examples = task.labels.make(source, current).split("train")
     except SourceUnavailable:
         raise
     except (TaskError, SourceError) as error:

@@ -21,12 +21,12 @@ def snapshot(
     workspace: Workspace, *, full: bool = False, as_of: datetime | None = None, listener: Listener = SILENT
 ) -> Snapshot:
     """Build or update the graph, and publish it."""
-    from forekey.features import TextCache
+    from forekey.features import sweep_encoded
 
     built = build(workspace, full=full, as_of=as_of, listener=listener)
     store = workspace.snapshots
     store.prune(KEPT_SNAPSHOTS)
-    TextCache(workspace.place("encoded")).sweep(store.pool.folder)
+    sweep_encoded(workspace.place("encoded"), store.pool.folder)
     return built
 
 
@@ -76,8 +76,8 @@ def current_graph(workspace: Workspace, listener: Listener = SILENT) -> Snapshot
         return newest
     listener.step(f"updating the graph: {changed} since snapshot {newest.id}")
     # A moment that was asked for is kept: rows after it stay unseen.
-    asked = newest.as_of if newest.manifest["asked"] and workspace.config.as_of is None else None
-    kept = asked if newest.manifest.get("configured", {}).get("", "None") == "None" else None
+    asked = newest.as_of if newest.manifest.asked and workspace.config.as_of is None else None
+    kept = asked if (newest.manifest.configured or {}).get("", "None") == "None" else None
     return snapshot(workspace, as_of=kept, listener=listener)
 
 
@@ -85,9 +85,9 @@ def _changed_settings(workspace: Workspace, built: Snapshot) -> str:
     """Say what forekey.yaml says otherwise than when a snapshot was built; nothing if that is not so."""
     from forekey.source import shown_url
 
-    if built.manifest["source"] != shown_url(workspace.config.source):
+    if built.manifest.source != shown_url(workspace.config.source):
         return f"source: has changed in {CONFIG_NAME}"
-    before, now = built.manifest.get("configured"), graph_settings(workspace.config)
+    before, now = built.manifest.configured, graph_settings(workspace.config)
     if before is None:
         return "an earlier version built it"
     names = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))

@@ -46,13 +46,13 @@ def labels(workspace: Workspace, name_or_pql: str, *, listener: Listener = SILEN
     current = current_graph(workspace, listener)
     with workspace.source() as source:
         task = find_task(workspace, current.schema, name_or_pql)
-        made = task.labels(source, current)
-        statement, plan = task.label_statement(current), task.plan(current)
+        made = task.labels.make(source, current)
+        statement, plan = task.labels.statement(current), task.labels.plan(current)
         sql = source.sql(statement) if statement is not None else None
         shown = source.sql(shortened(statement)) if statement is not None else None
     account = made.account("labels" if task.bound is None else "pairs of entity and anchor time")
     anchors = {s: [a.isoformat() for a in getattr(plan, s)] for s in ("train", "val", "test")} if plan else {}
-    doubts = (*task.period_notes(current), *task_doubts(task, made))
+    doubts = (*task.labels.period_notes(current), *task_doubts(task, made))
     note = untimed_note(current.schema)
     return Labelled(
         task,

@@ -14,7 +14,6 @@ from forekey.objectives import objective_of
 from forekey.pipeline.graphs import current_graph
 from forekey.pipeline.parts import SILENT, Listener, check_name, find_task, predictor_of
 from forekey.project import record_export, recorded_exports
-from forekey.schema import Schema
 from forekey.task import TaskType
 from forekey.workspace import Workspace
 
@@ -88,7 +87,7 @@ def _champion_if_none_fits(workspace: Workspace, task: str, version: ModelVersio
         return []
     why = "" if champion.is_intact else f"{champion.version} cannot be loaded"
     try:
-        check_signature(Schema.from_dict(champion.manifest["signature"]), current.schema, champion.name)
+        check_signature(champion, current.schema)
     except ModelError:
         why = why or f"{champion.version} needs columns that the graph has no more"
     if why:
@@ -115,7 +114,9 @@ def evaluate(
         task = find_task(workspace, current.schema, name)
         models = workspace.registry
         chosen = models.get(task.name, version) if version else models.champion(task.name)
-        examples = task.complete_labels_at(source, current, at) if at else task.labels(source, current).split(split)
+        examples = (
+            task.labels.complete_at(source, current, at) if at else task.labels.make(source, current).split(split)
+        )
     resolved = resolve_examples(current, task, examples)
     if len(resolved) == 0:
         raise TaskError(f"Task '{task.name}' has no labels {f'at {at}' if at else f'in the {split} split'}.")
@@ -188,8 +189,8 @@ def _computed(workspace: Workspace, name: str, as_of: datetime | None, listener:
     model = workspace.registry.champion(task.name)
     moment = in_utc(as_of) if as_of is not None else current.as_of
     with workspace.source() as source:
-        task.check_ids(current)
-        population = task.population(source, current, moment)
+        task.labels.check_ids(current)
+        population = task.labels.population(source, current, moment)
     predictor = predictor_of(workspace, model, task, current, np.array([to_micros(moment)]))
     return predict_everyone(predictor, model, task, population, moment, workspace.place("scratch"))
 
@@ -255,13 +256,13 @@ def retrain(
     task = find_task(workspace, current.schema, name)
     champion = models.champion(task.name)
     champion.check()
-    check_signature(Schema.from_dict(champion.manifest["signature"]), current.schema, champion.name)
+    check_signature(champion, current.schema)
     config = _as_before(champion, seed) if preset is None else train_config(preset, seed, task.task_type)
     waiting = workspace.training(task.name, lambda: listener.note(_waiting(task.name)))
     with workspace.source() as source:
         with waiting:
             challenger, report = train_task(task, current, source, models, config, listener=listener)
-        examples = task.labels(source, current).split("test")
+        examples = task.labels.make(source, current).split("test")
     newest = resolve_examples(current, task, examples)
     predictor = predictor_of(workspace, champion, task, current, newest.times)
     scores = evaluate_examples(predictor, newest)
@@ -299,4 +300,4 @@ def _as_before(version: ModelVersion, seed: int) -> TrainConfig:
     """Return the settings that a version was trained by; what was searched for then is not searched for again."""
     from forekey.training import TrainConfig
 
-    return replace(TrainConfig.from_dict(version.manifest["config"]), seed=seed, search_seconds=0.0)
+    return replace(TrainConfig.from_dict(version.manifest.config), seed=seed, search_seconds=0.0)

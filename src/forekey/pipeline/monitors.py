@@ -34,6 +34,6 @@ def advise(workspace: Workspace, report: MonitorReport) -> dict[str, Decision]:
 
     found = {}
     for name in report.drift:
-        task_type = TaskType(workspace.registry.champion(name).manifest["task_type"])
+        task_type = TaskType(workspace.registry.champion(name).manifest.task_type)
         found[name] = should_retrain(name, task_type, report, workspace.config.retrain)
     return found

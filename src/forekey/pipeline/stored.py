@@ -49,7 +49,7 @@ def stored_batch(
 def _fits(version: EmbeddingVersion, model: ModelVersion, current: Snapshot) -> bool:
     """Whether a stored version is of a model and a snapshot, and not of one before it with the same time."""
     same = (version.model_version, version.as_of) == (model.version, current.as_of.isoformat())
-    return same and version.created_at >= current.manifest["created_at"]
+    return same and version.created_at >= current.manifest.created_at
 
 
 def change_champion(workspace: Workspace, task: str, promote: str | None) -> EmbeddingVersion | None:

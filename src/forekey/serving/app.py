@@ -19,6 +19,7 @@ from starlette.routing import Match, Route
 from forekey import __version__
 from forekey.errors import ForekeyError, UnknownEntity
 from forekey.objectives import objective_of
+from forekey.registry import ModelVersion
 from forekey.serving import schemas
 from forekey.serving.auth import OPEN, BearerAuth
 from forekey.serving.state import Answer, ServingState
@@ -290,8 +291,8 @@ def _task_status(state: ServingState, name: str) -> dict[str, Any]:
         "task": name,
         "query": getattr(config, "query", None),
         "champion": champion.version if champion else None,
-        "task_type": champion.manifest["task_type"] if champion else None,
-        "metrics": champion.manifest["metrics"] if champion else None,
+        "task_type": champion.manifest.task_type if champion else None,
+        "metrics": champion.manifest.metrics if champion else None,
         "embeddings": _version_status(stored) if stored else None,
     }
 
@@ -302,7 +303,7 @@ def _version_status(stored: EmbeddingVersion) -> dict[str, Any]:
     return {k: v for k, v in asdict(stored).items() if not (ranking and k == "classes")}
 
 
-def _model_status(version: Any) -> dict[str, Any]:
+def _model_status(version: ModelVersion) -> dict[str, Any]:
     shown = (
         "created_at",
         "task_type",
@@ -315,4 +316,4 @@ def _model_status(version: Any) -> dict[str, Any]:
         "metrics",
         "seconds",
     )
-    return {"task": version.task, "version": version.version, **{k: version.manifest[k] for k in shown}}
+    return {"task": version.task, "version": version.version, **{k: getattr(version.manifest, k) for k in shown}}

@@ -187,6 +187,7 @@ class Engine:
         )
         predictor = load_predictor(version, snapshot, past, workspace.place("encoded"))
         made = Bound(Key(key.model_version, snapshot.id), predictor, task, snapshot)
+        predictor.prepare()
         if snapshot.num_nodes(task.entity.name):
             predictor.predict(Seeds.at(task.entity.name, np.zeros(1, np.int32), made.now), embed=False)
         self._ask_who(made)
@@ -198,7 +199,7 @@ class Engine:
         task, snapshot = bound.task, bound.snapshot
         try:
             with self._workspace.source() as source:
-                population = task.population(source, snapshot, snapshot.as_of)
+                population = task.labels.population(source, snapshot, snapshot.as_of)
         except SourceUnavailable:
             return
         flags = np.ones(snapshot.num_nodes(task.entity.name), bool)

@@ -9,6 +9,7 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from forekey.graph import SnapshotManifest
 from forekey.secrets import without_password
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _tasks(state: ServingState) -> str:
     rows = []
     for name, config in state.workspace.config.tasks.items():
         champion, stored = state.registry.champion_or_none(name), state.embeddings.current(name)
-        metrics = champion.manifest["metrics"]["test"] if champion else {}
+        metrics = champion.manifest.metrics.get("test", {}) if champion else {}
         shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if v is not None)
         rows.append(
             [
@@ -50,11 +51,11 @@ def _tasks(state: ServingState) -> str:
     return _table(["task", "question", "champion", "test metrics", "embeddings"], rows)
 
 
-def _graph(manifest: dict[str, Any]) -> str:
-    nodes = [[name, f"{t['nodes']:,}", f"{sum(t['quarantined'].values()):,}"] for name, t in manifest["tables"].items()]
+def _graph(manifest: SnapshotManifest) -> str:
+    nodes = [[name, f"{t.nodes:,}", f"{t.left_out:,}"] for name, t in manifest.tables.items()]
     edges = [
-        [name, f"{e['edges']:,}", f"{e['orphans']:,}", f"{e['degree']['mean']:.3g}", f"{e['degree']['max']:,}"]
-        for name, e in manifest["edges"].items()
+        [name, f"{e.edges:,}", f"{e.orphans:,}", f"{e.degree['mean']:.3g}", f"{e.degree['max']:,}"]
+        for name, e in manifest.edges.items()
     ]
     return _table(["node type", "nodes", "quarantined"], nodes) + _table(
         ["edge type", "edges", "orphans", "mean degree", "max degree"], edges

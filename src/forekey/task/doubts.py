@@ -48,7 +48,7 @@ def _short_windows(task: Task) -> list[str]:
     if task.bound is None or task.bound.is_static:
         return []
     found = []
-    for name in task.target_tables:
+    for name in task.labels.target_tables:
         time = _time_of(task.project.config.tables, name)
         if time is not None and task.window_days < _DAYS_OF.get(time.period, 0):
             found.append(

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from forekey import duckdb_session
 from forekey.graph import Micros
 from forekey.notebooks import as_table
 from forekey.objectives import objective_of
@@ -98,3 +99,27 @@ def utc_micros(times: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = pa.timestamp("us", tz=getattr(times.type, "tz", None))
     # Arrow keeps zoned moments as UTC inside; dropping the zone by way of integers keeps them so.
     return times.cast(kind, safe=False).cast(pa.int64()).cast(pa.timestamp("us"))
+
+
+def place_of(examples: Examples, keys: pa.ChunkedArray, times: Micros) -> NDArray[np.int64]:
+    """Return where the pair of each example's entity and time stands among others; -1 where it does not."""
+    return _matched(examples, keys, times, "LEFT JOIN", "=")
+
+
+def place_of_latest(examples: Examples, keys: pa.ChunkedArray, times: Micros) -> NDArray[np.int64]:
+    """Return where the newest pair with each example's entity at or before its time stands; -1 where there is none."""
+    return _matched(examples, keys, times, "ASOF LEFT JOIN", ">=")
+
+
+def _matched(examples: Examples, keys: pa.ChunkedArray, times: Micros, join: str, comparison: str) -> NDArray[np.int64]:
+    with duckdb_session.connect() as engine:
+        engine.register(
+            "wanted", pa.table({"entity": examples.keys, "time": examples.times, "n": range(len(examples))})
+        )
+        engine.register("known", pa.table({"entity": keys, "time": times, "place": np.arange(len(times))}))
+        found = engine.sql(
+            f"SELECT wanted.n, min(known.place) AS place FROM wanted {join} known "
+            f"ON wanted.entity = known.entity AND wanted.time {comparison} known.time GROUP BY ALL ORDER BY wanted.n"
+        ).to_arrow_table()
+    place: NDArray[np.int64] = pc.fill_null(found.column("place"), -1).to_numpy()
+    return place

@@ -27,7 +27,9 @@ from forekey.files import whole
 from forekey.graph import MICROS_PER_DAY, Adjacency, Micros, Seeds, Snapshot, from_micros, to_micros
 from forekey.objectives import Objective
 from forekey.query import shift
-from forekey.task.labels import Examples, micros_of
+from forekey.task.labels import Examples
+from forekey.task.query_labels import QueryLabels
+from forekey.task.ready_made_labels import ReadyMadeLabels
 
 if TYPE_CHECKING:
     from forekey.source import Source
@@ -130,12 +132,11 @@ def lagged_labels(
     """
     if len(objective.classes) > MAX_CLASSES or task.kind.ranks_items:
         return None
-    if task.bound is None:
-        made = _ready_made(task, source)
-    elif task.bound.is_static:
-        return None
-    else:
-        made = _made_at(task, source, snapshot, sorted(set(moments)))
+    made: _Gathered | None = None
+    if isinstance(task.labels, ReadyMadeLabels):
+        made = _ready_made(task.labels, source)
+    elif isinstance(task.labels, QueryLabels) and not task.labels.query.is_static:
+        made = _made_at(task.labels, source, snapshot, sorted(set(moments)))
     source.release()
     if made is None:
         return None
@@ -206,19 +207,17 @@ class _Gathered:
     grids: NDArray[np.int64]
 
 
-def _made_at(task: Task, source: Source, snapshot: Snapshot, moments: list[int]) -> _Gathered:
+def _made_at(labels: QueryLabels, source: Source, snapshot: Snapshot, moments: list[int]) -> _Gathered:
     found = _Grids([], {})
     for moment in moments:
-        found.add(moment, _anchors_before(task, snapshot, moment))
-    bound = task.bound
-    assert bound is not None
+        found.add(moment, _anchors_before(labels, snapshot, moment))
     wanted = sorted(set().union(*found.anchors))
     none = Examples(pa.chunked_array([[]], pa.string()), np.empty(0, np.int64), np.empty(0))
-    examples = task.labels_at(source, snapshot, wanted, filtered=False) if wanted else none
+    examples = labels.at(source, snapshot, wanted, filtered=False) if wanted else none
     source.release()
     places, known_at, grids = [], [], []
     for grid, anchors in enumerate(found.anchors):
-        ends = {to_micros(a): to_micros(bound.horizon_end(a)) for a in anchors}
+        ends = {to_micros(a): to_micros(labels.query.horizon_end(a)) for a in anchors}
         own = np.flatnonzero(np.isin(examples.times, list(ends)))
         distinct, place = np.unique(examples.times[own], return_inverse=True)
         places.append(own)
@@ -234,14 +233,12 @@ def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     return np.concatenate([np.empty(0, np.int64), *parts])
 
 
-def _anchors_before(task: Task, snapshot: Snapshot, moment: int) -> list[datetime]:
+def _anchors_before(labels: QueryLabels, snapshot: Snapshot, moment: int) -> list[datetime]:
     """Return the anchors of the newest windows that end at or before a moment, newest first."""
-    bound = task.bound
-    assert bound is not None
-    window, oldest = bound.target_window, task.known_since(snapshot)
+    window, oldest = labels.query.target_window, labels.known_since(snapshot)
     assert window is not None
     newest = shift(from_micros(moment), -window.end, window.unit)
-    steps = (bound.previous_anchor(newest, k) for k in range(WINDOWS))
+    steps = (labels.query.previous_anchor(newest, k) for k in range(WINDOWS))
     return list(takewhile(lambda anchor: oldest is not None and anchor > oldest, steps))
 
 
@@ -264,13 +261,11 @@ class _Grids:
         self.grid_of[moment] = len(self.anchors) - 1
 
 
-def _ready_made(task: Task, source: Source) -> _Gathered | None:
+def _ready_made(labels: ReadyMadeLabels, source: Source) -> _Gathered | None:
     start = datetime(2000, 1, 1)
-    end = task.horizon_end(start)
+    end = labels.horizon_end(start)
     if end is None:
         return None
-    table = task.ready_made(source).table
-    times = micros_of(table.column("time"))
-    examples = Examples(table.column("entity"), times, task.kind.read(table.column("target")))
-    known_at = times + (to_micros(end) - to_micros(start))
-    return _Gathered(examples, known_at, np.zeros(len(times), np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
+    examples = labels.every(source)
+    count, known_at = len(examples), examples.times + (to_micros(end) - to_micros(start))
+    return _Gathered(examples, known_at, np.zeros(count, np.int64), np.empty(0, np.int64), np.empty(0, np.int64))

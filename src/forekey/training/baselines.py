@@ -92,7 +92,7 @@ def entity_mean(data: BaselineData) -> dict[str, NDArray[np.float64]]:
 
 
 def lightgbm_columns(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
-    """Fit gradient-boosted trees on the entity's own columns and the calendar: one table, no history."""
+    """Fit gradient-boosted trees on the entity's own columns and the calendar, and no window features."""
     return _lightgbm(data, np.array([kind in _OF_ONE_TABLE for kind in data.kinds]))
 
 
@@ -102,7 +102,7 @@ def lightgbm(data: BaselineData) -> dict[str, NDArray[np.float64]] | None:
 
 
 def _lightgbm(data: BaselineData, chosen: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]] | None:
-    blocks = {s: r.history[:, chosen] for s, r in data.splits.items() if r.history is not None}
+    blocks = {s: r.window_features[:, chosen] for s, r in data.splits.items() if r.window_features is not None}
     target = {s: _learnt(data.objective, r.target) for s, r in data.splits.items()}
     if len(blocks) < len(target) or blocks["train"].shape[1] == 0:
         return None

@@ -1,16 +1,17 @@
-"""Choosing the last stage on validation: how much the network counts beside the trees, and the calibration."""
+"""Choosing the blend on validation: how much the network counts beside the trees, and the calibration."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.inference import Blend, Calibration, Trees
+from forekey.inference import Blend, Trees
+from forekey.nn import Calibration
 from forekey.objectives import PointwiseObjective, Raw
 
-_SHARES = np.linspace(0.0, 1.0, 11)
+_WEIGHTS = np.linspace(0.0, 1.0, 11)
 _FOLDS = 5
 _MIN_CALIBRATION = 50
 _MIN_ISOTONIC = 2_000
@@ -25,7 +26,7 @@ class Validation:
 
     objective: PointwiseObjective
     network: Raw | None
-    history: NDArray[np.float32]
+    window_features: NDArray[np.float32]
     target: NDArray[np.float64]
 
 
@@ -33,15 +34,15 @@ def choose_blend(known: Validation, trees: Trees | None) -> Blend:
     """Return the blend with the least loss on validation, calibrated there."""
     if len(known.target) == 0:
         return Blend() if known.network is not None else Blend(0.0, trees)
-    final = Blend() if known.network is not None else Blend(0.0, trees)
+    blend = Blend() if known.network is not None else Blend(0.0, trees)
     if trees is not None and known.network is not None:
         # Both ends once; everything between is a mixture of the two.
-        ends = [Blend(s, trees).blend(known.network, known.history, known.objective) for s in (1.0, 0.0)]
-        losses = [known.objective.mean_loss(s * ends[0] + (1 - s) * ends[1], known.target) for s in _SHARES]
-        share = float(round(_SHARES[int(np.argmin(losses))], 2))
-        final = Blend(share, trees if share < 1.0 else None)
-    raw = final.blend(known.network, known.history, known.objective)
-    return replace(final, calibration=choose_calibration(known.objective, raw, known.target))
+        ends = [Blend(s, trees).mix(known.network, known.window_features, known.objective) for s in (1.0, 0.0)]
+        losses = [known.objective.mean_loss(s * ends[0] + (1 - s) * ends[1], known.target) for s in _WEIGHTS]
+        weight = float(round(_WEIGHTS[int(np.argmin(losses))], 2))
+        blend = Blend(weight, trees if weight < 1.0 else None)
+    raw = blend.mix(known.network, known.window_features, known.objective)
+    return blend.with_calibration(choose_calibration(known.objective, raw, known.target))
 
 
 def choose_calibration(objective: PointwiseObjective, raw: Raw, target: NDArray[np.float64]) -> Calibration:
@@ -56,7 +57,7 @@ def choose_calibration(objective: PointwiseObjective, raw: Raw, target: NDArray[
     for kind in kinds:
         for f in range(_FOLDS):
             fitted = _calibrate(kind, objective, raw[fold != f], target[fold != f])
-            losses[kind] += objective.mean_loss(fitted.apply(raw[fold == f]), target[fold == f])
+            losses[kind] += objective.mean_loss(Blend(calibration=fitted).calibrated(raw[fold == f]), target[fold == f])
     return _calibrate(min(kinds, key=losses.__getitem__), objective, raw, target)
 
 

@@ -20,7 +20,7 @@ class TrainConfig:
     ``decay`` the learning rate falls to 0 by the end of all epochs, so few are needed.
     ``refit`` trains once more from validation examples too, after all choices are made on these.
     ``search_seconds`` is how long to look for better settings before training.
-    ``history`` adds window features, for the network and for trees beside it; ``lagged_labels`` the labels that
+    ``window_features`` adds window features, for the network and for trees beside it; ``lagged_labels`` the labels that
     entities had before. Without ``network``, trees alone predict. ``max_examples`` draws so many training examples at
     random. ``importance`` measures what counts; ``tree_baselines`` trains the baselines of boosted trees.
     """
@@ -40,7 +40,7 @@ class TrainConfig:
     max_batches: int = 150
     patience: int = 4
     max_seconds: float = 240.0
-    history: bool = True
+    window_features: bool = True
     lagged_labels: bool = True
     refit: bool = True
     search_seconds: float = 0.0

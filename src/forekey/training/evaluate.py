@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from forekey.graph import Micros, Seeds, Snapshot
+from forekey.graph import GraphView, Micros, Seeds
 from forekey.inference import AnyPredictor
 from forekey.objectives import Metrics, Predictions
 from forekey.task import Examples, Task
@@ -19,14 +19,14 @@ from forekey.task import Examples, Task
 class Resolved:
     """Examples whose entity is in the snapshot: their seeds, labels ``target [n]``, and their keys.
 
-    ``history [n, features]`` are their window features, once computed.
+    ``window_features [n, features]`` are their window features, once computed.
     """
 
     seeds: Seeds
     target: NDArray[Any]
     examples: Examples
     unknown: int
-    history: NDArray[np.float32] | None = None
+    window_features: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -43,7 +43,7 @@ class Resolved:
 
     def seen_by(self, cutoffs: Micros) -> Resolved:
         """Return the same examples, each seeing the graph up to a cutoff; their window features are to be computed."""
-        return replace(self, seeds=self.seeds.seen_by(cutoffs), history=None)
+        return replace(self, seeds=self.seeds.seen_by(cutoffs), window_features=None)
 
     def only(self, keep: NDArray[Any]) -> Resolved:
         """Return some of the examples, by position or mask."""
@@ -51,8 +51,8 @@ class Resolved:
         given = self.examples
         weight = given.weight[keep] if given.weight is not None else None
         kept = Examples(given.keys.take(pa.array(keep)), given.times[keep], given.target[keep], weight)
-        history = self.history[keep] if self.history is not None else None
-        return Resolved(self.seeds.take(keep), self.target[keep], kept, self.unknown, history)
+        window_features = self.window_features[keep] if self.window_features is not None else None
+        return Resolved(self.seeds.take(keep), self.target[keep], kept, self.unknown, window_features)
 
 
 def some_of(examples: Resolved, most: int) -> Resolved:
@@ -70,33 +70,33 @@ def joined(one: Resolved, two: Resolved) -> Resolved:
         weight = np.concatenate([np.ones(len(r)) if w is None else w for w, r in zip(weights, (one, two), strict=True)])
     keys = pa.chunked_array([*one.examples.keys.chunks, *two.examples.keys.chunks], one.examples.keys.type)
     seeds, target = Seeds.joined(one.seeds, two.seeds), np.concatenate([one.target, two.target])
-    examples, history = Examples(keys, seeds.times, target, weight), None
-    if one.history is not None and two.history is not None:
-        history = np.concatenate([one.history, two.history])
-    return Resolved(seeds, target, examples, one.unknown + two.unknown, history)
+    examples, window_features = Examples(keys, seeds.times, target, weight), None
+    if one.window_features is not None and two.window_features is not None:
+        window_features = np.concatenate([one.window_features, two.window_features])
+    return Resolved(seeds, target, examples, one.unknown + two.unknown, window_features)
 
 
-def resolve_examples(snapshot: Snapshot, task: Task, examples: Examples) -> Resolved:
+def resolve_examples(view: GraphView, task: Task, examples: Examples) -> Resolved:
     """Find each example's row; those whose entity does not exist, or not yet at the anchor, are counted apart."""
-    rows = snapshot.lookup_keys(task.entity.name, examples.keys)
-    known = (rows >= 0) & (rows < snapshot.visible(task.entity.name, examples.times))
+    rows = view.lookup_keys(task.entity.name, examples.keys)
+    known = (rows >= 0) & (rows < view.presence(task.entity.name).bounds(examples.times))
     weight = examples.weight[known] if examples.weight is not None else None
     target = examples.target[known]
     if task.items is not None:
-        target = item_rows(snapshot, task.items.name, target)
+        target = item_rows(view, task.items.name, target)
     kept = Examples(examples.keys.filter(pa.array(known)), examples.times[known], target, weight)
     seeds = Seeds.at(task.entity.name, rows[known], kept.times)
     return Resolved(seeds, kept.target, kept, int((~known).sum()))
 
 
-def item_rows(snapshot: Snapshot, table: str, labels: NDArray[Any]) -> NDArray[Any]:
+def item_rows(view: GraphView, table: str, labels: NDArray[Any]) -> NDArray[Any]:
     """Return lists of keys as tuples of rows, ``[n] object``; a key without a row is a number below -1 of its own."""
     out = np.empty(len(labels), object)
     lengths = np.array([len(keys) for keys in labels], np.int64)
     flat = [key for keys in labels for key in keys]
     rows = np.zeros(0, np.int64)
     if flat:
-        rows = snapshot.lookup_keys(table, pa.chunked_array([pa.array(flat)])).astype(np.int64)
+        rows = view.lookup_keys(table, pa.chunked_array([pa.array(flat)])).astype(np.int64)
         _, named = np.unique([str(key) for key in flat], return_inverse=True)
         rows = np.where(rows < 0, -2 - named, rows)
     ends = np.cumsum(lengths)
@@ -112,4 +112,4 @@ def evaluate_examples(predictor: AnyPredictor, resolved: Resolved) -> Metrics:
 
 def predicted_for(predictor: AnyPredictor, resolved: Resolved) -> Predictions:
     """Predict each example at its own time."""
-    return predictor.predict(resolved.seeds, resolved.history, embed=False)[0]
+    return predictor.predict(resolved.seeds, resolved.window_features, embed=False)[0]

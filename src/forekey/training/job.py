@@ -81,7 +81,7 @@ def gather(
             f"Task '{task.name}' ranks values of a column, and only rows of a table can be ranked. "
             "List a foreign key, or ask with CLASSIFY instead of RANK."
         )
-    labels = task.labels(source, snapshot)
+    labels = task.labels.make(source, snapshot)
     source.release()
     splits, sampled = some_examples(_examples(task, snapshot, labels), config)
     objective = _objective(task, splits["train"])
@@ -93,7 +93,7 @@ def gather(
         val_again = splits["val"].seen_by(delay("train", splits["val"].times))
         splits = {name: r.seen_by(delay(name, r.times)) for name, r in splits.items()}
     job = TrainJob(task, snapshot, config, labels, splits, objective, val_again, sampled=sampled, minutes=minutes)
-    if config.history and config.lagged_labels and not task.kind.ranks_items:
+    if config.window_features and config.lagged_labels and not task.kind.ranks_items:
         job = replace(job, past=_past_labels(task, source, snapshot, splits, objective))
     if baselines:
         job = replace(job, previous=_previous(task, source, snapshot, known))
@@ -171,4 +171,4 @@ def _previous(task: Task, source: Source, snapshot: Snapshot, splits: dict[str, 
     if task.kind.ranks_items:
         return {}
     until = to_micros(snapshot.as_of)
-    return {s: task.previous(source, snapshot, splits[s].examples, until) for s in ("val", "test")}
+    return {s: task.labels.previous(source, snapshot, splits[s].examples, until) for s in ("val", "test")}

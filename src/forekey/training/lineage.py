@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
 import torch
 
@@ -12,6 +11,7 @@ from forekey import __version__
 from forekey.features import WIDTH, FeatureStore
 from forekey.graph import Snapshot, from_micros
 from forekey.nn import PARAMETERS, ModelConfig, RelationSpec, TableSpec
+from forekey.registry import ModelManifest
 from forekey.sampling import relations_of
 from forekey.task import LabelTable, Task, task_doubts
 from forekey.training.config import TrainConfig
@@ -20,41 +20,48 @@ from forekey.training.job import TrainJob
 
 def network_of(entity: str, features: FeatureStore, config: TrainConfig, outputs: int) -> ModelConfig:
     """Return the shape of a network that answers about rows of a table."""
-    plan, schema, scale = config.neighbors, features.view.schema, features.spec.scale
+    plan, schema = config.neighbors, features.view.schema
     tables = tuple(
-        TableSpec(t.table, t.numbers, t.num_codes, schema.table(t.table).time_column is not None)
+        TableSpec(t.table, t.num_values, t.vocabularies, schema.table(t.table).time_column is not None)
         for t in features.spec.tables
     )
     relations = tuple(
         RelationSpec(str(r), r.dst, r.src, tuple(plan.budget(r, h) for h in range(plan.hops)), r.up)
         for r in relations_of(schema)
     )
-    past = 2 * len(scale.names) if scale is not None else 0
     return ModelConfig(
-        entity, tables, relations, plan.hops, config.channels, outputs, config.dropout, past, config.aggregation
+        entity,
+        tables,
+        relations,
+        plan.hops,
+        config.channels,
+        outputs,
+        config.dropout,
+        len(features.features),
+        config.aggregation,
     )
 
 
-def lineage(job: TrainJob, config: TrainConfig) -> dict[str, Any]:
+def lineage(job: TrainJob, config: TrainConfig) -> ModelManifest:
     """Return what a manifest says of where a version comes from; ``config`` are the settings that were used at last."""
     task, snapshot, labels = job.task, job.snapshot, job.labels
-    return {
-        "task_type": str(task.task_type),
-        "task_config": task.config.model_dump(mode="json"),
-        "snapshot": snapshot.id,
-        "snapshot_as_of": snapshot.as_of.isoformat(),
-        "feature_cutoff": from_micros(job.cutoff).isoformat(),
-        "signature": snapshot.schema.to_dict(),
-        "config": config.to_dict(),
-        "code_version": __version__,
-        "torch_version": torch.__version__,
-        "labels": labels.statistics(),
-        "dropped": labels.dropped,
-        "unknown_entities": {name: r.unknown for name, r in job.splits.items()},
-        "default_metric": task.kind.metric,
-        "warnings": list(task_doubts(task, labels)),
-        "notes": [*task.period_notes(snapshot), *_notes(task, labels)],
-    }
+    return ModelManifest(
+        task_type=str(task.task_type),
+        task_config=task.config.model_dump(mode="json"),
+        snapshot=snapshot.id,
+        snapshot_as_of=snapshot.as_of.isoformat(),
+        feature_cutoff=from_micros(job.cutoff).isoformat(),
+        signature=snapshot.schema.to_dict(),
+        config=config.to_dict(),
+        code_version=__version__,
+        torch_version=torch.__version__,
+        labels=labels.statistics(),
+        dropped=labels.dropped,
+        unknown_entities={name: r.unknown for name, r in job.splits.items()},
+        default_metric=task.kind.metric,
+        warnings=list(task_doubts(task, labels)),
+        notes=[*task.labels.period_notes(snapshot), *_notes(task, labels)],
+    )
 
 
 _ASSUMED = "ASSUMING picked the examples for which it held: a correlation, not what happens if one makes it hold."

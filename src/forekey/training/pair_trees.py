@@ -19,7 +19,7 @@ from forekey.training.config import TrainConfig
 from forekey.training.evaluate import Resolved, some_of
 from forekey.training.trees import Growing
 
-_SHARES = np.linspace(0.0, 1.0, 11)
+_WEIGHTS = np.linspace(0.0, 1.0, 11)
 _MAX_PAIRS = 1_000_000
 _MAX_QUERIES = 20_000
 _QUERIES_A_TIME = 500
@@ -69,7 +69,7 @@ def grow_pair_trees(
             boosters.append(gbm.train(parameters, train, plan.rounds, [val], callbacks=callbacks))
         if not boosters:
             break
-        scores = np.mean([b.predict(held.numbers, raw_score=True) for b in boosters], axis=0)
+        scores = np.mean([b.predict(held.features, raw_score=True) for b in boosters], axis=0)
         found[name] = _mean_precision(held, scores, ranker.top), boosters
     best = max(found, key=lambda name: found[name][0])
     boosters = found[best][1]
@@ -100,7 +100,7 @@ def _parameters(name: str, top: int, config: TrainConfig, number: int) -> dict[s
 def _mean_precision(pairs: _PairSet, scores: NDArray[np.float64], top: int) -> float:
     """Return the mean average precision of candidates ranked by their scores."""
     ptr = np.concatenate([[0], np.cumsum(pairs.sizes)])
-    ranked = Pairs(ptr, np.arange(len(scores), dtype=np.int32), scores, pairs.numbers).best(scores, top)[0]
+    ranked = Pairs(ptr, np.arange(len(scores), dtype=np.int32), scores, pairs.features).best(scores, top)[0]
     target = np.empty(len(pairs.sizes), object)
     target[:] = [tuple(np.flatnonzero(pairs.label[a:b]) + a) for a, b in pairwise(ptr.tolist())]
     return float(average_precision(target, ranked).mean()) if len(target) else 0.0
@@ -122,19 +122,19 @@ def choose_rank_blend(ranker: Ranker, judging: Resolved, trees: Trees) -> RankBl
     """Return the blend with the best mean average precision; ties are broken in favour of the larger tree weight."""
     judging = some_of(judging, _MAX_JUDGED)
     parts = [(part, pairs) for part, pairs, _ in ranker.scored(judging.seeds)]
-    raw = [trees.raw(pairs.numbers)[:, 0] for _, pairs in parts]
+    raw = [trees.raw(pairs.features)[:, 0] for _, pairs in parts]
     scales = [_spread(np.concatenate(values)) for values in ([pairs.towers for _, pairs in parts], raw)]
     best, chosen = -1.0, RankBlend()
-    for share in _SHARES:
-        stage = RankBlend(round(float(share), 2), trees, *scales)
+    for weight in _WEIGHTS:
+        blend = RankBlend(round(float(weight), 2), trees, *scales)
         found = [
-            average_precision(judging.target[part], pairs.best(stage.blend(pairs.towers, own), ranker.top)[0])
+            average_precision(judging.target[part], pairs.best(blend.mix(pairs.towers, own), ranker.top)[0])
             for (part, pairs), own in zip(parts, raw, strict=True)
         ]
         score = float(np.concatenate(found).mean())
         if score > best:
-            best, chosen = score, stage
-    return chosen if chosen.share < 1.0 else replace(chosen, trees=None)
+            best, chosen = score, blend
+    return chosen if chosen.weight < 1.0 else chosen.with_trees(None)
 
 
 def _spread(values: NDArray[np.float64]) -> float:
@@ -145,9 +145,9 @@ def _spread(values: NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True)
 class _PairSet:
-    """Candidates of some examples as trees take them: numbers, whether the label has each, and how many a query has."""
+    """Candidates of some examples as trees take them: features, whether each is in the label, how many a query has."""
 
-    numbers: NDArray[np.float32]
+    features: NDArray[np.float32]
     label: NDArray[np.float64]
     sizes: NDArray[np.int64]
 
@@ -156,7 +156,7 @@ class _PairSet:
         import lightgbm as gbm
 
         parameters = {"feature_pre_filter": False}
-        return gbm.Dataset(self.numbers, self.label, group=self.sizes, reference=reference, params=parameters)
+        return gbm.Dataset(self.features, self.label, group=self.sizes, reference=reference, params=parameters)
 
 
 def _pair_set(pairs: PairFeatures, examples: Resolved, seed: int) -> _PairSet:
@@ -169,10 +169,10 @@ def _pair_set(pairs: PairFeatures, examples: Resolved, seed: int) -> _PairSet:
             f"If its time column tells when rows were loaded, remove time_column of '{pairs.spec.items}' from "
             "forekey.yaml."
         )
-    numbers = pairs.compute(some.seeds, ptr, items)
+    features = pairs.compute(some.seeds, ptr, items)
     label = _labels(some.target, ptr, items)
     sizes = np.diff(ptr)
-    return _PairSet(numbers, label, sizes[sizes > 0])
+    return _PairSet(features, label, sizes[sizes > 0])
 
 
 def _with_candidates(pairs: PairFeatures, drawn: Resolved) -> tuple[Resolved, NDArray[np.int64], NDArray[np.int32]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from forekey.errors import TaskError
 from forekey.inference import Blend, ErrorBand, Explainer, PointwiseModel, Trees
-from forekey.nn import GraphModel
+from forekey.nn import Calibration, GraphModel
 from forekey.objectives import Raw, RegressionObjective
 from forekey.progress import SILENT, Deadline, Listener, in_words
 from forekey.training.baselines import BaselineData, run_baselines
@@ -88,7 +88,9 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
         listener.step(f"training the network on {len(data.splits['train']):,} examples")
         torch.manual_seed(config.seed)
         shape = network_of(self.job.task.entity.name, data.features, config, data.objective.outputs)
-        learner = self._learner(GraphModel(shape), (data.splits["train"], data.splits["val"]), config)
+        learner = self._learner(
+            GraphModel(shape).scaled_by(data.scale), (data.splits["train"], data.splits["val"]), config
+        )
         return learner.networks, fit(learner, config, listener, checkpoint)
 
     def choose(self, networks: dict[str, GraphModel], config: TrainConfig, growing: Growing) -> PointwiseCandidate:
@@ -97,7 +99,7 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
         model = self._model(networks.get("network"), Blend(), config)
         if networks:
             raw = {split: self._raw(model, data.splits[split]) for split in ("val", "test")}
-        if val.history is None:
+        if val.window_features is None:
             return PointwiseCandidate(model, networks, None, raw)
         growing.listener.step("growing trees")
         learnt = data.tree_data(data.described_train())
@@ -105,10 +107,10 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
         trees = grown.trees if grown is not None else None
         if not networks and trees is None:
             constant = Blend(0.0, base=data.objective.constant(data.goal(data.splits["train"])))
-            return PointwiseCandidate(replace(model, final=constant), networks, None, raw)
-        final = choose_blend(Validation(data.objective, raw.get("val"), val.history, data.goal(val)), trees)
-        kept = model.network if final.share > 0.0 else None
-        return PointwiseCandidate(replace(model, network=kept, final=final), networks, grown, raw)
+            return PointwiseCandidate(replace(model, blend=constant), networks, None, raw)
+        blend = choose_blend(Validation(data.objective, raw.get("val"), val.window_features, data.goal(val)), trees)
+        kept = model.network if blend.weight > 0.0 else None
+        return PointwiseCandidate(replace(model, network=kept, blend=blend), networks, grown, raw)
 
     def refit(
         self, chosen: Candidate[PointwiseModel, Grown | None], config: TrainConfig, epochs: int, growing: Growing
@@ -117,17 +119,17 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
         assert isinstance(chosen, PointwiseCandidate)
         data, model = self._data, chosen.model
         later = data.splits["val"] if data.val_again is None else data.val_again
-        if later.history is None and data.splits["train"].history is not None:
+        if later.window_features is None and data.splits["train"].window_features is not None:
             later = data.described(later)
-        if model.final.trees is not None and chosen.grown is not None:
-            described = later if later.history is not None else data.described(later)
+        if model.blend.trees is not None and chosen.grown is not None:
+            described = later if later.window_features is not None else data.described(later)
             every = data.tree_data(data.described_train()).plus(data.tree_data(described))
             trees = refit(chosen.grown, data.objective, every, config.trees, config.seed, growing)
-            model = replace(model, final=replace(model.final, trees=trees))
+            model = replace(model, blend=model.blend.with_trees(trees))
         if model.network is None or epochs == 0:
             return replace(chosen, model=model)
         torch.manual_seed(config.seed)
-        network = GraphModel(model.network.config)
+        network = GraphModel(model.network.config).scaled_by(data.scale)
         known = joined(data.splits["train"], later.only(data.objective.is_known(data.goal(later))))
         fit_again(self._learner(network, (known, None), config), config, epochs, growing.listener)
         model = replace(model, network=network)
@@ -136,12 +138,12 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
     def score(self, scorecard: Scorecard, split: str, candidate: Candidate[PointwiseModel, Grown | None]) -> None:
         """Score the model and its parts."""
         assert isinstance(candidate, PointwiseCandidate)
-        objective, final = self._data.objective, candidate.model.final
-        raw, past = candidate.raw.get(split), self._data.splits[split].history
-        scorecard.add(MODEL, split, objective.link(final.apply(raw, past, objective)))
+        objective, blend = self._data.objective, candidate.model.blend
+        raw, past = candidate.raw.get(split), self._data.splits[split].window_features
+        scorecard.add(MODEL, split, objective.link(blend.outputs(raw, past, objective)))
         if candidate.grown is not None and past is not None and raw is not None:
             scorecard.add(NETWORK, split, objective.link(raw))
-            scorecard.add(TREES, split, objective.link((final.trees or candidate.grown.trees).raw(past)))
+            scorecard.add(TREES, split, objective.link((blend.trees or candidate.grown.trees).raw(past)))
 
     def score_baselines(self, scorecard: Scorecard, config: TrainConfig, listener: Listener) -> None:
         """Score the obvious guesses, and boosted trees over what an analyst would compute."""
@@ -182,6 +184,7 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
         return {
             "window_features": {"used": len(self._data.features.features), "of": self._data.all_features},
             "blend": _blend(final, config),
+            "calibration": _calibration(final.model.blend.calibration),
             "error_band": self._error_band(scorecard),
             "importance": self._importance(final.grown.trees if final.grown is not None else None),
         }
@@ -195,20 +198,20 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
     ) -> PointwiseLearner:
         return PointwiseLearner(model, self._data.features, self._data.objective, examples, config)
 
-    def _model(self, network: GraphModel | None, final: Blend, config: TrainConfig) -> PointwiseModel:
-        return PointwiseModel(self._data.objective, self._data.features.spec, config.neighbors, network, final)
+    def _model(self, network: GraphModel | None, blend: Blend, config: TrainConfig) -> PointwiseModel:
+        return PointwiseModel(self._data.objective, self._data.features.spec, config.neighbors, network, blend)
 
     def _raw(self, model: PointwiseModel, examples: Resolved) -> Raw:
         """Return the raw outputs of the network for some examples."""
-        return model.on(self._data.features).network(examples.seeds, examples.history)[0]
+        return model.on(self._data.features).network(examples.seeds, examples.window_features)[0]
 
     def _importance(self, trees: Trees | None) -> dict[str, float]:
         """Return the window features that trees gained most from, and their shares."""
-        scale = self._data.features.spec.scale
-        if trees is None or scale is None:
+        features = self._data.features.features
+        if trees is None:
             return {}
         shares: NDArray[np.float64] = trees.importance()
-        return {scale.names[i]: round(float(shares[i]), 4) for i in np.argsort(-shares)[:30] if shares[i] > 0}
+        return {features[i].name: round(float(shares[i]), 4) for i in np.argsort(-shares)[:30] if shares[i] > 0}
 
     def _error_band(self, scorecard: Scorecard) -> dict[str, Any] | None:
         """Return between which bounds labels lie around predicted numbers, learnt from validation."""
@@ -225,16 +228,26 @@ class PointwiseRecipe(Recipe[PointwiseModel, Grown | None]):
 
 def _blend(candidate: Candidate[PointwiseModel, Grown | None], config: TrainConfig) -> str:
     """Say which parts the model consists of, and how much each counts."""
-    final = candidate.model.final
-    if final.base:
+    blend = candidate.model.blend
+    if blend.is_constant:
         return "The training labels are all alike: the model predicts them, whatever the entity."
     if not config.network:
         return "Trees only: no network was trained."
     if candidate.grown is None:
         return "Network only."
-    if final.share <= 0.0:
+    if blend.weight <= 0.0:
         return "Trees only: the network added nothing on validation."
-    if final.share >= 1.0:
+    if blend.weight >= 1.0:
         return "Network only: trees added nothing on validation."
-    share = final.share
-    return f"Blend: the network counts {share:.0%}, trees over window features {1.0 - share:.0%}, as validation chose."
+    weight = blend.weight
+    return (
+        f"Blend: the network counts {weight:.0%}, trees over window features {1.0 - weight:.0%}, as validation chose."
+    )
+
+
+def _calibration(calibration: Calibration) -> str:
+    """Say how raw outputs are calibrated; nothing where they are not."""
+    if calibration.knots.numel():
+        return "Probabilities are calibrated by isotonic regression on validation."
+    slope, shift = float(calibration.slope), float(calibration.shift)
+    return "" if (slope, shift) == (1.0, 0.0) else f"Logits are calibrated on validation: {slope:.3g} x + {shift:.3g}."

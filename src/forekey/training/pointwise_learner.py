@@ -107,7 +107,9 @@ def _batches(
         seeds = train.seeds.take(part)
         subgraph = sampler.sample(seeds, number)
         # Window features of very many examples are computed as they come.
-        history = train.history[part] if train.history is not None else features.history(seeds)
-        return assemble(subgraph, tables, history), torch.from_numpy(part)
+        window_features = (
+            train.window_features[part] if train.window_features is not None else features.window_features(seeds)
+        )
+        return assemble(subgraph, tables, window_features), torch.from_numpy(part)
 
     yield from ahead(make, parts)

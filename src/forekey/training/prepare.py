@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.features import FeatureStore, WindowFeatures, fit_features, fit_windows
+from forekey.features import EncodedTables, FeatureStore, WindowFeatures, fit_features, fit_windows
+from forekey.nn import WindowScale
 from forekey.objectives import PointwiseObjective
 from forekey.progress import Listener
 from forekey.training.evaluate import Resolved
@@ -27,7 +28,7 @@ class Data:
     """Everything that a model of one task is trained on and judged by.
 
     ``all_features`` counts the window features before those were left out that say nothing; ``val_again`` are the
-    validation examples as they are learnt from, where data come late.
+    validation examples as they are learnt from, where data come late, ``scale`` that of the window features.
     """
 
     splits: dict[str, Resolved]
@@ -35,13 +36,14 @@ class Data:
     features: FeatureStore
     val_again: Resolved | None
     all_features: int
+    scale: WindowScale | None = None
 
     def described_train(self) -> Resolved:
         """Return the training examples with their window features, or, of very many, a random part of them."""
         train = self.splits["train"]
-        if train.history is not None:
+        if train.window_features is not None:
             return train
-        val = self.splits["val"].history
+        val = self.splits["val"].window_features
         width = val.shape[1] if val is not None else 1
         most = max(_MAX_NUMBERS // max(width, 1), 1)
         if len(train) > most:
@@ -50,7 +52,7 @@ class Data:
 
     def described(self, examples: Resolved) -> Resolved:
         """Return examples with their window features."""
-        return replace(examples, history=_compute(self.features, examples))
+        return replace(examples, window_features=_compute(self.features, examples))
 
     def goal(self, examples: Resolved) -> NDArray[np.float64]:
         """Return the labels of examples in the form of raw outputs."""
@@ -58,8 +60,8 @@ class Data:
 
     def tree_data(self, examples: Resolved) -> TreeData:
         """Return examples as trees take them."""
-        assert examples.history is not None
-        return TreeData(examples.history, self.goal(examples), examples.examples.weight)
+        assert examples.window_features is not None
+        return TreeData(examples.window_features, self.goal(examples), examples.examples.weight)
 
 
 def prepare(job: TrainJob, listener: Listener) -> Data:
@@ -67,17 +69,17 @@ def prepare(job: TrainJob, listener: Listener) -> Data:
     task, snapshot, config, objective = job.task, job.snapshot, job.config, job.objective
     assert isinstance(objective, PointwiseObjective)
     spec = fit_features(snapshot, job.cutoff, task.hidden, text_width(task))
-    cache, past = task.project.place("encoded"), job.past
-    if not config.history:
-        return Data(job.splits, objective, FeatureStore(snapshot, spec, past, cache=cache), job.val_again, 0)
+    past, tables = job.past, EncodedTables(snapshot, spec.tables, task.project.place("encoded"))
+    if not config.window_features:
+        return Data(job.splits, objective, FeatureStore(snapshot, spec, past, tables), job.val_again, 0)
     listener.step("choosing window features")
-    history = fit_windows(
+    windows = fit_windows(
         snapshot, task.entity.name, job.cutoff, task.window_days, task.hidden, lagged_labels=past is not None
     )
-    every = WindowFeatures(snapshot, history, past)
+    every = WindowFeatures(snapshot, windows, past)
     unused = unused_features(every, job.splits["train"], objective, config.seed)
-    spec = replace(spec, history=history.without(unused, (past.classes or (None,)) if past is not None else ()))
-    features = FeatureStore(snapshot, spec, past, cache=cache)
+    spec = replace(spec, windows=windows.without(unused, (past.classes or (None,)) if past is not None else ()))
+    features = FeatureStore(snapshot, spec, past, tables)
     count = len(every.features)
     total = sum(len(r) for r in job.splits.values())
     listener.step(f"computing {len(features.features):,} of {count:,} window features for {total:,} examples")
@@ -92,14 +94,13 @@ def _described(data: Data, listener: Listener) -> Data:
     total = sum(len(splits[n]) for n in names)
     done = 0
     for name in names:
-        history = _compute(features, splits[name], partial(_advance, listener, done, total))
-        splits[name] = replace(splits[name], history=history)
+        window_features = _compute(features, splits[name], partial(_advance, listener, done, total))
+        splits[name] = replace(splits[name], window_features=window_features)
         done += len(splits[name])
     found = replace(data, splits=splits)
     learnt = found.described_train()
-    assert learnt.history is not None
-    features.learn_scale(learnt.history)
-    return found
+    assert learnt.window_features is not None
+    return replace(found, scale=WindowScale.fitted(learnt.window_features))
 
 
 def _advance(listener: Listener, before: int, total: int, done: int) -> None:
@@ -111,7 +112,7 @@ def _compute(
 ) -> NDArray[np.float32] | None:
     parts = []
     for place, seeds in examples.seeds.batches(_PART):
-        part = features.history(seeds)
+        part = features.window_features(seeds)
         if part is None:
             return None
         parts.append(part)

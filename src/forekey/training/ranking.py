@@ -10,11 +10,18 @@ import torch
 from numpy.typing import NDArray
 
 from forekey.errors import TaskError
-from forekey.features import FeatureStore, PairFeatures, PairSpec, fit_features, fit_windows, interactions_between
+from forekey.features import (
+    EncodedTables,
+    FeatureStore,
+    PairFeatures,
+    PairSpec,
+    fit_features,
+    fit_windows,
+    interactions_between,
+)
 from forekey.graph import from_micros, to_micros
-from forekey.inference import Predictor, RankBlend, Ranker, RankExplainer, RankingModel
-from forekey.nn import GraphModel
-from forekey.objectives import RankingObjective
+from forekey.inference import RankBlend, Ranker, RankExplainer, RankingModel
+from forekey.nn import GraphModel, WindowScale
 from forekey.progress import Deadline, Listener
 from forekey.task import Task
 from forekey.training.checkpoint import NOWHERE, Checkpoint
@@ -58,19 +65,22 @@ class RankingRecipe(Recipe[RankingModel, GrownPairs]):
         plain = fit_features(snapshot, job.cutoff, task.hidden, text_width(task))
 
         def described(table: str) -> Any:
-            return replace(plain, history=fit_windows(snapshot, table, job.cutoff, task.window_days, task.hidden))
+            return replace(plain, windows=fit_windows(snapshot, table, job.cutoff, task.window_days, task.hidden))
 
-        entities = FeatureStore(snapshot, described(task.entity.name), cache=task.project.place("encoded"))
-        items = FeatureStore(snapshot, described(self._items), beside=entities)
-        _learn_scales(entities, items, job.splits["train"])
+        tables = EncodedTables(snapshot, plain.tables, task.project.place("encoded"))
+        entities = FeatureStore(snapshot, described(task.entity.name), tables=tables)
+        items = FeatureStore(snapshot, described(self._items), tables=tables)
+        self._scales = _learn_scales(entities, items, job.splits["train"])
         ranked = task.bound.ranked if task.bound is not None else None
         target = (ranked[0].table.name, ranked[0].path, ranked[1]) if ranked is not None else None
         known = interactions_between(snapshot.schema, task.entity.name, self._items, target)
-        history = items.spec.history
-        assert history is not None
-        pairs = PairSpec(task.entity.name, self._items, task.window_days, known, history)
+        windows = items.spec.windows
+        assert windows is not None
+        pairs = PairSpec(task.entity.name, self._items, task.window_days, known, windows)
         self._stores, self._pairs = (entities, items), PairFeatures(snapshot, pairs)
-        self._plain = RankingModel(entities.spec, items.spec, pairs, config.neighbors, None, RankBlend(0.0), task.top)
+        self._plain = RankingModel(
+            entities.spec, items.spec, pairs, config.neighbors, None, RankBlend(0.0), task.top, self._scales[0]
+        )
 
     def plan(self, deadline: Deadline, listener: Listener) -> tuple[TrainConfig, list[str]]:
         """Give the networks at most half of the time there is."""
@@ -92,8 +102,8 @@ class RankingRecipe(Recipe[RankingModel, GrownPairs]):
         torch.manual_seed(config.seed)
         tables = (self.job.task.entity.name, self._items)
         shapes = (network_of(t, f, config, config.channels) for t, f in zip(tables, self._stores, strict=True))
-        one, two = (GraphModel(shape) for shape in shapes)
-        ranker = self._on(replace(self._plain, plan=config.neighbors, towers=(one, two), stage=RankBlend()))
+        one, two = (GraphModel(shape).scaled_by(scale) for shape, scale in zip(shapes, self._scales, strict=True))
+        ranker = self._on(replace(self._plain, plan=config.neighbors, towers=(one, two), blend=RankBlend()))
         learner = TwoTowerLearner(ranker, self._fitting, self._judging, config)
         return learner.networks, fit(learner, config, listener, checkpoint)
 
@@ -101,25 +111,25 @@ class RankingRecipe(Recipe[RankingModel, GrownPairs]):
         """Grow trees by each objective, and choose how much they count beside the networks."""
         growing.listener.step("growing trees")
         towers = (networks["entities"], networks["items"]) if networks else None
-        model = replace(self._plain, plan=config.neighbors, towers=towers, stage=RankBlend(1.0 if networks else 0.0))
+        model = replace(self._plain, plan=config.neighbors, towers=towers, blend=RankBlend(1.0 if networks else 0.0))
         ranker = self._on(model)
         grown = grow_pair_trees(ranker, self._fitting, self._judging, config, growing)
-        stage = choose_rank_blend(ranker, self._judging, grown.trees) if networks else RankBlend(0.0, grown.trees)
-        return Candidate(replace(model, stage=stage), networks, grown)
+        blend = choose_rank_blend(ranker, self._judging, grown.trees) if networks else RankBlend(0.0, grown.trees)
+        return Candidate(replace(model, blend=blend), networks, grown)
 
     def refit(self, chosen: RankingCandidate, config: TrainConfig, epochs: int, growing: Growing) -> RankingCandidate:
         """Train what was chosen once more, from all examples that are not the test."""
         every, model = joined(self.job.splits["train"], self.job.splits["val"]), chosen.model
-        if model.towers is not None and model.stage.share > 0.0:
+        if model.towers is not None and model.blend.weight > 0.0:
             towers = []
             for number, tower in enumerate(model.towers):
                 torch.manual_seed(config.seed + number)
-                towers.append(GraphModel(tower.config))
+                towers.append(GraphModel(tower.config).scaled_by(self._scales[number]))
             model = replace(model, towers=(towers[0], towers[1]))
             fit_again(TwoTowerLearner(self._on(model), every, every, config), config, epochs)
         grown = refit_pair_trees(self._on(model), chosen.grown, every, config)
-        if model.stage.trees is not None:
-            model = replace(model, stage=replace(model.stage, trees=grown.trees))
+        if model.blend.trees is not None:
+            model = replace(model, blend=model.blend.with_trees(grown.trees))
         return Candidate(model, model.networks, grown)
 
     def score(self, scorecard: Scorecard, split: str, candidate: RankingCandidate) -> None:
@@ -128,8 +138,8 @@ class RankingRecipe(Recipe[RankingModel, GrownPairs]):
         parts = (MODEL, NETWORK, TREES) if model.towers is not None else (MODEL,)
         found = {name: np.full((len(examples), model.top), -1) for name in parts}
         for part, pairs, _ in self._on(model).scored(examples.seeds):
-            raw = trees.raw(pairs.numbers)[:, 0]
-            scores = (model.stage.blend(pairs.towers, raw), pairs.towers, raw)
+            raw = trees.raw(pairs.features)[:, 0]
+            scores = (model.blend.mix(pairs.towers, raw), pairs.towers, raw)
             for name, score in zip(parts, scores, strict=False):
                 found[name][part] = pairs.best(score, model.top)[0]
         for name, ranked in found.items():
@@ -180,9 +190,7 @@ class RankingRecipe(Recipe[RankingModel, GrownPairs]):
 
     def _on(self, model: RankingModel) -> Ranker:
         """Return a ranker that reads the features which are there already."""
-        one, two = model.towers or (None, None)
-        ends = (Predictor(m, f, model.plan, RankingObjective()) for m, f in zip((one, two), self._stores, strict=True))
-        return Ranker(next(ends), next(ends), self._pairs, model.stage, model.top)
+        return model.on(*self._stores, self._pairs)
 
 
 def _for_choices(task: Task, splits: dict[str, Resolved]) -> tuple[Resolved, Resolved]:
@@ -208,27 +216,26 @@ def _for_choices(task: Task, splits: dict[str, Resolved]) -> tuple[Resolved, Res
 
 
 def _end(task: Task, moment: int) -> int:
-    end = task.horizon_end(from_micros(moment))
+    end = task.labels.horizon_end(from_micros(moment))
     return to_micros(end) if end is not None else moment
 
 
-def _learn_scales(entities: FeatureStore, items: FeatureStore, train: Resolved) -> None:
-    """Fit the scales of window features on those of training times, for entities and items."""
+def _learn_scales(entities: FeatureStore, items: FeatureStore, train: Resolved) -> tuple[WindowScale, WindowScale]:
+    """Return the scales of window features at training times, for entities and items."""
     rng = np.random.default_rng(0)
     some = train.only(np.sort(rng.permutation(len(train))[:_SCALE_SAMPLE]))
     seeds = some.seeds
-    found = entities.history(seeds)
-    table = items.spec.history
+    found = entities.window_features(seeds)
+    table = items.spec.windows
     assert found is not None
     assert table is not None
-    entities.learn_scale(found)
     place = rng.integers(0, len(some), min(_SCALE_SAMPLE, 20 * len(some)))
     drawn = seeds.take(place)
     visible = items.view.presence(table.entity).bounds(drawn.cutoffs)
     rows = (rng.random(len(place)) * visible).astype(np.int32)
-    known = items.history(drawn.moved(table.entity, rows).take(visible > 0))
+    known = items.window_features(drawn.moved(table.entity, rows).take(visible > 0))
     assert known is not None
-    items.learn_scale(known)
+    return WindowScale.fitted(found), WindowScale.fitted(known)
 
 
 def _first_different(listed: NDArray[np.int32], top: int) -> NDArray[np.int32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
 from string import Template
@@ -11,7 +11,7 @@ from typing import Any
 
 from forekey.inference import part_name
 from forekey.objectives import objective_of
-from forekey.registry import ModelVersion
+from forekey.registry import ModelManifest, ModelVersion
 from forekey.training.plots import Axes, Series, bars, lines, points
 from forekey.training.report import TrainReport
 
@@ -27,10 +27,10 @@ def render_report(version: ModelVersion) -> str:
     return template.substitute(
         title=escape(f"{report.task} {report.model_version}"),
         facts=escape(
-            f"{report.task_type} · snapshot {report.snapshot} as of {facts['snapshot_as_of']} · "
-            f"{report.seconds:.0f} s of training · Forekey {facts['code_version']}"
+            f"{report.task_type} · snapshot {report.snapshot} as of {facts.snapshot_as_of} · "
+            f"{report.seconds:.0f} s of training · Forekey {facts.code_version}"
         ),
-        question=escape(str(facts["task_config"].get("query") or json.dumps(facts["task_config"], default=str))),
+        question=escape(str(facts.task_config.get("query") or json.dumps(facts.task_config, default=str))),
         verdict=escape(report.verdict),
         warnings="".join(f'<div class="warning">{escape(w)}</div>' for w in report.warnings),
         notes="".join(f'<p class="note">{escape(note)}</p>' for note in report.notes),
@@ -43,13 +43,13 @@ def render_report(version: ModelVersion) -> str:
     )
 
 
-def _metrics(report: TrainReport, facts: dict[str, Any]) -> str:
+def _metrics(report: TrainReport, facts: ModelManifest) -> str:
     names = list(report.metrics["test"])
-    parts: dict[str, Any] = facts.get("parts", {})
+    parts: dict[str, Any] = facts.parts
     shown = {f"model {report.model_version}": report.metrics["test"]}
     shown |= {name: m["test"] for name, m in parts.items()}
     shown |= {name.replace("_", " "): m["test"] for name, m in report.baselines.items()}
-    intervals: dict[str, Sequence[float]] = facts.get("intervals", {})
+    intervals: Mapping[str, Sequence[float]] = facts.intervals
     keys = ["model", *parts, *report.baselines]
     rows = []
     for key, (label, scores) in zip(keys, shown.items(), strict=True):
@@ -58,17 +58,11 @@ def _metrics(report: TrainReport, facts: dict[str, Any]) -> str:
     return _table(["", *names, f"95 % of {report.default_metric}"], rows, own=1)
 
 
-def _explained(report: TrainReport, facts: dict[str, Any]) -> str:
+def _explained(report: TrainReport, facts: ModelManifest) -> str:
     val = report.metrics["val"].get(report.default_metric)
     text = f"Validation {report.default_metric}: {_number(val)}. Intervals: bootstrap over entities, 200 draws."
     text += f" {report.blend}" if report.blend else ""
-    final = facts.get("final", {})
-    calibration = final.get("calibration", {})
-    if calibration.get("knots"):
-        text += " Probabilities are calibrated by isotonic regression on validation."
-    elif calibration and (calibration["slope"], calibration["shift"]) != (1.0, 0.0):
-        text += f" Logits are calibrated on validation: {calibration['slope']:.3g} x + {calibration['shift']:.3g}."
-    return text
+    return f"{text} {facts.calibration}" if facts.calibration else text
 
 
 def _behaviour(report: TrainReport, plots: dict[str, Any]) -> Iterable[str]:
@@ -110,10 +104,10 @@ def _diagonal(most: float = 1.0) -> Series:
     return Series("", [0.0, most], [0.0, most], dashed=True)
 
 
-def _explanation(facts: dict[str, Any]) -> str:
+def _explanation(facts: ModelManifest) -> str:
     """Show how much predictions change without each table, column, or everything from some hop on."""
-    found: dict[str, list[dict[str, Any]]] = facts.get("explanation", {})
-    ranks = objective_of(facts["task_type"]).ranks_items
+    found: dict[str, list[dict[str, Any]]] = facts.explanation
+    ranks = objective_of(facts.task_type).ranks_items
     what = "change of how far items stand out" if ranks else "change of the raw prediction"
     out = []
     for kind, title in (("table", "tables"), ("column", "columns"), ("hop", "this hop and beyond")):
@@ -123,29 +117,29 @@ def _explanation(facts: dict[str, Any]) -> str:
     return "".join(out)
 
 
-def _importance(facts: dict[str, Any]) -> str:
-    found: dict[str, float] = facts.get("importance", {})
+def _importance(facts: ModelManifest) -> str:
+    found: dict[str, float] = facts.importance
     if not found:
-        return '<p class="quiet">The model looks at no numbers of the past.</p>'
+        return '<p class="quiet">The model has no window features.</p>'
     return bars("share of what the trees' splits gained", list(found.items())[:20])
 
 
-def _learning(report: TrainReport, facts: dict[str, Any]) -> Iterable[str]:
-    epochs = [e["number"] for e in facts["history"]]
+def _learning(report: TrainReport, facts: ModelManifest) -> Iterable[str]:
+    epochs = [e["number"] for e in facts.history]
     if len(epochs) < 2:
         return
-    losses, scores = ([e[name] for e in facts["history"]] for name in ("loss", "score"))
+    losses, scores = ([e[name] for e in facts.history] for name in ("loss", "score"))
     yield lines(Axes("Training loss of the network", "epoch", "loss"), [Series("", epochs, losses)])
     axes = Axes(f"Validation {report.default_metric} of the network", "epoch", report.default_metric)
     yield lines(axes, [Series("", epochs, scores)])
 
 
-def _tried(facts: dict[str, Any]) -> str:
+def _tried(facts: ModelManifest) -> str:
     """List what a search tried, the best first."""
-    found: list[dict[str, Any]] = facts.get("tried", [])
+    found: list[dict[str, Any]] = facts.tried
     if not found:
         return ""
-    higher = objective_of(facts["task_type"]).higher_is_better
+    higher = objective_of(facts.task_type).higher_is_better
     known = sorted((t for t in found if t["score"] is not None), key=lambda t: t["score"], reverse=higher)
     names = list(found[0]["settings"])
     rows = [
@@ -157,15 +151,15 @@ def _tried(facts: dict[str, Any]) -> str:
     return "<div><b>Settings that were tried</b>" + _table(header, rows) + "</div>"
 
 
-def _lineage(facts: dict[str, Any]) -> str:
-    rows = [[s, f"{facts['labels'][s]['rows']:,}"] for s in ("train", "val", "test")]
+def _lineage(facts: ModelManifest) -> str:
+    rows = [[s, f"{facts.labels[s]['rows']:,}"] for s in ("train", "val", "test")]
     splits = _table(["labels", "rows"], rows)
     more = {
-        "statistics learnt from rows up to": facts["feature_cutoff"],
-        "parameters of the network": f"{facts['parameters']:,}",
-        "preset": facts["config"]["preset"],
-        "seed": facts["config"]["seed"],
-        "neighbours per hop": facts["neighbors"]["num_neighbors"],
+        "statistics learnt from rows up to": facts.feature_cutoff,
+        "parameters of the network": f"{facts.parameters:,}",
+        "preset": facts.config["preset"],
+        "seed": facts.config["seed"],
+        "neighbours per hop": facts.neighbors["num_neighbors"],
     }
     return splits + _table(["", ""], [[name, str(value)] for name, value in more.items()])
 

@@ -41,7 +41,7 @@ class Rates:
         train = data.described_train()
         outputs = data.objective.outputs if data.goal(data.splits["val"]).ndim == 2 else 1
         round_seconds = 0.0
-        if train.history is not None and outputs <= MAX_GROUPS:
+        if train.window_features is not None and outputs <= MAX_GROUPS:
             shown = min(len(train), MAX_ROWS)
             round_seconds = probe_rounds(data.objective, data.tree_data(train)) * shown
         parts = len({(f.origin.table, f.origin.column) for f in data.features.features}) + len(
@@ -58,7 +58,7 @@ class Rates:
 
 def _untrained(data: Data, config: TrainConfig, entity: str) -> GraphModel:
     torch.manual_seed(config.seed)
-    return GraphModel(network_of(entity, data.features, config, data.objective.outputs))
+    return GraphModel(network_of(entity, data.features, config, data.objective.outputs)).scaled_by(data.scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def estimate(rates: Rates, config: TrainConfig, *, baselines: bool = True) -> Es
     low, high = (min(rates.epoch * n, config.max_seconds) for n in epochs)
     network = (low, high) if config.network else (0.0, 0.0)
     plan = config.trees
-    boosters = (len(plan.candidates) + plan.boosters - 1) * rates.outputs if config.history else 0
+    boosters = (len(plan.candidates) + plan.boosters - 1) * rates.outputs if config.window_features else 0
     most = rates.tree_round * plan.rounds * boosters
     trees = (_EARLY * most, 0.7 * most)
     again = (0.0, 0.0)

@@ -29,14 +29,16 @@ _MOST = 512
 all are kept that tell rows apart: which of them a short booster uses is chance where examples are few."""
 
 
-def unused_features(history: WindowFeatures, train: Resolved, objective: PointwiseObjective, seed: int) -> set[Feature]:
+def unused_features(
+    computed: WindowFeatures, train: Resolved, objective: PointwiseObjective, seed: int
+) -> set[Feature]:
     """Return the features that are constant, repeat another, or, of very many, gain nothing or least in a booster."""
-    features = history.features
+    features = computed.features
     most = min(_SAMPLE, max(_CELLS // max(len(features), 1), _FEWEST_ROWS))
     some = train
     if len(train) > most:
         some = train.only(np.sort(np.random.default_rng((seed, 7)).permutation(len(train))[:most]))
-    columns = history.compute(some.seeds)
+    columns = computed.compute(some.seeds)
     keep = _distinct(columns)
     target = objective.encode(some.target)
     if len(keep) > _MOST and not (target.ndim == 2 and target.shape[1] > MAX_GROUPS):

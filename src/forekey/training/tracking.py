@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from forekey.errors import TrackingError
-from forekey.registry import ModelVersion
+from forekey.registry import ModelManifest, ModelVersion
 from forekey.secrets import encoded, reason_without, remember, without_password
 
 _LONGEST = 500
@@ -43,10 +43,10 @@ def _log(mlflow: Any, uri: str, name: str, version: ModelVersion, artifacts: Pat
         with mlflow.start_run(run_name=version.name) as run:
             mlflow.log_params(_parameters(facts))
             mlflow.log_metrics(_metrics(facts))
-            for epoch in facts["history"]:
+            for epoch in facts.history:
                 scored = {} if epoch["score"] is None else {f"epoch/{epoch['metric']}": epoch["score"]}
                 mlflow.log_metrics({"epoch/loss": epoch["loss"], **scored}, step=epoch["number"])
-            mlflow.log_text(json.dumps(facts, indent=1), "manifest.json")
+            mlflow.log_text(json.dumps(facts.to_dict(), indent=1), "manifest.json")
             mlflow.log_artifact(str(version.folder / "report.html"))
             return str(run.info.run_id)
     except (mlflow.exceptions.MlflowException, OSError) as error:
@@ -57,14 +57,14 @@ def _log(mlflow: Any, uri: str, name: str, version: ModelVersion, artifacts: Pat
         ) from error
 
 
-def _parameters(facts: dict[str, Any]) -> dict[str, str]:
-    shown = {k: facts[k] for k in ("task_type", "snapshot", "snapshot_as_of", "code_version", "parameters")}
-    flat = {**shown, **{f"config.{k}": v for k, v in facts["config"].items()}}
+def _parameters(facts: ModelManifest) -> dict[str, str]:
+    shown = {k: getattr(facts, k) for k in ("task_type", "snapshot", "snapshot_as_of", "code_version", "parameters")}
+    flat = {**shown, **{f"config.{k}": v for k, v in facts.config.items()}}
     return {k: str(v)[:_LONGEST] for k, v in flat.items()}
 
 
-def _metrics(facts: dict[str, Any]) -> dict[str, float]:
-    scored = {split: m for split, m in facts["metrics"].items()}
-    scored |= {f"{name}/{split}": m for name, splits in facts["baselines"].items() for split, m in splits.items()}
+def _metrics(facts: ModelManifest) -> dict[str, float]:
+    scored = {split: m for split, m in facts.metrics.items()}
+    scored |= {f"{name}/{split}": m for name, splits in facts.baselines.items() for split, m in splits.items()}
     logged = {f"{where}/{name}": value for where, m in scored.items() for name, value in m.items() if value is not None}
-    return {**logged, "seconds": facts["seconds"]}
+    return {**logged, "seconds": facts.seconds}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from forekey.graph import Snapshot
 from forekey.inference import TrainedModel
 from forekey.progress import SILENT, Deadline, Listener
-from forekey.registry import ModelVersion, Registry
+from forekey.registry import ModelManifest, ModelVersion, Registry
 from forekey.source import Source
 from forekey.task import Task
 from forekey.training.checkpoint import NOWHERE, Checkpoint
@@ -32,7 +32,7 @@ class Trained:
     """What a run returns: the model, what its manifest says, what its report draws, and what it kept to go on."""
 
     model: TrainedModel
-    manifest: dict[str, Any]
+    manifest: ModelManifest
     plots: dict[str, Any]
     checkpoint: Checkpoint
 
@@ -102,22 +102,26 @@ def run(
     if job.previous is not None:
         listener.step("scoring baselines")
         recipe.score_baselines(scorecard, config, listener)
-    manifest = lineage(job, config) | final.model.facts() | recipe.facts(chosen, final, scorecard, config)
-    manifest |= {
-        **scorecard.to_dict(),
-        "history": [e.to_dict() for e in history],
-        "tried": [t.to_dict() for t in tried],
-    }
-    manifest["explanation"], warnings = {}, leaking_columns(job.snapshot, recipe.used_tables())
+    explanation, warnings = dict[str, Any](), leaking_columns(job.snapshot, recipe.used_tables())
     if config.importance and not growing.deadline.passed:
         listener.step("measuring what counts")
-        manifest["explanation"], more = recipe.explain(final, scorecard, listener)
+        explanation, more = recipe.explain(final, scorecard, listener)
         warnings += more
     elif config.importance:
         left_out.append("importance was not measured")
-    manifest["warnings"] += warnings
-    manifest["notes"] += [*job.sampled, *searched(tried, config), *notes, *_in_time(left_out)]
-    manifest["seconds"] = round(job.seconds + time.perf_counter() - started, 2)
+    known = lineage(job, config)
+    manifest = replace(
+        known,
+        **final.model.facts(),
+        **recipe.facts(chosen, final, scorecard, config),
+        **scorecard.to_dict(),
+        history=[e.to_dict() for e in history],
+        tried=[t.to_dict() for t in tried],
+        explanation=explanation,
+        warnings=[*known.warnings, *warnings],
+        notes=[*known.notes, *job.sampled, *searched(tried, config), *notes, *_in_time(left_out)],
+        seconds=round(job.seconds + time.perf_counter() - started, 2),
+    )
     return Trained(final.model, manifest, scorecard.plots(), checkpoint)
 
 

@@ -67,21 +67,21 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 class TreeData:
     """Window features ``[n, features]``, targets as numbers (``[n]`` or a column an output), and weights."""
 
-    history: NDArray[np.float32]
+    window_features: NDArray[np.float32]
     target: NDArray[np.float64]
     weight: NDArray[np.float64] | None = None
 
     def only(self, keep: NDArray[Any]) -> TreeData:
         """Return some of the examples."""
         weight = self.weight[keep] if self.weight is not None else None
-        return TreeData(self.history[keep], self.target[keep], weight)
+        return TreeData(self.window_features[keep], self.target[keep], weight)
 
     def plus(self, other: TreeData) -> TreeData:
         """Return these examples and others."""
         weights = [np.ones(len(d.target)) if d.weight is None else d.weight for d in (self, other)]
         weight = None if self.weight is None and other.weight is None else np.concatenate(weights)
-        history, target = ([getattr(d, name) for d in (self, other)] for name in ("history", "target"))
-        return TreeData(np.concatenate(history), np.concatenate(target), weight)
+        window_features, target = ([getattr(d, name) for d in (self, other)] for name in ("window_features", "target"))
+        return TreeData(np.concatenate(window_features), np.concatenate(target), weight)
 
     def sampled(self, seed: int) -> TreeData:
         """Return as many of the examples as trees are grown from."""
@@ -98,13 +98,13 @@ class TreeData:
         """Return the examples once for each group of outputs."""
         if self.target.ndim == 1:
             return [self]
-        return [TreeData(self.history, self.target[:, i], self.weight) for i in range(self.width)]
+        return [TreeData(self.window_features, self.target[:, i], self.weight) for i in range(self.width)]
 
     def dataset(self) -> Any:
         """Return the examples as LightGBM takes them."""
         import lightgbm as gbm
 
-        return gbm.Dataset(self.history, self.target, weight=self.weight, params={"feature_pre_filter": False})
+        return gbm.Dataset(self.window_features, self.target, weight=self.weight, params={"feature_pre_filter": False})
 
 
 @dataclass(frozen=True)
@@ -178,10 +178,10 @@ def probe_rounds(objective: PointwiseObjective, train: TreeData, rounds: int = 8
 
     target = train.target if train.target.ndim == 1 else train.target[:, 0]
     some = np.random.default_rng(0).permutation(len(target))[:_PROBED]
-    if len(np.unique(target[some])) < 2 or train.history.shape[1] == 0:
+    if len(np.unique(target[some])) < 2 or train.window_features.shape[1] == 0:
         return 0.0
     settings = {**_shared(objective, TreePlan(), torch.get_num_threads()), **_SETTINGS["bold"]}
-    dataset = gbm.Dataset(train.history[some], target[some], params={"feature_pre_filter": False}).construct()
+    dataset = gbm.Dataset(train.window_features[some], target[some], params={"feature_pre_filter": False}).construct()
     started = time.perf_counter()
     gbm.train(settings, dataset, rounds)
     return (time.perf_counter() - started) / rounds / len(some)
@@ -199,10 +199,10 @@ def _fit_group(
 ) -> tuple[tuple[str, ...], tuple[str, tuple[int, ...]]] | None:
     import lightgbm as gbm
 
-    if len(np.unique(train.target)) < 2 or train.history.shape[1] == 0:
+    if len(np.unique(train.target)) < 2 or train.window_features.shape[1] == 0:
         return None
     fitting = train.dataset()
-    judging = gbm.Dataset(val.history, val.target, reference=fitting)
+    judging = gbm.Dataset(val.window_features, val.target, reference=fitting)
     stop: list[Callable[..., Any]] = [gbm.early_stopping(plan.patience, verbose=False)] if len(val.target) else []
     count, done = len(plan.candidates) + plan.boosters - 1, itertools.count()
 

@@ -92,9 +92,9 @@ def _steps(ranker: Ranker, train: Resolved, config: TrainConfig, epoch: int) -> 
             return None
         kept = queries[some]
         own = train.seeds.take(kept)
-        history = train.history[kept] if train.history is not None else None
+        window_features = train.window_features[kept] if train.window_features is not None else None
         return _Step(
-            towers[0].batch(own, seed, history),
+            towers[0].batch(own, seed, window_features),
             towers[1].batch(Seeds.at(ranker.pairs.spec.items, items, own.times[0], own.cutoffs[0]), seed),
             torch.from_numpy(goal[some] / goal[some].sum(axis=1, keepdims=True)),
         )
@@ -127,7 +127,7 @@ class _Tower:
         features = predictor.features
         return cls(predictor, NeighborSampler(features.view, config.neighbors), Collator(features))
 
-    def batch(self, seeds: Seeds, seed: int, history: NDArray[np.float32] | None = None) -> GraphBatch:
+    def batch(self, seeds: Seeds, seed: int, window_features: NDArray[np.float32] | None = None) -> GraphBatch:
         subgraph = self.sampler.sample(seeds, seed)
-        past = self.predictor.features.history(seeds) if history is None else history
+        past = self.predictor.features.window_features(seeds) if window_features is None else window_features
         return self.assemble(subgraph, self.predictor.graph_model.config.types_at(0), past)

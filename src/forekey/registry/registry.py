@@ -2,7 +2,7 @@
 
 models/<task>/v3/manifest.json         what it is, from what, how good: snapshot, query, config, code version, metrics,
                                        and the hash of every other file
-models/<task>/v3/network.safetensors   the parameters of its networks, if it has any
+models/<task>/v3/network.safetensors   the parameters of its networks, and all other fitted numbers
 models/<task>/v3/trees/0-0.txt         its boosted trees, in LightGBM's own text
 models/<task>/v3/features.json         what is computed from rows, with the column statistics it was trained with
 models/<task>/v3/report.html           what people read
@@ -17,7 +17,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,7 @@ from typing import Any
 from forekey.errors import ModelError
 from forekey.files import draft_of, publish_folder, sweep_drafts, write_whole
 from forekey.graph import utc_now
-
-FORMAT = 3
-"""Of the folder of a version; it changes when what lies there is read differently."""
+from forekey.registry.manifest import FORMAT, ModelManifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class ModelVersion:
     task: str
     version: str
     folder: Path
-    manifest: dict[str, Any]
+    manifest: ModelManifest
 
     @property
     def name(self) -> str:
@@ -45,8 +43,8 @@ class ModelVersion:
         return f"{self.task}/{self.version}"
 
     def __repr__(self) -> str:
-        metric = self.manifest.get("default_metric")
-        score = self.manifest.get("metrics", {}).get("test", {}).get(metric)
+        metric = self.manifest.default_metric
+        score = self.manifest.metrics.get("test", {}).get(metric)
         return f"ModelVersion({self.name}{f', test {metric} {score:.4g}' if score is not None else ''})"
 
     @property
@@ -65,12 +63,12 @@ class ModelVersion:
 
     def check(self) -> None:
         """Compare every file with its hash; :class:`ModelError` names one that is missing or was changed."""
-        if self.manifest.get("format") != FORMAT:
+        if self.manifest.format != FORMAT:
             raise ModelError(
                 f"{self.name} was written by another version of Forekey, in a format that this one does not read. "
                 "Train the task again."
             )
-        for name, digest in self.manifest["files"].items():
+        for name, digest in self.manifest.files.items():
             path = self.folder / name
             if not path.is_file():
                 raise ModelError(f"{self.name} is damaged: '{path}' is missing. Train the task again.")
@@ -90,7 +88,7 @@ class Registry:
         self._folder = folder
         self._clock = clock
 
-    def register(self, task: str, manifest: dict[str, Any], write: Callable[[ModelVersion], None]) -> ModelVersion:
+    def register(self, task: str, manifest: ModelManifest, write: Callable[[ModelVersion], None]) -> ModelVersion:
         """Write a new version; it appears whole, under the next free number, or not at all.
 
         ``write`` puts the files of the version into its folder, which is a draft until all are there.
@@ -101,13 +99,14 @@ class Registry:
         number = max((int(v.version[1:]) for v in self.versions(task)), default=0)
         while True:
             number += 1
-            full = {"format": FORMAT, **manifest, "task": task, "version": f"v{number}"}
-            full["created_at"] = self._clock().isoformat()
+            now = self._clock().isoformat()
+            full = replace(manifest, format=FORMAT, task=task, version=f"v{number}", created_at=now)
             draft = draft_of(home / "version")
             draft.mkdir()
             write(ModelVersion(task, f"v{number}", draft, full))
-            full["files"] = {str(p.relative_to(draft)): _digest(p) for p in sorted(draft.rglob("*")) if p.is_file()}
-            (draft / "manifest.json").write_text(json.dumps(full, indent=1), encoding="utf-8")
+            files = {str(p.relative_to(draft)): _digest(p) for p in sorted(draft.rglob("*")) if p.is_file()}
+            text = json.dumps(replace(full, files=files).to_dict(), indent=1)
+            (draft / "manifest.json").write_text(text, encoding="utf-8")
             try:
                 publish_folder(draft, home / f"v{number}")
             except OSError:
@@ -135,10 +134,11 @@ class Registry:
         """Open one version; :class:`ModelError` if it is not there or damaged."""
         folder = self._folder / task / version
         try:
-            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            data = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            manifest = ModelManifest.from_dict(data)
         except FileNotFoundError:
             raise ModelError(f"There is no model '{task}/{version}'. `forekey models` lists those there are.") from None
-        except json.JSONDecodeError as error:
+        except (ValueError, AttributeError) as error:
             raise ModelError(f"'{folder / 'manifest.json'}' is damaged. Train the task again.") from error
         return ModelVersion(task, version, folder, manifest)
 
