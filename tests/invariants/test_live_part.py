@@ -17,7 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from forekey.features import FeatureStore, WindowFeatures, fit_features, fit_windows
+from forekey.features import (
+    FeatureStore,
+    PairFeatures,
+    PairSpec,
+    WindowFeatures,
+    fit_features,
+    fit_windows,
+    interactions_between,
+)
 from forekey.graph import GraphView, Seeds, Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.inference import Predictor
 from forekey.sampling import NeighborPlan, NeighborSampler
@@ -143,6 +151,24 @@ def test_window_features_are_the_same_to_the_bit(seed: int, day: int) -> None:
             one = WindowFeatures(whole, spec).compute(seeds)
             two = WindowFeatures(split, spec).compute(seeds.moved(entity, split.rows_of(entity, rows)))
             assert one.tobytes() == two.tobytes()
+
+
+@given(SEED, DAY)
+def test_pair_features_are_the_same_to_the_bit(seed: int, day: int) -> None:
+    with both(seed) as (whole, split):
+        cutoff = to_micros(START + timedelta(days=20))
+        moment = to_micros(START + timedelta(days=day, hours=12))
+        known = interactions_between(whole.schema, "customers", "orders")
+        assert known, "lines join customers and orders"
+        spec = PairSpec("customers", "orders", 7.0, known, fit_windows(whole, "orders", cutoff, 7.0))
+        rows, items = (whole.presence(table).at(moment) for table in ("customers", "orders"))
+        seeds = Seeds.at("customers", rows, moment)
+        ptr, pairs = np.arange(len(rows) + 1) * len(items), np.tile(items, len(rows)).astype(np.int32)
+        one = PairFeatures(whole, spec).compute(seeds, ptr, pairs)
+        two = PairFeatures(split, spec).compute(
+            seeds.moved("customers", split.rows_of("customers", rows)), ptr, split.rows_of("orders", pairs)
+        )
+        assert one.tobytes() == two.tobytes()
 
 
 @given(SEED, DAY, st.sampled_from(["mean", "attention", "transformer"]))
