@@ -135,7 +135,9 @@ class Bench:
     def assert_blind(self, name: str) -> None:
         """Stop if any test label but the one constant can be read from what Forekey is given."""
         with open_source(self.project.config.source, self.project.root) as source:
-            told = define_task(name, self.project, self.snapshot.schema).labels(source, self.snapshot).split("test")
+            told = (
+                define_task(name, self.project, self.snapshot.schema).labels.make(source, self.snapshot).split("test")
+            )
         if len({str(label) for label in told.target}) > 1:
             raise SystemExit(f"test labels of {name} are within reach; nothing was measured")
 
