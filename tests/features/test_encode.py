@@ -6,6 +6,7 @@ import os
 from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
+from time import time
 from typing import Any
 
 import numpy as np
@@ -257,6 +258,20 @@ def test_encoded_blocks_are_swept_with_the_blocks_they_are_of(tmp_path: Path, mo
     sweep_encoded(cache, tmp_path / "nothing here")
     on_its_way.unlink()  # still there: another process may be about to move it
     assert not list(cache.glob("*.npy"))
+
+
+def test_the_cache_keeps_what_was_opened_last_up_to_a_size(tmp_path: Path) -> None:
+    """Every training may learn other statistics and so writes other files: they must not fill the disk."""
+    cache, blocks = tmp_path / "cache", tmp_path / "blocks"
+    for folder in (cache, blocks):
+        folder.mkdir()
+    (blocks / "b").write_bytes(bytes(100))
+    for age in range(6):
+        file = cache / f"b-{age}.values.npy"
+        file.write_bytes(bytes(100))
+        os.utime(file, (time() - 60 * age,) * 2)
+    sweep_encoded(cache, blocks)
+    assert sorted(file.name[2] for file in cache.iterdir()) == ["0", "1", "2", "3"]
 
 
 def test_texts_of_one_meaning_are_near_each_other(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,8 @@ _SMALL = 8_192
 _FEW = 1 / 8
 """Once this part of a block's rows was encoded one by one, the whole block is encoded."""
 _UNUSED_DAYS = 7.0
+_MOST = 4.0
+"""How many times the size of the snapshots' blocks the cache may have: each training may learn other statistics."""
 
 
 class EncodedTables:
@@ -175,14 +177,21 @@ def _mapped(path: Path, shape: tuple[int, int], dtype: type[np.generic]) -> NDAr
 def sweep_encoded(cache: Path, blocks: Path) -> None:
     """Delete what was made of blocks that are in no snapshot any more, what no process opened for a week, and drafts.
 
-    ``blocks`` is the folder of the snapshots' blocks. What a process has mapped stays readable to it.
+    Of the rest, what was opened last is kept, up to :data:`_MOST` times the size of the snapshots' blocks, which lie in
+    the folder ``blocks``. What a process has mapped stays readable to it.
     """
     sweep_drafts(cache)
-    oldest = time.time() - _UNUSED_DAYS * 86_400
-    for file in cache.glob("*.npy"):
-        if is_draft(file):
-            continue  # on its way, in this process or another
-        gone = not (blocks / file.name.split("-")[0]).exists()
-        with suppress(FileNotFoundError):  # another process sweeps too
-            if gone or file.stat().st_mtime < oldest:
-                file.unlink(missing_ok=True)
+    oldest, left = time.time() - _UNUSED_DAYS * 86_400, _MOST * sum(size for _, size, _ in _listed(blocks, "*"))
+    for opened, size, file in sorted(_listed(cache, "*.npy"), reverse=True):
+        left -= size
+        if left < 0 or opened < oldest or not (blocks / file.name.split("-")[0]).exists():
+            file.unlink(missing_ok=True)
+
+
+def _listed(folder: Path, pattern: str) -> Iterator[tuple[float, int, Path]]:
+    """Yield when each file of a folder was opened last, and its size; drafts and files that are gone are left out."""
+    for file in folder.glob(pattern):
+        if not is_draft(file):  # on its way, in this process or another
+            with suppress(FileNotFoundError):  # another process sweeps too
+                facts = file.stat()
+                yield facts.st_mtime, facts.st_size, file

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.features.columns import COLUMN_TYPES, Measure
+from forekey.features.columns import SCALAR_TYPES, Measure
 from forekey.graph import GraphView, Snapshot, take_rows
 
 MAX_MEASURES = 32
@@ -23,8 +23,8 @@ def choose_measures(
     found = [
         measure
         for column in shape.columns
-        if column.stype in COLUMN_TYPES and (table, column.name) not in left_out
-        for measure in COLUMN_TYPES[column.stype].measures(rows.column(column.name), column, shape)
+        if column.stype in SCALAR_TYPES and (table, column.name) not in left_out
+        for measure in SCALAR_TYPES[column.stype].measures(rows.column(column.name), column, shape)
     ]
     return tuple(found[:MAX_MEASURES])
 
@@ -46,6 +46,6 @@ def measure_rows(
     out = np.empty((len(rows), len(measures)), np.float32)
     with np.errstate(over="ignore"):
         for at, measure in enumerate(measures):
-            out[:, at] = COLUMN_TYPES[measure.stype].measured(rows, measure, time_column)
+            out[:, at] = SCALAR_TYPES[measure.stype].measured(rows, measure, time_column)
     out[~np.isfinite(out)] = np.nan
     return out

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from forekey.features.columns import COLUMN_TYPES, ColumnEncoder, Measure, fit_column
+from forekey.features.columns import SCALAR_TYPES, Measure, ScalarEncoder
 from forekey.features.feature import Feature
 from forekey.features.feature_kind import FeatureKind
 from forekey.features.lists import MAX_LISTED, paths_of, row_lists
@@ -115,13 +115,13 @@ def _lives_on(snapshot: Snapshot, table: str, cutoff: int) -> bool:
     return False
 
 
-def _columns(snapshot: Snapshot, table: str, cutoff: int, hidden: set[tuple[str, str]]) -> tuple[ColumnEncoder, ...]:
+def _columns(snapshot: Snapshot, table: str, cutoff: int, hidden: set[tuple[str, str]]) -> tuple[ScalarEncoder, ...]:
     shape = snapshot.schema.table(table)
     rows = snapshot.rows_at(table, cutoff)
     return tuple(
-        fit_column(rows, column, shape)
+        SCALAR_TYPES[column.stype].fit(rows, column, shape)
         for column in shape.columns
-        if column.stype in COLUMN_TYPES and COLUMN_TYPES[column.stype].scalar and (table, column.name) not in hidden
+        if column.stype in SCALAR_TYPES and (table, column.name) not in hidden
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from forekey.features.columns import COLUMN_TYPES, ColumnEncoder, Measure, column_from_dict
+from forekey.features.columns import SCALAR_TYPES, Measure, ScalarEncoder
 from forekey.features.feature import CALENDAR, LABELS, Feature, Origin, Stat
 from forekey.features.feature_kind import FeatureKind
 from forekey.schema import EdgeType, Stype
@@ -41,7 +41,7 @@ class ListFeatures:
     @property
     def additive(self) -> list[int]:
         """Return the positions of the measures of which sums and extremes mean something."""
-        return [at for at, m in enumerate(self.measures) if COLUMN_TYPES[m.stype].additive]
+        return [at for at, m in enumerate(self.measures) if SCALAR_TYPES[m.stype].additive]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Focus:
     down: EdgeType | None
     up: EdgeType | None
     table: str
-    columns: tuple[ColumnEncoder, ...]
+    columns: tuple[ScalarEncoder, ...]
     lists: tuple[ListFeatures, ...]
 
     @property
@@ -178,7 +178,7 @@ def _season(table: str, window: float) -> tuple[Feature, ...]:
 
 
 def _columns(focus: Focus) -> tuple[Feature, ...]:
-    def of(column: ColumnEncoder) -> Feature:
+    def of(column: ScalarEncoder) -> Feature:
         origin = Origin(focus.table, column.name, focus.hop, focus.through)
         return Feature(focus.kinds[0], Stat.VALUE, origin, focus.name)
 
@@ -225,7 +225,7 @@ def _slim_focus(focus: Focus, used: set[Feature]) -> Focus:
 
 def _focus(data: dict[str, Any]) -> Focus:
     down, up = (EdgeType(**data[way]) if data[way] is not None else None for way in ("down", "up"))
-    columns = tuple(column_from_dict(c) for c in data["columns"])
+    columns = tuple(SCALAR_TYPES[Stype(c["type"])].from_dict(c) for c in data["columns"])
     return Focus(down, up, data["table"], columns, tuple(_list_features(entry) for entry in data["lists"]))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from forekey.features.columns import ColumnEncoder
+from forekey.features.columns import ScalarEncoder
 from forekey.features.feature import Feature, Stat
 from forekey.features.feature_kind import COLUMNS, FeatureKind
 from forekey.features.formats import content, number, span_of
@@ -54,7 +54,7 @@ def _column(feature: Feature, meaning: float | str | None, spec: WindowSpec) -> 
     return f"{feature.origin.column} {_encoder(feature, spec).in_words(meaning)}"
 
 
-def _encoder(feature: Feature, spec: WindowSpec) -> ColumnEncoder:
+def _encoder(feature: Feature, spec: WindowSpec) -> ScalarEncoder:
     """Return the encoder of the column that a feature is."""
     focus = next(f for f in spec.foci if (f.name, f.table) == (feature.focus, feature.origin.table))
     return next(c for c in focus.columns if c.name == feature.origin.column)

@@ -72,8 +72,8 @@ def build_snapshot(
         columns = {t.name: sorted(c.name for c in t.columns) for t in there}
         types = {t.name: {c.name: c.sql_type for c in t.columns} for t in there}
         late = late_columns(history.manifest if history else None, columns)
-        told = dict(configured or {})
-        build = Build(source, schema, previous, history, full, moment, settings or {}, pen, engine, late, told)
+        hashes = dict(configured or {})
+        build = Build(source, schema, previous, history, full, moment, settings or {}, pen, engine, late, hashes)
         drafts: dict[str, Draft] = {}
         for name in schema.names:
             progress(f"reading {name}")
@@ -94,7 +94,7 @@ def build_snapshot(
             asked=as_of is not None,
             parent=history.id if history is not None else None,
             schema_hash=_hash(schema),
-            configured=told,
+            configured=hashes,
             tool_version=__version__,
             changes=_changes(build, columns, types),
             columns=columns,

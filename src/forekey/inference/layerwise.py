@@ -54,8 +54,11 @@ def embed_all(model: GraphModel, features: FeatureStore, as_of: int, workspace: 
         needed = work.needed()
         states = {t: work.encode(t, rows) for t, rows in needed[0].items()}
         for layer in range(len(model.layers)):
-            around = _WholeNeighborhood(work, layer, states, needed[layer])
-            states = {t: work.update(layer, t, rows, states[t], around) for t, rows in needed[layer + 1].items()}
+            # A neighbourhood a table: its messages are given back before those of the next are computed.
+            states = {
+                table: work.update(layer, table, rows, states, needed[layer])
+                for table, rows in needed[layer + 1].items()
+            }
         if model.transformer is not None:
             return work.attend(states, _WholeNeighborhood(work, len(model.layers), states, needed[-1]))
         return np.array(states[model.config.entity].vectors[work.everyone])
@@ -119,12 +122,12 @@ class _Pass:
         return TableStates(out, lambda nodes: age_in_days(np.full(len(nodes), self.as_of), times[nodes]))
 
     def update(
-        self, layer: int, table: str, rows: NDArray[np.int32], states: TableStates, around: _WholeNeighborhood
+        self, layer: int, table: str, rows: NDArray[np.int32], states: Mapping[str, TableStates], known: Rows
     ) -> TableStates:
-        """Return the states after one more layer."""
-        out = self._scratch(table, layer + 1)
+        """Return the states after one more layer, from those of the ``known`` rows."""
+        out, around = self._scratch(table, layer + 1), _WholeNeighborhood(self, layer, states, known)
         for part in _chunks(rows):
-            out[part] = self.model.update(layer, table, states, part, around).numpy()
+            out[part] = self.model.update(layer, table, states[table], part, around).numpy()
         return TableStates(out)
 
     def attend(self, states: Mapping[str, TableStates], around: _WholeNeighborhood) -> NDArray[np.float32]:

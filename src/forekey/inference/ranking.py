@@ -45,7 +45,21 @@ class RankBlend(nn.Module):
         super().__init__()
         self.trees = trees
         self.register_buffer("_numbers", torch.tensor([weight, tower_scale, tree_scale], dtype=torch.float64))
-        self.weight, self.tower_scale, self.tree_scale = weight, tower_scale, tree_scale
+
+    @property
+    def weight(self) -> float:
+        """Return how much the towers count, from 0 to 1."""
+        return float(self._numbers[0])
+
+    @property
+    def tower_scale(self) -> float:
+        """Return what the towers' scores are divided by."""
+        return float(self._numbers[1])
+
+    @property
+    def tree_scale(self) -> float:
+        """Return what the trees' scores are divided by."""
+        return float(self._numbers[2])
 
     def mix(self, towers: NDArray[np.float64], trees: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the score of each pair."""

@@ -44,6 +44,7 @@ def train(
     ``search_minutes`` is how long to look for better settings first; None for what the preset says. ``minutes`` is how
     long training may take in all; without ``importance`` it is not measured what counts.
     """
+    from forekey.features import sweep_encoded
     from forekey.training import log_version, train_task
 
     check_name(workspace, name)
@@ -61,6 +62,7 @@ def train(
             version, report = train_task(
                 task, current, source, workspace.registry, config, minutes=minutes, listener=listener
             )
+    sweep_encoded(workspace.place("encoded"), workspace.snapshots.pool.folder)
     note = _champion_if_none_fits(workspace, task.name, version, current)
     report = replace(report, notes=(*report.notes, *note))
     if workspace.config.mlflow is not None:

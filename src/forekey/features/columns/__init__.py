@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from forekey.features.columns.boolean import BooleanEncoder
 from forekey.features.columns.categorical import CategoricalEncoder
-from forekey.features.columns.column import ColumnEncoder, Encoded, Measure, robust_scale
+from forekey.features.columns.column import ColumnEncoder, Encoded, Measure, ScalarEncoder, robust_scale
 from forekey.features.columns.embedding import EmbeddingEncoder
 from forekey.features.columns.multicategorical import MulticategoricalEncoder
 from forekey.features.columns.numerical import NumericalEncoder
@@ -18,6 +18,7 @@ from forekey.schema import ColumnSchema, Stype, TableSchema
 
 __all__ = [
     "COLUMN_TYPES",
+    "SCALAR_TYPES",
     "BooleanEncoder",
     "CategoricalEncoder",
     "ColumnEncoder",
@@ -26,6 +27,7 @@ __all__ = [
     "Measure",
     "MulticategoricalEncoder",
     "NumericalEncoder",
+    "ScalarEncoder",
     "TextEncoder",
     "TimestampEncoder",
     "column_from_dict",
@@ -46,6 +48,10 @@ COLUMN_TYPES: dict[Stype, type[ColumnEncoder]] = {
     )
 }
 """The encoder of each type of column; types that are not here, such as ids, are no features."""
+SCALAR_TYPES: dict[Stype, type[ScalarEncoder]] = {
+    stype: kind for stype, kind in COLUMN_TYPES.items() if issubclass(kind, ScalarEncoder)
+}
+"""Those of them that window features can read as one number a row."""
 
 
 def fit_column(rows: pa.Table, column: ColumnSchema, table: TableSchema, text_width: int = 0) -> ColumnEncoder:

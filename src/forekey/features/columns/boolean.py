@@ -10,18 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from forekey.features.columns.column import RESERVED_TOKENS, ColumnEncoder, Encoded, Measure, tokens_of
+from forekey.features.columns.column import RESERVED_TOKENS, Encoded, Measure, ScalarEncoder, tokens_of
 from forekey.schema import ColumnSchema, Stype, TableSchema
 
 _VALUES = ("false", "true")
 
 
 @dataclass(frozen=True, slots=True)
-class BooleanEncoder(ColumnEncoder):
+class BooleanEncoder(ScalarEncoder):
     """Nothing is learnt of flags."""
 
     stype: ClassVar[Stype] = Stype.BOOLEAN
-    scalar: ClassVar[bool] = True
 
     @property
     def num_tokens(self) -> int:

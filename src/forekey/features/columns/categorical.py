@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from forekey.features.columns.column import (
     RESERVED_TOKENS,
-    ColumnEncoder,
     Encoded,
     Measure,
+    ScalarEncoder,
     tokens_of,
     vocabulary_of,
 )
@@ -25,11 +25,10 @@ _MIN_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class CategoricalEncoder(ColumnEncoder):
+class CategoricalEncoder(ScalarEncoder):
     """``vocabulary`` holds the values that have a token of their own, most frequent first."""
 
     stype: ClassVar[Stype] = Stype.CATEGORICAL
-    scalar: ClassVar[bool] = True
 
     vocabulary: tuple[str, ...] = ()
 

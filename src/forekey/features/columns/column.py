@@ -80,10 +80,6 @@ class ColumnEncoder(ABC):
     stype: ClassVar[Stype]
     slow: ClassVar[bool] = False
     """Whether encoding is slow and depends on nothing learnt: such columns are cached by themselves, for all models."""
-    scalar: ClassVar[bool] = False
-    """Whether the column can be read as one number (see :meth:`numbers`)."""
-    additive: ClassVar[bool] = False
-    """Whether sums and extremes of its measures mean something, not only means."""
 
     @property
     def num_values(self) -> int:
@@ -114,9 +110,28 @@ class ColumnEncoder(ABC):
     def encode(self, rows: pa.Table) -> Encoded:
         """Encode rows. Missing, unseen and infinite values have outcomes of their own."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; :func:`forekey.features.columns.column_from_dict` reads it."""
+        return {"type": str(self.stype), **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Read what :meth:`to_dict` wrote."""
+        read = ((f.name, data[f.name]) for f in fields(cls))
+        known: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in read}
+        return cls(**known)
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarEncoder(ColumnEncoder):
+    """A type of column that can be read as one number a row, which window features use and aggregate."""
+
+    additive: ClassVar[bool] = False
+    """Whether sums and extremes of its measures mean something, not only means."""
+
+    @abstractmethod
     def numbers(self, rows: pa.Table) -> NDArray[np.float64]:
-        """Return the column as one number a row, NaN where missing; only of ``scalar`` types."""
-        raise NotImplementedError
+        """Return the column as one number a row, NaN where missing."""
 
     def as_of(self, numbers: NDArray[np.float64], times: Micros) -> NDArray[np.float64]:
         """Return what :meth:`numbers` returned as seen from ``times [n]``, microseconds since 1970."""
@@ -131,25 +146,14 @@ class ColumnEncoder(ABC):
         return f"is {meaning if isinstance(meaning, str) else content(meaning)}"
 
     @classmethod
+    @abstractmethod
     def measures(cls, values: pa.ChunkedArray, column: ColumnSchema, table: TableSchema) -> list[Measure]:
         """Return what window features aggregate of a column, chosen from its values up to a cutoff."""
-        return []
 
     @classmethod
+    @abstractmethod
     def measured(cls, rows: pa.Table, measure: Measure, time_column: str | None) -> NDArray[np.float64]:
         """Return a measure of each row, ``[rows] float64``."""
-        raise NotImplementedError
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form; :func:`forekey.features.columns.column_from_dict` reads it."""
-        return {"type": str(self.stype), **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Read what :meth:`to_dict` wrote."""
-        read = ((f.name, data[f.name]) for f in fields(cls))
-        known: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in read}
-        return cls(**known)
 
 
 def robust_scale(values: NDArray[Any]) -> tuple[float, float]:

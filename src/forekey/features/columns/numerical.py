@@ -9,16 +9,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from forekey.features.columns.column import ColumnEncoder, Encoded, Measure, robust_scale, scaled
+from forekey.features.columns.column import Encoded, Measure, ScalarEncoder, robust_scale, scaled
 from forekey.schema import ColumnSchema, Stype, TableSchema
 
 
 @dataclass(frozen=True, slots=True)
-class NumericalEncoder(ColumnEncoder):
+class NumericalEncoder(ScalarEncoder):
     """``center`` and ``scale`` are median and interquartile range."""
 
     stype: ClassVar[Stype] = Stype.NUMERICAL
-    scalar: ClassVar[bool] = True
     additive: ClassVar[bool] = True
 
     center: float = 0.0

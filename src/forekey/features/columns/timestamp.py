@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from forekey.features.columns.column import ColumnEncoder, Encoded, Measure, days_of, robust_scale, scaled
+from forekey.features.columns.column import Encoded, Measure, ScalarEncoder, days_of, robust_scale, scaled
 from forekey.features.formats import span_of
 from forekey.graph import MICROS_PER_DAY, Micros
 from forekey.schema import ColumnSchema, Stype, TableSchema
@@ -18,7 +18,7 @@ _PERIODS_DAYS = (1.0, 7.0, 365.2425)
 
 
 @dataclass(frozen=True, slots=True)
-class TimestampEncoder(ColumnEncoder):
+class TimestampEncoder(ScalarEncoder):
     """``center`` and ``scale`` are in days; ``since`` is the row's time column, from which other moments are measured.
 
     ``is_row_time`` says that the column is the row's own time: how long ago that was is known to a model by the row's
@@ -26,7 +26,6 @@ class TimestampEncoder(ColumnEncoder):
     """
 
     stype: ClassVar[Stype] = Stype.TIMESTAMP
-    scalar: ClassVar[bool] = True
 
     center: float = 0.0
     scale: float = 1.0
