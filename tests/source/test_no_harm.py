@@ -66,7 +66,8 @@ SESSIONS = (
     "WHERE datname = current_database() AND application_name = 'forekey'"
 )
 Seen = list[tuple[tuple[str, int, str], float]]
-"""Every look at a session: its state, process and since when; and the CPU seconds of this process so far."""
+"""Every look at a session: its state, process and since when; and the CPU seconds of this process so far, without
+those of looking."""
 
 
 @contextmanager
@@ -79,7 +80,8 @@ def watched(url: str) -> Iterator[Seen]:
         with adbc.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
             while not done.is_set():
                 cursor.execute(SESSIONS)
-                seen.extend((session, time.process_time()) for session in cursor.fetchall())
+                computed = time.process_time() - time.thread_time()
+                seen.extend((session, computed) for session in cursor.fetchall())
                 time.sleep(0.005)
 
     thread = threading.Thread(target=poll)
