@@ -9,13 +9,13 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from forekey.monitoring.drift import column_drift
 from hypothesis import given
 from hypothesis import strategies as st
 
 from forekey import pipeline
 from forekey.graph import SnapshotStore, build_snapshot
 from forekey.monitoring import population_stability
-from forekey.monitoring.drift import column_drift
 from forekey.project import PQLTask
 from forekey.source import infer_schema
 from forekey.testing import append_rows, write_database

@@ -380,15 +380,17 @@ def serve(host: str, port: int, insecure: bool, root: Path, as_json: bool, verbo
 @cli.command()
 @_common
 def monitor(root: Path, as_json: bool, verbose: bool) -> None:
-    """Look once at drift, quality, graph statistics, freshness and latency."""
+    """Look once at quality, drift, graph, freshness and latency; exit 1 if something is critical."""
     from forekey import pipeline
-    from forekey.cli import render
+    from forekey.cli import monitored, render
     from forekey.cli.listening import listening
 
     project = _open(root, acts=True)
     with listening(as_json) as listener:
         report = pipeline.monitor(project, listener=listener)
-    render.show(render.monitored(report, pipeline.advise(project, report), project.config.retrain), as_json)
+    render.show(monitored.monitored(report, pipeline.advise(project, report), whole=verbose), as_json)
+    if report.state == "critical":
+        raise SystemExit(1)
 
 
 @cli.command()

@@ -6,7 +6,6 @@ import resource
 import shutil
 import time
 from contextlib import ExitStack
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from rich.text import Text
 
 from forekey import demo as data
 from forekey import pipeline
-from forekey.cli import files, render, schema
+from forekey.cli import files, monitored, render, schema
 from forekey.cli.listening import listening
 from forekey.errors import ForekeyError, ProjectError
 from forekey.project import PQLTask, TaskConfig
@@ -162,11 +161,11 @@ class _Story:
             found = pipeline.retrain(project, "churn", preset=_PRESET, listener=listener)
         self._show("retrain_churn", render.challenge(found))
         self._show("embed_spend", render.embedded(pipeline.embed(project, "spend")))
-        self.facts["monitor_summary"] = [asdict(q) for q in pipeline.monitor(project).quality]
+        self.facts["monitor_summary"] = [q.to_dict() for q in pipeline.monitor(project).quality]
 
     def _monitored(self, project: Workspace) -> render.Shown:
         report = pipeline.monitor(project)
-        return render.monitored(report, pipeline.advise(project, report), project.config.retrain)
+        return monitored.monitored(report, pipeline.advise(project, report))
 
     def _heading(self, text: str) -> None:
         self._step += 1

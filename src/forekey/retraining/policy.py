@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from forekey.monitoring import MonitorReport
+from forekey.monitoring import MonitorReport, State
 from forekey.notebooks import as_table
 from forekey.objectives import Metrics, objective_of
 from forekey.project import RetrainConfig
@@ -56,22 +56,30 @@ class Challenge:
         return as_table([f"newest window, {self.examples:,} examples", *names], rows, repr(self))
 
 
+_CALLS_FOR_IT = frozenset({"quality", "estimated quality"})
+"""Monitors whose alerts call for retraining; of columns, only what is critical does."""
+_OF_COLUMNS = frozenset({"column drift", "new values"})
+
+
 def should_retrain(task: str, task_type: TaskType, report: MonitorReport, config: RetrainConfig) -> Decision:
-    """Decide from one pass of the monitors whether a column drifted, or quality dropped, further than allowed."""
-    reasons = []
-    worst = max(report.drift.get(task, []), key=lambda d: d.psi, default=None)
+    """Decide from one look of the monitors: by their alerts, and by the limits that forekey.yaml sets."""
+    reasons = [
+        f"{a.subject}: {a.what}" if a.monitor in _OF_COLUMNS else a.what
+        for a in report.alerts_of(task)
+        if a.monitor in _CALLS_FOR_IT or (a.monitor in _OF_COLUMNS and a.state is State.CRITICAL)
+    ]
+    worst = max(report.drift_of(task), key=lambda d: d.psi, default=None)
     if config.on_drift is not None and worst is not None and worst.psi > config.on_drift:
-        reasons.append(f"{worst.table}.{worst.column} drifted by {worst.psi:.3g}, more than {config.on_drift:g}")
-    newest = next((q for q in reversed(report.quality) if q.task == task), None)
+        reasons.append(f"{worst.name} drifted by {worst.psi:.3g}, more than {config.on_drift:g}")
+    newest = next((q for q in reversed(report.quality) if q.task == task and q.is_final), None)
     if config.on_quality_drop is not None and newest is not None:
-        kind = objective_of(task_type)
-        metric, higher = kind.metric, kind.higher_is_better
-        expected, seen = newest.expected.get(metric), newest.metrics.get(metric)
+        expected, seen = newest.expected, newest.realized
         if expected is not None and seen is not None:
             # Errors are compared as shares of what was expected, scores as differences.
+            higher = objective_of(task_type).higher_is_better
             drop = expected - seen if higher else (seen - expected) / expected if expected else 0.0
             if drop > config.on_quality_drop:
-                reasons.append(f"{metric} is {seen:.4g} where {expected:.4g} was expected")
+                reasons.append(f"{newest.metric} is {seen:.4g} where {expected:.4g} was expected")
     return Decision(bool(reasons), tuple(reasons))
 
 

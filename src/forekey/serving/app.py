@@ -268,11 +268,13 @@ def _lifespan(state: ServingState, telemetry: Telemetry, *, owns_store: bool) ->
                 telemetry.write()
 
         writer = asyncio.create_task(write())
+        state.recorder.start()
         try:
             yield
         finally:
             writer.cancel()
             state.engine.close()
+            state.recorder.close()
             if owns_store:
                 state.store.close()
             telemetry.write()

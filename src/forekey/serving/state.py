@@ -15,6 +15,7 @@ from forekey.inference import explain_entity
 from forekey.objectives import Reply
 from forekey.schema import DType, TableSchema, did_you_mean
 from forekey.serving.engine import Engine
+from forekey.serving.recorder import Answered, Recorder
 from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, Record
 from forekey.task import Task, define_task
 from forekey.workspace import Workspace
@@ -45,6 +46,7 @@ class ServingState:
         self.workspace = workspace
         self.registry = workspace.registry
         self.engine = Engine(workspace)
+        self.recorder = Recorder(workspace.predictions)
         self.store, self.embeddings = store, EmbeddingStore(store)
         self._tasks: dict[tuple[str, str], Task] = {}
         self._item_keys: dict[str, tuple[str, tuple[Any, ...]]] = {}
@@ -147,9 +149,12 @@ class ServingState:
         known = [r for r in records if r is not None]
         predictions = version.predictions(known, self._names(task, version))
         answers: list[Answer | None] = [None] * len(records)
+        keys = []
         for row, i in enumerate(i for i, record in enumerate(records) if record is not None):
             own, reply = self.typed(task, entity_ids[i]), predictions.reply(row)
             answers[i] = _answer(own, reply, known[row].eligible, version.model_version, version.as_of, "stored")
+            keys.append(own)
+        self.recorder.record(Answered(task, version.model_version, version.as_of, "stored", keys, predictions))
         return answers
 
     def _names(self, task: str, version: EmbeddingVersion) -> tuple[Any, ...]:
@@ -172,10 +177,13 @@ class ServingState:
         known = bound.snapshot.presence(entity).of(rows, np.full(len(rows), now))
         predictions, _ = bound.predictor.predict(Seeds.at(entity, rows[known], now), embed=False)
         answers: list[Answer | None] = [None] * len(entity_ids)
+        keys = []
         for at, i in enumerate(np.flatnonzero(known).tolist()):
             eligible = None if bound.eligible is None else bool(bound.eligible[rows[i]])
             own = _typed(bound.task.entity, entity_ids[i])
             answers[i] = _answer(own, predictions.reply(at), eligible, bound.key.model_version, as_of, "online")
+            keys.append(own)
+        self.recorder.record(Answered(task, bound.key.model_version, as_of, "online", keys, predictions))
         return answers
 
     def _matrix(self, version: EmbeddingVersion) -> tuple[list[str], NDArray[np.float32]]:

@@ -2,7 +2,7 @@
 
 from forekey.store.connect import open_store
 from forekey.store.embeddings import EmbeddingStore, EmbeddingVersion, Record, new_version_name
-from forekey.store.log import LoggedBatch, PredictionLog
+from forekey.store.log import LogCounts, LoggedBatch, PredictionLog
 from forekey.store.protocol import KeyValueStore
 from forekey.store.request_counts import BUCKETS, RequestCounts, RouteCounts, read_requests
 
@@ -11,6 +11,7 @@ __all__ = [
     "EmbeddingStore",
     "EmbeddingVersion",
     "KeyValueStore",
+    "LogCounts",
     "LoggedBatch",
     "PredictionLog",
     "Record",

@@ -1,0 +1,176 @@
+"""What the quality of predictions, realized or estimated, and their drift mean: findings in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forekey.graph import MICROS_PER_DAY, Snapshot, to_micros
+from forekey.monitoring.estimate import ASSUMES
+from forekey.monitoring.finding import Finding
+from forekey.monitoring.quality import Quality
+from forekey.monitoring.shift import population_stability
+from forekey.objectives import HeldOut, objective_from, objective_of
+from forekey.registry import ModelVersion
+from forekey.store import EmbeddingVersion, PredictionLog
+from forekey.task import Task
+
+_DROP, _SHARE = 0.02, 0.1
+"""The smallest drop of a score, and the smallest growth of an error as a share of it, that is worth a warning."""
+_WORSE = 2.5
+_LEAST_INDEX = 0.2
+_BEYOND = 1.5
+_TOLD_APART = 0.75
+_BINS = 10
+
+
+def of_quality(found: Sequence[Quality], higher_is_better: bool) -> Iterator[Finding]:
+    """Judge the newest anchor of one version whose labels are in, and the newest for which they are estimated."""
+    final = [q for q in found if q.is_final]
+    if final:
+        yield _realized(final[-1], higher_is_better)
+    if found and not found[-1].is_final and found[-1].estimated is not None:
+        yield _estimated(found[-1], higher_is_better)
+
+
+def _realized(q: Quality, higher: bool) -> Finding:
+    assert q.realized is not None
+    drop, limit = _drop(q.realized, q, higher), _limit(q)
+    sure = q.low is None or q.high is None or _apart(q.low, q.high, q, higher)
+    said = f"{q.metric} {q.realized:.4g}{_between(q.low, q.high)} on {q.n:,} labels" + _promise(q)
+    worse = q.baseline_score is not None and _worse(q.realized, q.baseline_score, higher) and drop >= limit
+    if worse:
+        said += f"; below what {q.baseline} had then ({q.baseline_score:.4g})"
+    todo = f"`forekey retrain {q.task}`, and see which columns moved."
+    critical = limit if worse else _WORSE * limit
+    return Finding("quality", q.task, max(drop, 0.0), limit, critical, sure, said, q.anchor, todo, (q.task,))
+
+
+def _estimated(q: Quality, higher: bool) -> Finding:
+    assert q.estimated is not None
+    sure = q.estimated_low is not None and q.estimated_high is not None
+    sure = sure and _apart(q.estimated_low or 0.0, q.estimated_high or 0.0, q, higher)
+    said = f"{q.metric} {q.estimated:.4g}{_between(q.estimated_low, q.estimated_high)} is to be expected" + _promise(q)
+    todo = f"Wait for labels, or `forekey retrain {q.task}` now."
+    drop = max(_drop(q.estimated, q, higher), 0.0)
+    return Finding(
+        "estimated quality", q.task, drop, _limit(q), None, sure, f"{said} ({ASSUMES})", q.anchor, todo, (q.task,)
+    )
+
+
+def _drop(score: float, q: Quality, higher: bool) -> float:
+    if q.expected is None:
+        return 0.0
+    return round(q.expected - score if higher else score - q.expected, 6)
+
+
+def _limit(q: Quality) -> float:
+    """Return by how much the metric may be worse: of a score, an amount; of an error, a share of what was promised."""
+    if q.expected is None:
+        return _DROP
+    return _DROP if q.expected <= 1.0 and q.metric not in {"mae", "rmse"} else max(_SHARE * abs(q.expected), 1e-9)
+
+
+def _worse(score: float, other: float, higher: bool) -> bool:
+    return score < other if higher else score > other
+
+
+def _apart(low: float, high: float, q: Quality, higher: bool) -> bool:
+    """Whether an interval lies beyond that of what was promised, on the worse side."""
+    if q.expected is None:
+        return False
+    bound = q.expected_low if higher else q.expected_high
+    bound = q.expected if bound is None else bound
+    return high < bound if higher else low > bound
+
+
+def _between(low: float | None, high: float | None) -> str:
+    return f" ({low:.4g} to {high:.4g})" if low is not None and high is not None else ""
+
+
+def _promise(q: Quality) -> str:
+    return (
+        ""
+        if q.expected is None
+        else f", where {q.expected:.4g}{_between(q.expected_low, q.expected_high)} was promised"
+    )
+
+
+def of_predictions(task: Task, log: PredictionLog, version: ModelVersion) -> Iterator[Finding]:
+    """Compare the newest predictions of a champion, and its embeddings, with those of the test period and before."""
+    own = [as_of for as_of, v in log.anchors(task.name) if v == version.version]
+    if not own:
+        return
+    objective, held_out = objective_from(version.manifest.output), HeldOut.load(version.folder)
+    sizes = []
+    for as_of in own[-8:]:
+        rows = log.at(task.name, as_of, version.version).rows
+        sizes.append(objective.predicts.from_columns(rows, objective.classes).sizes())
+    if held_out is not None and len(held_out.predicted) and len(sizes[-1]):
+        width = held_out.predicted.reshape(len(held_out.predicted), -1)
+        shape = objective_of(task.task_type).amounts if width.shape[1] == 1 else None
+        reference = shape(held_out.predicted) if shape is not None else width.max(axis=1)
+        usual = [_index(reference, s) for s in sizes[:-1] if len(s)]
+        limit = round(max(_LEAST_INDEX, _BEYOND * max(usual, default=0.0)), 4)
+        value = round(_index(reference, sizes[-1]), 4)
+        medians = float(np.median(reference)), float(np.median(sizes[-1]))
+        said = f"median prediction {medians[0]:.4g} in the test period → {medians[1]:.4g} (stability index {value:.2f})"
+        todo = "See which columns moved, and the estimated quality."
+        yield Finding("predictions", task.name, value, limit, _WORSE * limit, True, said, own[-1], todo, (task.name,))
+    vectors = [v for v in (log.embeddings(task.name, a, version.version) for a in own[-6:]) if v is not None]
+    if len(vectors) >= 2 and min(map(len, vectors)) >= 100 and vectors[0].shape[1] == vectors[-1].shape[1]:
+        score = told_apart(vectors[0], vectors[-1])
+        usual = [told_apart(a, b) for a, b in pairwise(vectors[:-1])]
+        limit = round(max(_TOLD_APART, 1.1 * max(usual, default=0.0)), 4)
+        said = f"a classifier tells embeddings of now from those at first with AUROC {score:.2f}; 0.5 is no difference"
+        yield Finding(
+            "embeddings", task.name, score, limit, None, True, said, own[-1],
+            "See which columns moved: entities look unlike those of before.", (task.name,),
+        )  # fmt: skip
+
+
+def of_stored(task: Task, stored: EmbeddingVersion | None, snapshot: Snapshot) -> Iterator[Finding]:
+    """Return whether stored predictions are about a time that is over: older than the window that they look ahead."""
+    if stored is None or not task.window_days:
+        return
+    behind = (to_micros(snapshot.as_of) - to_micros(datetime.fromisoformat(stored.as_of))) / MICROS_PER_DAY
+    said = f"stored as of {stored.as_of[:10]}, while data reach {snapshot.as_of:%Y-%m-%d}: {behind:.0f} days later"
+    yield Finding(
+        "stored predictions", task.name, round(max(behind, 0.0), 2), task.window_days, 2 * task.window_days, True, said,
+        stored.as_of, f"`forekey embed {task.name}`.", (task.name,),
+    )  # fmt: skip
+
+
+def told_apart(one: NDArray[np.float32], two: NDArray[np.float32]) -> float:
+    """Return how well a linear classifier tells two sets of vectors apart, as AUROC on data that it did not learn from.
+
+    Classifier two-sample test (Lopez-Paz and Oquab 2017).
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    size = min(len(one), len(two))
+    points = np.concatenate([one[:size], two[:size]]).astype(np.float64)
+    label = np.repeat([0, 1], size)
+    # Halves of the same rows: an entity is in both sets, and must not be learnt in one and asked in the other.
+    folds = [
+        (np.flatnonzero(fold), np.flatnonzero(~fold)) for fold in (np.tile(np.arange(size) % 2 == k, 2) for k in (0, 1))
+    ]
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
+    chance = cross_val_predict(model, points, label, cv=folds, method="predict_proba")[:, 1]
+    return round(float(roc_auc_score(label, chance)), 4)
+
+
+def _index(reference: NDArray[np.float64], now: NDArray[np.float64]) -> float:
+    edges = np.unique(np.quantile(reference, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    shares = [
+        np.bincount(np.searchsorted(edges, v, "right"), minlength=len(edges) + 1) / len(v) for v in (reference, now)
+    ]
+    return population_stability(shares[0], shares[1])

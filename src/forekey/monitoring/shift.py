@@ -1,0 +1,112 @@
+"""Whether the newest counts of a table's column are unlike the earlier ones, beyond what they differ by anyway.
+
+Every test here is SciPy's. Real rows are not independent: a column moves from week to week without anything being
+wrong. So the chi-squared statistic of the current period is judged by those of the earlier periods (quasi-likelihood:
+McCullagh and Nelder 1989, ch. 4), and the size of a shift by the sizes that were usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from forekey.monitoring.periods import Periods
+
+Counts = NDArray[np.int64]
+
+_HALF = 0.5
+"""Added to each count, so that what never happened before is unlikely, and not impossible."""
+_FEW = 8
+"""Of fewer earlier periods, what is usual is hardly known."""
+_USUAL = 0.95
+_BEYOND = 1.5
+_LEVEL = 0.001
+"""The false discovery rate of one look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How far the current period is from the reference: its ``size``, what size is allowed, and a p-value.
+
+    The size is a population stability index, or a difference of shares. ``significant`` is set by :func:`discover`.
+    """
+
+    size: float
+    allowed: float
+    p_value: float
+    significant: bool = False
+
+
+NO_SHIFT = Shift(0.0, 1.0, 1.0)
+"""What is returned where there is too little to compare."""
+
+
+def population_stability(reference: NDArray[np.float64], current: NDArray[np.float64]) -> float:
+    """Return the population stability index of two distributions given as shares of the same bins.
+
+    Below 0.1 is commonly read as stable, above 0.25 as shifted (Siddiqi, "Credit Risk Scorecards", 2006).
+    """
+    expected, actual = np.maximum(reference, 1e-4), np.maximum(current, 1e-4)
+    return float(((actual - expected) * np.log(actual / expected)).sum())
+
+
+def distribution_shift(counts: Counts, periods: Periods, least: float) -> Shift:
+    """Compare the bins of the current period ``counts [periods, bins]`` with the reference by their stability index.
+
+    It is compared with all of the reference, with its newest period, and with the same season a year ago; it has moved
+    if it is like none of them. ``least`` is the smallest index that matters.
+    """
+    return _shift(counts, periods, least, _stability)
+
+
+def share_shift(hits: Counts, of: Counts, periods: Periods, least: float) -> Shift:
+    """Compare a share, ``hits [periods]`` out of ``of [periods]``, likewise; the size is the difference of shares."""
+    return _shift(np.stack([hits, of - hits], axis=1), periods, least, _difference)
+
+
+def discover(shifts: Sequence[Shift]) -> list[Shift]:
+    """Mark those that are significant among all of one look (Benjamini and Hochberg 1995)."""
+    if not shifts:
+        return []
+    adjusted = stats.false_discovery_control([s.p_value for s in shifts])
+    return [replace(s, significant=bool(p < _LEVEL)) for s, p in zip(shifts, adjusted, strict=True)]
+
+
+def _shift(counts: Counts, periods: Periods, least: float, size: Callable[[Counts, Counts], float]) -> Shift:
+    earlier, now = counts[periods.reference], counts[-1]
+    whole = earlier.sum(axis=0)
+    others = whole - earlier  # of each period, all but itself
+    usual = [size(one, rest) for one, rest in zip(earlier, others, strict=True)]
+    allowed = least if len(usual) >= _FEW else 2 * least
+    allowed = max(allowed, _BEYOND * float(np.quantile(usual, _USUAL)))
+    statistics = np.array([_statistic(one, rest) for one, rest in zip(earlier, others, strict=True)])
+    compared = [whole, counts[periods.newest_reference]]
+    compared += [counts[list(periods.last_year)].sum(axis=0)] if periods.last_year else []
+    found = [(abs(size(now, c)), _p_value(now, c, statistics)) for c in compared]
+    return Shift(round(min(s for s, _ in found), 4), round(allowed, 4), max(p for _, p in found))
+
+
+def _stability(now: Counts, before: Counts) -> float:
+    return population_stability(before / max(before.sum(), 1), now / max(now.sum(), 1))
+
+
+def _difference(now: Counts, before: Counts) -> float:
+    return abs(float(now[0] / max(now.sum(), 1) - before[0] / max(before.sum(), 1)))
+
+
+def _statistic(now: Counts, before: Counts) -> float:
+    """Return the chi-squared statistic of homogeneity over its degrees of freedom."""
+    table = np.stack([now, before]) + _HALF
+    statistic = float(stats.chi2_contingency(table, correction=False).statistic)
+    return statistic / (table.shape[1] - 1)
+
+
+def _p_value(now: Counts, before: Counts, earlier: NDArray[np.float64]) -> float:
+    """Return how likely so large a statistic is, given how large those of ``earlier`` periods were."""
+    bins = len(now) - 1
+    typical = float(np.median(earlier)) / (stats.chi2.median(bins) / bins)
+    return float(stats.f.sf(_statistic(now, before) / max(typical, 1.0), bins, bins * max(len(earlier) - 1, 1)))

@@ -1,0 +1,48 @@
+"""How the service does: errors, latencies, and lines of the log of predictions that were lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from forekey.monitoring.finding import Finding
+from forekey.store import LogCounts, RouteCounts, read_requests
+
+_FEW = 20
+_ERRORS, _MANY_ERRORS = 0.01, 0.05
+_SLOW_MS = 500.0
+_LOST, _MOST_LOST = 0.01, 0.2
+
+
+def latency(serving: Path) -> dict[str, dict[str, Any]]:
+    """Return requests, errors and milliseconds by route, of all processes of the service together."""
+    return {route: _summary(counts) for route, counts in sorted(read_requests(serving).items())}
+
+
+def _summary(counts: RouteCounts) -> dict[str, Any]:
+    errors = sum(n for status, n in counts.statuses.items() if status.startswith("5"))
+    return {**counts.quantiles(), "errors": errors}
+
+
+def of_latency(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """Return which routes fail, or are slow."""
+    for route, found in routes.items():
+        if found["requests"] < _FEW:
+            continue
+        share = found["errors"] / found["requests"]
+        said = f"{found['errors']:,} of {found['requests']:,} requests failed with a status of 5xx"
+        yield Finding(
+            "errors", route, round(share, 4), _ERRORS, _MANY_ERRORS, True, said, None, "See the service's log."
+        )
+        said = f"p99 {found['p99_ms']:.0f} ms, p50 {found['p50_ms']:.1f} ms"
+        todo = "See docs/how-to/why-is-it-slow.md."
+        yield Finding("latency", route, found["p99_ms"], _SLOW_MS, 10 * _SLOW_MS, True, said, None, todo)
+
+
+def of_log(counts: LogCounts) -> Finding:
+    """Return whether lines of the log of predictions were lost."""
+    share = counts.lost / max(counts.lost + counts.written, 1)
+    said = f"{counts.lost:,} of {counts.lost + counts.written:,} predictions served were not logged"
+    todo = "Look at the disk of .forekey: is it full, or slow? Quality is measured on what was logged."
+    return Finding("log", "predictions", round(share, 4), _LOST, _MOST_LOST, True, said, None, todo)
