@@ -16,8 +16,8 @@ _TYPICAL = 8.0
 """Rows of a typical unit."""
 _BACK = 8
 """Earlier units that one is held against: the same weekday of as many weeks."""
-_LOOKED_AT = 7
-"""Newest units that are judged, in case nobody looks every day."""
+_LOOKED_AT = {1: 7, 7: 1, 28: 1}
+"""Newest units that are judged, by their days: a week, in case nobody looks every day."""
 _YEAR = 364
 _GAP_FACTOR = 2.0
 _GAPS = 200_000
@@ -38,6 +38,8 @@ class Arrivals:
     rows: int
     usual: float
     deviations: float
+    is_newest: bool
+    """Whether it is the newest unit, so that it may go on."""
 
     @property
     def ratio(self) -> float:
@@ -67,7 +69,8 @@ def arrivals(table: str, times: Micros, now: int) -> Arrivals | None:
     """
     for days in _UNITS:
         counts, edges = _counts(times, now, days)
-        if len(counts) >= _BACK + _LOOKED_AT and np.median(counts[-_BACK * 7 // days - _LOOKED_AT :]) >= _TYPICAL:
+        enough = len(counts) > _BACK * _step(days) + _LOOKED_AT[days]
+        if enough and np.median(counts[-_BACK * _step(days) - _LOOKED_AT[days] :]) >= _TYPICAL:
             return _furthest(table, counts, edges, days)
     return None
 
@@ -101,12 +104,12 @@ def _counts(times: Micros, now: int, days: int) -> tuple[NDArray[np.int64], Micr
 
 
 def _furthest(table: str, counts: NDArray[np.int64], edges: Micros, days: int) -> Arrivals:
-    step = 7 if days == 1 else 1  # the same weekday
+    step, looked_at = _step(days), _LOOKED_AT[days]
     roots = 2.0 * np.sqrt(counts + 0.375)
     found = []
-    for i in range(max(len(counts) - _LOOKED_AT, _BACK * step), len(counts)):
+    for i in range(len(counts) - looked_at, len(counts)):
         before = roots[[i - step * k for k in range(1, _BACK + 1)]]
-        lately = roots[max(len(counts) - _LOOKED_AT - 13 * 7, 0) : len(counts) - _LOOKED_AT]
+        lately = roots[max(len(counts) - looked_at - 13 * 7, 0) : len(counts) - looked_at]
         spread = max(1.0, _around_week(lately, step))
         deviation = float((roots[i] - np.median(before)) / spread)
         usual = float((np.median(before) / 2) ** 2)
@@ -117,8 +120,14 @@ def _furthest(table: str, counts: NDArray[np.int64], edges: Micros, days: int) -
                 seasonal = float((roots[i] - np.median(before)) - (roots[j] - np.median(around))) / spread
                 deviation = seasonal if abs(seasonal) < abs(deviation) else deviation
         begins = from_micros(int(edges[i])).isoformat()
-        found.append(Arrivals(table, begins, days, int(counts[i]), round(usual, 1), round(deviation, 2)))
+        is_newest = i == len(counts) - 1
+        found.append(Arrivals(table, begins, days, int(counts[i]), round(usual, 1), round(deviation, 2), is_newest))
     return max(found, key=lambda a: abs(a.deviations))
+
+
+def _step(days: int) -> int:
+    """Return how many units lie between one and the earlier one that it is held against: of days, the same weekday."""
+    return 7 if days == 1 else 1
 
 
 def _around_week(roots: NDArray[np.float64], step: int) -> float:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from forekey.graph import MICROS_PER_DAY, Snapshot, from_micros
+from forekey.graph import MICROS_PER_DAY, Micros, Snapshot, from_micros
 from forekey.monitoring.periods import FEWEST, Periods
 from forekey.monitoring.shift import NO_SHIFT, Shift, distribution_shift, share_shift
 from forekey.schema import ColumnSchema, Stype
@@ -33,7 +33,8 @@ class ColumnDrift:
     """How one column moved: its shape among the values that are there, its NULLs, and values never seen before.
 
     ``weight`` is how much the column counts for the model, as a share of the strongest; None if that is not known.
-    ``what`` describes each of the three in words. ``periods`` is None for a table without a time.
+    ``what`` describes each of the three in words, ``since`` says from when on each shows in the rows (ISO 8601, UTC).
+    ``days`` is how long the compared periods are; None for a table without a time.
     """
 
     table: str
@@ -46,7 +47,7 @@ class ColumnDrift:
     reference_rows: int
     new_rows: int
     what: dict[str, str]
-    since: str | None
+    since: dict[str, str | None]
     days: int | None
     weight: float | None = None
 
@@ -65,12 +66,13 @@ def timed_columns(snapshot: Snapshot, table: str, columns: list[str], periods: P
     """Compare the current period of a table that has times with its reference, column by column."""
     known = snapshot.schema.table(table)
     rows, period = periods.sample()
+    times = snapshot.times(table)
     wanted = [known.column(c) for c in columns]
     read = [*columns, known.time_column] if any(c.stype is Stype.TIMESTAMP for c in wanted) else columns
     contents = snapshot.rows(table).select(dict.fromkeys(c for c in read if c)).take(pa.array(rows))
     for column in wanted:
         values = _measured(contents, column, known.time_column)
-        yield _drift(table, column, values, (period, periods))
+        yield _drift(table, column, values, (period, periods), times[rows] if times is not None else None)
 
 
 def untimed_columns(before: pa.Table, now: pa.Table, table: str, columns: list[ColumnSchema]) -> Iterator[ColumnDrift]:
@@ -79,7 +81,7 @@ def untimed_columns(before: pa.Table, now: pa.Table, table: str, columns: list[C
     period = np.repeat([0, 1], [len(before), len(now)])
     two = Periods(0, np.zeros(3, np.int64), np.array([0, len(before), len(both)]), np.array([True, False]), ())
     for column in columns:
-        yield _drift(table, column, _measured(both, column, None), (period, two))
+        yield _drift(table, column, _measured(both, column, None), (period, two), None)
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,9 @@ def _as_numbers(
     return np.where(valid, 0.0, np.nan), none, (), ""  # of lists and vectors, only what is missing counts
 
 
-def _drift(table: str, column: ColumnSchema, found: _Measured, cut: tuple[Codes, Periods]) -> ColumnDrift:
+def _drift(
+    table: str, column: ColumnSchema, found: _Measured, cut: tuple[Codes, Periods], times: Micros | None
+) -> ColumnDrift:
     period, periods = cut
     earlier = periods.reference[period]
     is_null = found.is_null
@@ -138,7 +142,11 @@ def _drift(table: str, column: ColumnSchema, found: _Measured, cut: tuple[Codes,
     null_rate, unseen_rate = (float(h[-1] / max(o[-1], 1)) for h, o in ((nulls, rows), (strange, valid)))
     now = period == len(periods) - 1
     shape = distribution_shift(counts, periods, LEAST_INDEX) if counts[-1].sum() >= FEWEST else NO_SHIFT
-    started = _started(period, bins, there, counts, periods)
+    shown = {
+        "shape": np.where(there, bins + 1, 0),
+        "nulls": is_null.astype(np.int64),
+        "unseen": unseen.astype(np.int64),
+    }
     return ColumnDrift(
         table, column.name, shape, share_shift(nulls, rows, periods, LEAST_SHARE),
         share_shift(strange, valid, periods, LEAST_SHARE), null_rate, unseen_rate,
@@ -148,7 +156,7 @@ def _drift(table: str, column: ColumnSchema, found: _Measured, cut: tuple[Codes,
             "nulls": _shares("NULLs", nulls, rows, periods),
             "unseen": _unseen(found, unseen & now, strange, valid, periods),
         },
-        started, periods.days or None,
+        {name: _since(codes, period, periods, times) for name, codes in shown.items()}, periods.days or None,
     )  # fmt: skip
 
 
@@ -188,17 +196,20 @@ def _count(period: Codes, bins: Codes, periods: int) -> Codes:
     return np.bincount(period * width + bins, minlength=periods * width).reshape(periods, width)
 
 
-def _started(period: Codes, bins: Codes, there: NDArray[np.bool_], counts: Codes, periods: Periods) -> str | None:
-    """Return the beginning of the oldest of the newest periods that are all more like the current one than before."""
-    if not periods.days:
+def _since(codes: Codes, period: Codes, periods: Periods, times: Micros | None) -> str | None:
+    """Return the time of the first row from which on values are like the current ones, not like the reference.
+
+    It is where the sum of the logarithms of likelihood ratios up to the newest row is greatest (CUSUM; Page 1954).
+    """
+    late = period > periods.newest_reference
+    if times is None or not late.any():
         return None
-    before, now = (c / max(c.sum(), 1) for c in (counts[periods.reference].sum(axis=0), counts[-1]))
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    closer = np.abs(shares - now).sum(axis=1) < np.abs(shares - before).sum(axis=1)
-    first = len(periods) - 1
-    while first > 0 and closer[first - 1] and not periods.reference[first - 1]:
-        first -= 1
-    return from_micros(int(periods.edges[first])).isoformat()
+    width = int(codes.max(initial=0)) + 1
+    known, now = periods.reference[period], period == len(periods) - 1
+    before, after = (np.bincount(codes[which], minlength=width) + 0.5 for which in (known, now))
+    ratio = np.log(after / after.sum()) - np.log(before / before.sum())
+    gained = np.cumsum(ratio[codes[late]][::-1])[::-1]
+    return from_micros(int(times[late][int(gained.argmax())])).isoformat()
 
 
 def _moved(found: _Measured, before: NDArray[np.bool_], now: NDArray[np.bool_], words: tuple[str, ...]) -> str:

@@ -41,21 +41,20 @@ def of_column(drift: ColumnDrift, tasks: tuple[str, ...]) -> Iterator[Finding]:
     counted = "" if weight is None else f"; {_in_model(weight)}"
     days = f" in the last {drift.days} days" if drift.days else ""
 
-    def finding(monitor: str, shift: Shift, what: str, critical: float) -> Finding:
+    def finding(monitor: str, kind: str, shift: Shift, critical: float) -> Finding:
+        what = (
+            f"{drift.what[kind]}{days}{counted}" if kind != "shape" else f"{drift.what[kind]}{days} ({index}{counted})"
+        )
         return Finding(
             monitor, drift.name, shift.size, shift.allowed * strict, critical if matters else None, shift.significant,
-            what, drift.since, cause, tasks,
+            what, drift.since[kind], cause, tasks,
         )  # fmt: skip
 
     index = f"stability index {drift.shape.size:.2f}, {drift.shape.allowed * strict:.2g} is allowed"
     worst = _WORSE * strict
-    yield finding(
-        "column drift", drift.shape, f"{drift.what['shape']}{days} ({index}{counted})", worst * drift.shape.allowed
-    )
-    nulls = f"{drift.what['nulls']}{days}{counted}"
-    yield finding("missing values", drift.nulls, nulls, max(_MUCH, worst * drift.nulls.allowed))
-    unseen = f"{drift.what['unseen']}{days}{counted}"
-    yield finding("new values", drift.unseen, unseen, max(_MUCH, worst * drift.unseen.allowed))
+    yield finding("column drift", "shape", drift.shape, worst * drift.shape.allowed)
+    yield finding("missing values", "nulls", drift.nulls, max(_MUCH, worst * drift.nulls.allowed))
+    yield finding("new values", "unseen", drift.unseen, max(_MUCH, worst * drift.unseen.allowed))
 
 
 def _in_model(weight: float) -> str:
@@ -95,7 +94,7 @@ def of_edge(drift: EdgeDrift, child: str, column: str, parent: str, tasks: tuple
 
 
 def _of_series(monitor: str, subject: str, found: Expected, what: str, tasks: tuple[str, ...]) -> Finding:
-    counts = abs(found.change) > _CHANGE and abs(found.value - found.expected) > 0.02
+    counts = found.is_extreme and abs(found.change) > _CHANGE and abs(found.value - found.expected) > 0.02
     said = f"{found.value:.1%} {what}; {max(found.expected, 0.0):.1%} was expected"
     todo = f"Look at who {subject.split('->')[-1]} are now; a model trained before knows less of them."
     return Finding(monitor, subject, abs(found.deviations), _DEVIATIONS, None, counts, said, None, todo, tasks)
@@ -109,8 +108,9 @@ def of_arrivals(found: Arrivals, tasks: tuple[str, ...]) -> Finding:
     todo = f"Look at the load of {found.table} on that day: " + (
         "rows may have been loaded twice." if found.ratio > 1 else "rows may be missing."
     )
+    critical = 4 * _DEVIATIONS if found.is_newest else None
     return Finding(
-        "rows per day", found.table, abs(found.deviations), _DEVIATIONS, 4 * _DEVIATIONS, counts, what, found.begins,
+        "rows per day", found.table, abs(found.deviations), _DEVIATIONS, critical, counts, what, found.begins,
         todo, tasks,
     )  # fmt: skip
 

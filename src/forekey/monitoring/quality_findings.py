@@ -23,7 +23,6 @@ _DROP, _SHARE = 0.02, 0.1
 """The smallest drop of a score, and the smallest growth of an error as a share of it, that is worth a warning."""
 _WORSE = 2.5
 _LEAST_INDEX = 0.2
-_BEYOND = 1.5
 _TOLD_APART = 0.75
 _BINS = 10
 
@@ -114,13 +113,14 @@ def of_predictions(task: Task, log: PredictionLog, version: ModelVersion) -> Ite
         width = held_out.predicted.reshape(len(held_out.predicted), -1)
         shape = objective_of(task.task_type).amounts if width.shape[1] == 1 else None
         reference = shape(held_out.predicted) if shape is not None else width.max(axis=1)
-        usual = [_index(reference, s) for s in sizes[:-1] if len(s)]
-        limit = round(max(_LEAST_INDEX, _BEYOND * max(usual, default=0.0)), 4)
-        value = round(_index(reference, sizes[-1]), 4)
+        # Seasons move predictions slowly: what the batch before was like already is no news.
+        compared = [reference, *(s for s in sizes[-2:-1] if len(s))]
+        value = round(min(_index(c, sizes[-1]) for c in compared), 4)
         medians = float(np.median(reference)), float(np.median(sizes[-1]))
         said = f"median prediction {medians[0]:.4g} in the test period → {medians[1]:.4g} (stability index {value:.2f})"
         todo = "See which columns moved, and the estimated quality."
-        yield Finding("predictions", task.name, value, limit, _WORSE * limit, True, said, own[-1], todo, (task.name,))
+        limits = _LEAST_INDEX, _WORSE * _LEAST_INDEX
+        yield Finding("predictions", task.name, value, *limits, True, said, own[-1], todo, (task.name,))
     vectors = [v for v in (log.embeddings(task.name, a, version.version) for a in own[-6:]) if v is not None]
     if len(vectors) >= 2 and min(map(len, vectors)) >= 100 and vectors[0].shape[1] == vectors[-1].shape[1]:
         score = told_apart(vectors[0], vectors[-1])

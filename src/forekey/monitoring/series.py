@@ -21,6 +21,8 @@ class Expected:
     value: float
     expected: float
     deviations: float
+    is_extreme: bool
+    """Whether it lies outside the range of all earlier values."""
 
     @property
     def change(self) -> float:
@@ -44,7 +46,9 @@ def judge(values: NDArray[np.float64], last_year: tuple[int, ...] = ()) -> Expec
             seasonal = expected + (float(values[i]) - before)
             other = (float(values[-1]) - seasonal) / max(spread, its_spread)
             deviation = other if abs(other) < abs(deviation) else deviation
-    return Expected(float(values[-1]), expected, deviation)
+    earlier, now = values[:-1], float(values[-1])
+    is_extreme = not float(np.nanmin(earlier)) <= now <= float(np.nanmax(earlier))
+    return Expected(now, expected, deviation, is_extreme)
 
 
 def _ahead(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -18,10 +18,10 @@ from forekey.monitoring.periods import Periods
 
 Counts = NDArray[np.int64]
 
-_HALF = 0.5
-"""Added to each count, so that what never happened before is unlikely, and not impossible."""
 _FEW = 8
 """Of fewer earlier periods, what is usual is hardly known."""
+_FEWEST = 3
+"""Of fewer, nothing is."""
 _USUAL = 0.95
 _BEYOND = 1.5
 _LEVEL = 0.001
@@ -80,14 +80,15 @@ def _shift(counts: Counts, periods: Periods, least: float, size: Callable[[Count
     earlier, now = counts[periods.reference], counts[-1]
     whole = earlier.sum(axis=0)
     others = whole - earlier  # of each period, all but itself
-    usual = [size(one, rest) for one, rest in zip(earlier, others, strict=True)]
+    usual = [size(one, rest) for one, rest in zip(earlier, others, strict=True) if rest.any()]
     allowed = least if len(usual) >= _FEW else 2 * least
-    allowed = max(allowed, _BEYOND * float(np.quantile(usual, _USUAL)))
+    allowed = max(allowed, _BEYOND * float(np.quantile(usual, _USUAL))) if usual else allowed
     statistics = np.array([_statistic(one, rest) for one, rest in zip(earlier, others, strict=True)])
     compared = [whole, counts[periods.newest_reference]]
     compared += [counts[list(periods.last_year)].sum(axis=0)] if periods.last_year else []
-    found = [(abs(size(now, c)), _p_value(now, c, statistics)) for c in compared]
-    return Shift(round(min(s for s, _ in found), 4), round(allowed, 4), max(p for _, p in found))
+    nearest = min(compared, key=lambda c: round(abs(size(now, c)), 6))
+    p_value = _p_value(now, nearest, statistics)
+    return Shift(round(abs(size(now, nearest)), 4), round(allowed, 4), p_value)
 
 
 def _stability(now: Counts, before: Counts) -> float:
@@ -100,13 +101,23 @@ def _difference(now: Counts, before: Counts) -> float:
 
 def _statistic(now: Counts, before: Counts) -> float:
     """Return the chi-squared statistic of homogeneity over its degrees of freedom."""
-    table = np.stack([now, before]) + _HALF
-    statistic = float(stats.chi2_contingency(table, correction=False).statistic)
-    return statistic / (table.shape[1] - 1)
+    table = np.stack([now, before])
+    table = table[:, table.any(axis=0)]
+    if table.shape[1] < 2 or not table.any(axis=1).all():
+        return 0.0  # nothing to tell apart
+    found = stats.chi2_contingency(table, correction=False)
+    return float(found.statistic / found.dof)
 
 
 def _p_value(now: Counts, before: Counts, earlier: NDArray[np.float64]) -> float:
-    """Return how likely so large a statistic is, given how large those of ``earlier`` periods were."""
+    """Return how likely so large a statistic is, given how large those of ``earlier`` periods were.
+
+    Of two bins one of which was always empty, Fisher's exact test needs no such comparison.
+    """
     bins = len(now) - 1
-    typical = float(np.median(earlier)) / (stats.chi2.median(bins) / bins)
+    if bins == 1 and not before.all() and not earlier.any():
+        return float(stats.fisher_exact(np.stack([now, before])).pvalue)
+    if len(earlier) < _FEWEST:
+        return float(stats.chi2.sf(_statistic(now, before) * bins, bins))
+    typical = float(np.median(earlier)) / float(stats.chi2.median(bins) / bins)
     return float(stats.f.sf(_statistic(now, before) / max(typical, 1.0), bins, bins * max(len(earlier) - 1, 1)))
