@@ -6,7 +6,9 @@ Run:
 
 A shop of two years is loaded and a model trained. Then weeks arrive, each with one fault, and the monitors look once:
 the fault must be named by the monitor that it belongs to. Two more shops have no fault, one with strong seasons and
-one that grows: in weekly looks over a year (`--quick`: a quarter), every alert that appears is a false one.
+one that grows: in weekly looks over a year (`--quick`: a quarter), every alert that appears is a false one. Last, 500
+columns that never change are looked at daily for a year (`--quick`: two months), rows being drawn independently or
+with weeks that differ by chance: at most two warnings a year may appear.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ import pyarrow.compute as pc
 
 from forekey import __version__, pipeline
 from forekey.monitoring import Alert, MonitorReport
+from forekey.monitoring.periods import Periods
+from forekey.monitoring.shift import discover, distribution_shift
 from forekey.project import PQLTask
 from forekey.testing.seasons import QUERY, SeasonalShop, Tables, moment, plant, seasonal_shop
 from forekey.workspace import Workspace
@@ -48,6 +52,8 @@ def main() -> None:
         rows += faults(Path(folder) / "faults")
         for name, season, growth in (("seasons", 0.4, 0.0), ("growth", 0.1, 1.0)):
             rows += [quiet(Path(folder) / name, name, season, growth, looks)]
+    days = 60 if options.quick else 365
+    rows += [unchanged(spread, days) for spread in (0.0, 200.0)]
     detected = sum(r["kind"] == "fault" and r["detected"] for r in rows)
     missed = sum(r["kind"] == "fault" and not r["detected"] for r in rows)
     false = sum(r["false"] for r in rows)
@@ -171,6 +177,36 @@ def quiet(folder: Path, name: str, season: float, growth: float, looks: int) -> 
         new += fresh
     print(f"{name + ', no fault':48} {looks} weekly looks of {seconds / looks:.1f} s, {len(new)} false alerts")
     return {"name": name, "kind": "quiet", "looks": looks, "false": len(new), "detected": False}
+
+
+def unchanged(concentration: float, looks: int, columns: int = 500) -> dict[str, Any]:
+    """Look daily at columns whose distribution stays; with a concentration, that of each week varies around it."""
+    random, rows, weeks, bins = np.random.default_rng(0), 300, 60, 11
+    days = 7 * weeks + looks
+    shares = random.dirichlet(np.full(bins, 2.0), size=columns)
+    daily = np.stack([_daily(random, shares[c], days, rows // 7, concentration) for c in range(columns)])
+    total = np.concatenate([np.zeros((columns, 1, bins), np.int64), daily.cumsum(axis=1)], axis=1)
+    reference = np.arange(weeks) < weeks - 1
+    before, appeared = np.zeros(columns, bool), 0
+    for look in range(looks):
+        edges = 7 * weeks + look - 7 * np.arange(weeks, -1, -1)
+        periods = Periods(7, edges, np.arange(weeks + 1) * rows, reference, (6, 7, 8))
+        counts = total[:, edges[1:]] - total[:, edges[:-1]]
+        found = discover([distribution_shift(counts[c], periods, 0.1) for c in range(columns)])
+        now = np.array([s.significant and s.size >= s.allowed for s in found])
+        appeared, before = appeared + int((now & ~before).sum()), now
+    name = f"{columns} columns without drift" + (", restless weeks" if concentration else "")
+    print(f"{name:48} {looks} daily looks, {appeared} warnings")
+    return {"name": name, "kind": "unchanged", "looks": looks, "false": appeared, "detected": False}
+
+
+def _daily(
+    random: np.random.Generator, shares: np.ndarray[Any, Any], days: int, rows: int, concentration: float
+) -> np.ndarray[Any, Any]:
+    if not concentration:
+        return random.multinomial(rows, shares, size=days)
+    weekly = random.dirichlet(shares * concentration, size=days // 7 + 1)
+    return np.stack([random.multinomial(rows, weekly[d // 7]) for d in range(days)])
 
 
 def _trained(folder: Path, shop: SeasonalShop) -> Workspace:

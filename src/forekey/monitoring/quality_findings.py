@@ -8,13 +8,14 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from forekey.graph import MICROS_PER_DAY, Snapshot, to_micros
 from forekey.monitoring.estimate import ASSUMES
 from forekey.monitoring.finding import Finding
 from forekey.monitoring.quality import Quality
 from forekey.monitoring.shift import population_stability
-from forekey.objectives import HeldOut, objective_from, objective_of
+from forekey.objectives import HeldOut, objective_from
 from forekey.registry import ModelVersion
 from forekey.store import EmbeddingVersion, PredictionLog
 from forekey.task import Task
@@ -23,8 +24,11 @@ _DROP, _SHARE = 0.02, 0.1
 """The smallest drop of a score, and the smallest growth of an error as a share of it, that is worth a warning."""
 _WORSE = 2.5
 _LEAST_INDEX = 0.2
+_LEVEL = 0.001
 _TOLD_APART = 0.75
 _BINS = 10
+
+Values = NDArray[np.float64]
 
 
 def of_quality(found: Sequence[Quality], higher_is_better: bool) -> Iterator[Finding]:
@@ -106,21 +110,12 @@ def of_predictions(task: Task, log: PredictionLog, version: ModelVersion) -> Ite
         return
     objective, held_out = objective_from(version.manifest.output), HeldOut.load(version.folder)
     sizes = []
-    for as_of in own[-8:]:
+    for as_of in own[-2:]:
         rows = log.at(task.name, as_of, version.version).rows
         sizes.append(objective.predicts.from_columns(rows, objective.classes).sizes())
     if held_out is not None and len(held_out.predicted) and len(sizes[-1]):
-        width = held_out.predicted.reshape(len(held_out.predicted), -1)
-        shape = objective_of(task.task_type).amounts if width.shape[1] == 1 else None
-        reference = shape(held_out.predicted) if shape is not None else width.max(axis=1)
-        # Seasons move predictions slowly: what the batch before was like already is no news.
-        compared = [reference, *(s for s in sizes[-2:-1] if len(s))]
-        value = round(min(_index(c, sizes[-1]) for c in compared), 4)
-        medians = float(np.median(reference)), float(np.median(sizes[-1]))
-        said = f"median prediction {medians[0]:.4g} in the test period → {medians[1]:.4g} (stability index {value:.2f})"
-        todo = "See which columns moved, and the estimated quality."
-        limits = _LEAST_INDEX, _WORSE * _LEAST_INDEX
-        yield Finding("predictions", task.name, value, *limits, True, said, own[-1], todo, (task.name,))
+        promised = objective.predicts.from_values(held_out.predicted, objective.classes).sizes()
+        yield _of_sizes(task.name, promised, sizes, own[-1])
     vectors = [v for v in (log.embeddings(task.name, a, version.version) for a in own[-6:]) if v is not None]
     if len(vectors) >= 2 and min(map(len, vectors)) >= 100 and vectors[0].shape[1] == vectors[-1].shape[1]:
         score = told_apart(vectors[0], vectors[-1])
@@ -131,6 +126,19 @@ def of_predictions(task: Task, log: PredictionLog, version: ModelVersion) -> Ite
             "embeddings", task.name, score, limit, None, True, said, own[-1],
             "See which columns moved: entities look unlike those of before.", (task.name,),
         )  # fmt: skip
+
+
+def _of_sizes(task: str, promised: Values, batches: Sequence[Values], anchor: str) -> Finding:
+    """Compare the newest predictions with those of the test period, and with the batch before: seasons move slowly."""
+    now = batches[-1]
+    nearest = min([promised, *(b for b in batches[-2:-1] if len(b))], key=lambda before: _index(before, now))
+    value = round(_index(nearest, now), 4)
+    sure = bool(stats.ks_2samp(nearest, now).pvalue < _LEVEL)
+    medians = float(np.median(promised)), float(np.median(now))
+    said = f"median prediction {medians[0]:.4g} in the test period → {medians[1]:.4g} (stability index {value:.2f})"
+    todo = "See which columns moved, and the estimated quality."
+    critical = _WORSE * _LEAST_INDEX
+    return Finding("predictions", task, value, _LEAST_INDEX, critical, sure, said, anchor, todo, (task,))
 
 
 def of_stored(task: Task, stored: EmbeddingVersion | None, snapshot: Snapshot) -> Iterator[Finding]:

@@ -17,7 +17,10 @@ from scipy import stats
 from forekey.monitoring.periods import Periods
 
 Counts = NDArray[np.int64]
+Sizes = NDArray[np.float64]
 
+_FLOOR = 1e-4
+"""The least share that a bin is taken to have."""
 _FEW = 8
 """Of fewer earlier periods, what is usual is hardly known."""
 _FEWEST = 3
@@ -50,7 +53,7 @@ def population_stability(reference: NDArray[np.float64], current: NDArray[np.flo
 
     Below 0.1 is commonly read as stable, above 0.25 as shifted (Siddiqi, "Credit Risk Scorecards", 2006).
     """
-    expected, actual = np.maximum(reference, 1e-4), np.maximum(current, 1e-4)
+    expected, actual = np.maximum(reference, _FLOOR), np.maximum(current, _FLOOR)
     return float(((actual - expected) * np.log(actual / expected)).sum())
 
 
@@ -76,40 +79,50 @@ def discover(shifts: Sequence[Shift]) -> list[Shift]:
     return [replace(s, significant=bool(p < _LEVEL)) for s, p in zip(shifts, adjusted, strict=True)]
 
 
-def _shift(counts: Counts, periods: Periods, least: float, size: Callable[[Counts, Counts], float]) -> Shift:
+def _shift(counts: Counts, periods: Periods, least: float, size: Callable[[Counts, Counts], Sizes]) -> Shift:
     earlier, now = counts[periods.reference], counts[-1]
     whole = earlier.sum(axis=0)
     others = whole - earlier  # of each period, all but itself
-    usual = [size(one, rest) for one, rest in zip(earlier, others, strict=True) if rest.any()]
+    usual = size(earlier, others)[others.any(axis=1)]
     allowed = least if len(usual) >= _FEW else 2 * least
-    allowed = max(allowed, _BEYOND * float(np.quantile(usual, _USUAL))) if usual else allowed
-    statistics = np.array([_statistic(one, rest) for one, rest in zip(earlier, others, strict=True)])
+    allowed = max(allowed, _BEYOND * float(np.quantile(usual, _USUAL))) if len(usual) else allowed
     compared = [whole, counts[periods.newest_reference]]
     compared += [counts[list(periods.last_year)].sum(axis=0)] if periods.last_year else []
-    nearest = min(compared, key=lambda c: round(abs(size(now, c)), 6))
-    p_value = _p_value(now, nearest, statistics)
-    return Shift(round(abs(size(now, nearest)), 4), round(allowed, 4), p_value)
+    sizes = size(np.stack([now] * len(compared)), np.stack(compared))
+    nearest = int(np.argmin(np.round(sizes, 6)))
+    p_value = _p_value(now, compared[nearest], _statistics(earlier, others))
+    return Shift(round(float(sizes[nearest]), 4), round(allowed, 4), p_value)
 
 
-def _stability(now: Counts, before: Counts) -> float:
-    return population_stability(before / max(before.sum(), 1), now / max(now.sum(), 1))
+def _stability(now: Counts, before: Counts) -> Sizes:
+    """Return the stability index of each row of counts against that of ``before``."""
+    expected, actual = (np.maximum(c / np.maximum(c.sum(axis=1, keepdims=True), 1), _FLOOR) for c in (before, now))
+    found: Sizes = ((actual - expected) * np.log(actual / expected)).sum(axis=1)
+    return found
 
 
-def _difference(now: Counts, before: Counts) -> float:
-    return abs(float(now[0] / max(now.sum(), 1) - before[0] / max(before.sum(), 1)))
+def _difference(now: Counts, before: Counts) -> Sizes:
+    """Return how far the share of the first bin is from that of ``before``, for each row of counts."""
+    shares = (c[:, 0] / np.maximum(c.sum(axis=1), 1) for c in (now, before))
+    found: Sizes = np.abs(next(shares) - next(shares))
+    return found
 
 
-def _statistic(now: Counts, before: Counts) -> float:
-    """Return the chi-squared statistic of homogeneity over its degrees of freedom."""
-    table = np.stack([now, before])
-    table = table[:, table.any(axis=0)]
-    if table.shape[1] < 2 or not table.any(axis=1).all():
-        return 0.0  # nothing to tell apart
-    found = stats.chi2_contingency(table, correction=False)
-    return float(found.statistic / found.dof)
+def _statistics(now: Counts, before: Counts) -> Sizes:
+    """Return the chi-squared statistic of homogeneity over its degrees of freedom, of each row of counts."""
+    table = np.stack([now, before], axis=1).astype(np.float64)  # [rows, 2, bins]
+    total = table.sum(axis=(1, 2), keepdims=True)
+    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=2, keepdims=True) / np.maximum(total, 1)
+    used = table.any(axis=1)
+    empty = expected == 0  # what nothing is expected in holds nothing
+    flat = (len(table), -1)
+    observed = np.where(empty, 1.0, table).reshape(flat)
+    found = stats.chisquare(observed, np.where(empty, 1.0, expected).reshape(flat), axis=1).statistic
+    degrees = used.sum(axis=1) - 1
+    return np.where(degrees > 0, found / np.maximum(degrees, 1), 0.0)
 
 
-def _p_value(now: Counts, before: Counts, earlier: NDArray[np.float64]) -> float:
+def _p_value(now: Counts, before: Counts, earlier: Sizes) -> float:
     """Return how likely so large a statistic is, given how large those of ``earlier`` periods were.
 
     Of two bins one of which was always empty, Fisher's exact test needs no such comparison.
@@ -117,7 +130,8 @@ def _p_value(now: Counts, before: Counts, earlier: NDArray[np.float64]) -> float
     bins = len(now) - 1
     if bins == 1 and not before.all() and not earlier.any():
         return float(stats.fisher_exact(np.stack([now, before])).pvalue)
+    statistic = float(_statistics(now[None], before[None])[0])
     if len(earlier) < _FEWEST:
-        return float(stats.chi2.sf(_statistic(now, before) * bins, bins))
+        return float(stats.chi2.sf(statistic * bins, bins))
     typical = float(np.median(earlier)) / float(stats.chi2.median(bins) / bins)
-    return float(stats.f.sf(_statistic(now, before) / max(typical, 1.0), bins, bins * max(len(earlier) - 1, 1)))
+    return float(stats.f.sf(statistic / max(typical, 1.0), bins, bins * max(len(earlier) - 1, 1)))

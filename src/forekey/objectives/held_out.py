@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 _FILE = "held_out.npz"
 _MOST = 20_000
@@ -18,7 +19,6 @@ _SHIFT, _SLOPE = 0.15, 0.08
 see ``benchmarks/quality_estimate.py``."""
 _SCALE = 0.08
 """Likewise of the logarithm of the size of errors."""
-_STEPS = 25
 
 Values = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ class HeldOut:
         """
         center, covariance = self._calibration
         shift, slope = random.multivariate_normal(center, covariance + np.diag([_SHIFT**2, _SLOPE**2]))
-        return _logistic(shift + max(slope, 0.05) * _logit(probabilities))
+        return np.asarray(special.expit(shift + max(slope, 0.05) * _logit(probabilities)), np.float64)
 
     def errors_like(self, predicted: Values, random: np.random.Generator) -> Values:
         """Return errors of predictions of like size, drawn with replacement, all larger or smaller by one draw."""
@@ -74,30 +74,26 @@ class HeldOut:
 
     @cached_property
     def _calibration(self) -> tuple[Values, Values]:
-        """Return the likeliest shift and slope of logits and their covariance, by Newton's method (Platt 1999).
+        """Return the likeliest shift and slope of logits (Platt 1999), and their covariance (Laplace's approximation).
 
         The prior is that of a calibrated model, 0 and 1, with the spread that windows have.
         """
+        from scipy import optimize
+
         x, y = _logit(self.predicted).ravel(), self.right.ravel()
         design = np.stack([np.ones(len(x)), x], axis=1)
-        prior = np.diag([_SHIFT**-2, _SLOPE**-2])
-        expected = np.array([0.0, 1.0])
-        found = expected.copy()
-        for _ in range(_STEPS):
-            p = _logistic(design @ found)
-            gradient = design.T @ (y - p) - prior @ (found - expected)
-            hessian = (design * (p * (1 - p))[:, None]).T @ design + prior
-            step = np.linalg.solve(hessian, gradient)
-            found = np.asarray(found + step, np.float64)
-            if np.abs(step).max() < 1e-8:
-                break
+        prior, calibrated = np.diag([_SHIFT**-2, _SLOPE**-2]), np.array([0.0, 1.0])
+
+        def loss(at: Values) -> tuple[float, Values]:
+            z, off = design @ at, at - calibrated
+            value = float(np.sum(np.logaddexp(0.0, z) - y * z) + off @ prior @ off / 2)
+            return value, design.T @ (special.expit(z) - y) + prior @ off
+
+        found = np.asarray(optimize.minimize(loss, calibrated, jac=True, method="BFGS").x, np.float64)
+        p = special.expit(design @ found)
+        hessian = (design * (p * (1 - p))[:, None]).T @ design + prior
         return found, np.asarray(np.linalg.inv(hessian), np.float64)
 
 
 def _logit(p: Values) -> Values:
-    clipped = np.clip(p, 1e-6, 1 - 1e-6)
-    return np.log(clipped / (1 - clipped))
-
-
-def _logistic(x: Values) -> Values:
-    return 1.0 / (1.0 + np.exp(-x))
+    return np.asarray(special.logit(np.clip(p, 1e-6, 1 - 1e-6)), np.float64)

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from forekey.files import write_whole
-from forekey.graph import to_micros
+from forekey.graph import MICROS_PER_DAY, to_micros
 from forekey.pipeline.graphs import current_graph
 from forekey.pipeline.parts import SILENT, Listener, find_task
 from forekey.workspace import Workspace
@@ -26,7 +26,7 @@ def monitor(workspace: Workspace, *, listener: Listener = SILENT) -> MonitorRepo
 
     current, models = current_graph(workspace, listener), workspace.registry
     tasks = {t: find_task(workspace, current.schema, t) for t in models.tasks() if t in workspace.config.tasks}
-    oldest = to_micros(workspace.clock()) - int(workspace.config.monitor.keep_days * 86_400e6)
+    oldest = to_micros(current.as_of) - int(workspace.config.monitor.keep_days * MICROS_PER_DAY)
     for task in tasks:
         workspace.predictions.compact(task)
         workspace.predictions.prune(task, oldest)
