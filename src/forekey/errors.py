@@ -110,6 +110,12 @@ class SplitError(TaskError):
     """Splits would be empty, or labels of one would reach into the next."""
 
 
+class NotMonitored(ForekeyError):
+    """The monitors have never looked at the project."""
+
+    http_status = 409
+
+
 class ModelError(ForekeyError):
     """There is no model to use, or the snapshot lacks what the model needs."""
 

@@ -275,24 +275,24 @@ class RetrainConfig(_Strict):
 
 
 class MonitorConfig(_Strict):
-    """What the monitors leave alone, from where on they warn, and whom they tell.
+    """What the monitors leave alone, from where on they warn, and where they send alerts.
 
     ``ignore`` names monitors ("column drift"), subjects ("orders.memo") or one of another ("rows per day: orders").
     ``limits`` replaces the value from which a monitor warns. New alerts are sent to ``webhook``, signed with
-    ``secret``. Predictions are kept in the log for ``keep_days`` after their anchor.
+    ``signing_key``. Predictions are kept in the log for ``keep_days`` after their anchor.
     """
 
     ignore: tuple[str, ...] = ()
     limits: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     webhook: str | None = None
-    secret: str | None = None
+    signing_key: str | None = None
     keep_days: float = Field(default=400.0, gt=0)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
-            yield name, HIDDEN if name in {"webhook", "secret"} and value is not None else value
+            yield name, HIDDEN if name in {"webhook", "signing_key"} and value is not None else value
 
-    @field_validator("secret")
+    @field_validator("signing_key")
     @classmethod
     def _stays_unsaid(cls, value: str | None) -> str | None:
         remember_word(value or "")

@@ -379,6 +379,16 @@ def serve(host: str, port: int, insecure: bool, root: Path, as_json: bool, verbo
 
 @cli.command()
 @_common
+def status(root: Path, as_json: bool, verbose: bool) -> None:
+    """Show on one screen whether all is well: source, snapshot, tasks, alerts, what to do next."""
+    from forekey.cli import overview, render
+    from forekey.status import project_status
+
+    render.show(overview.overview(project_status(_open(root))), as_json)
+
+
+@cli.command()
+@_common
 def monitor(root: Path, as_json: bool, verbose: bool) -> None:
     """Look once at quality, drift, graph, freshness and latency; exit 1 if something is critical."""
     from forekey import pipeline

@@ -31,7 +31,7 @@ class Alert:
 
 
 def configured(findings: Sequence[Finding], config: MonitorConfig) -> list[Finding]:
-    """Return findings by the limits of forekey.yaml, without those that it says to ignore."""
+    """Return findings by the limits of forekey.yaml, without those to ignore."""
     ignored = set(config.ignore)
     kept = [f for f in findings if not ignored & {f.monitor, f.subject, f"{f.monitor}: {f.subject}"}]
     return [_limited(f, config.limits[f.monitor]) if f.monitor in config.limits else f for f in kept]

@@ -108,7 +108,9 @@ def score_predictions(
     A prediction at ``anchor`` is about the events in ``(anchor, anchor + horizon]``. What is final stays as it is.
     """
     found = Scored()
-    for as_of, version in log.anchors(task.name):
+    # What was scored stays known when its predictions have left the log.
+    every = set(log.anchors(task.name)) | {(as_of, version) for (version, as_of), q in known.items() if q.is_final}
+    for as_of, version in sorted(every):
         before = known.get((version, as_of))
         if before is not None and before.is_final:
             found.quality.append(before)

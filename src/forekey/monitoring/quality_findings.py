@@ -118,8 +118,8 @@ def of_predictions(task: Task, log: PredictionLog, version: ModelVersion) -> Ite
         yield _of_sizes(task.name, promised, sizes, own[-1])
     vectors = [v for v in (log.embeddings(task.name, a, version.version) for a in own[-6:]) if v is not None]
     if len(vectors) >= 2 and min(map(len, vectors)) >= 100 and vectors[0].shape[1] == vectors[-1].shape[1]:
-        score = told_apart(vectors[0], vectors[-1])
-        usual = [told_apart(a, b) for a, b in pairwise(vectors[:-1])]
+        score = separation(vectors[0], vectors[-1])
+        usual = [separation(a, b) for a, b in pairwise(vectors[:-1])]
         limit = round(max(_TOLD_APART, 1.1 * max(usual, default=0.0)), 4)
         said = f"a classifier tells embeddings of now from those at first with AUROC {score:.2f}; 0.5 is no difference"
         yield Finding(
@@ -153,8 +153,8 @@ def of_stored(task: Task, stored: EmbeddingVersion | None, snapshot: Snapshot) -
     )  # fmt: skip
 
 
-def told_apart(one: NDArray[np.float32], two: NDArray[np.float32]) -> float:
-    """Return how well a linear classifier tells two sets of vectors apart, as AUROC on data that it did not learn from.
+def separation(one: NDArray[np.float32], two: NDArray[np.float32]) -> float:
+    """Return how well a linear classifier separates two sets of vectors, as AUROC on vectors that it did not learn from.
 
     Classifier two-sample test (Lopez-Paz and Oquab 2017).
     """

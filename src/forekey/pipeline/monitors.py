@@ -47,7 +47,7 @@ def _tell(workspace: Workspace, report: MonitorReport, listener: Listener) -> No
         _log.log(_LEVELS[alert.state], "%s: %s: %s", alert.monitor, alert.subject, alert.what)
     config = workspace.config.monitor
     if new and config.webhook is not None:
-        why = send(config.webhook, config.secret, workspace.root.resolve().name, report, new)
+        why = send(config.webhook, config.signing_key, workspace.root.resolve().name, report, new)
         if why is not None:
             listener.note(f"The webhook under monitor: did not take {len(new)} alerts: {why}.")
 
