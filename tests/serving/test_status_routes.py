@@ -63,7 +63,13 @@ def test_a_project_at_each_step_says_what_to_do_next(shop_database: Path, tmp_pa
     project = pipeline.init(str(shop_database), tmp_path).workspace
     steps = [s.command for s in project_status(project).next]
     assert steps == ["forekey snapshot", 'forekey ask . "PREDICT …"']
-    text = (tmp_path / "forekey.yaml").read_text(encoding="utf-8").replace("tasks: {}", "tasks:\n  spend: 'PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id'")
+    text = (
+        (tmp_path / "forekey.yaml")
+        .read_text(encoding="utf-8")
+        .replace(
+            "tasks: {}", "tasks:\n  spend: 'PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id'"
+        )
+    )
     (tmp_path / "forekey.yaml").write_text(text, encoding="utf-8")
     project = Workspace.open(tmp_path)
     pipeline.snapshot(project)

@@ -67,6 +67,7 @@ _seed = click.option("--seed", type=int, default=0, show_default=True, help="Ran
 @cli.command()
 @click.option("--no-serve", is_flag=True, help="End instead of serving.")
 @click.option("--port", type=int, default=8000, show_default=True)
+@click.option("--drift", is_flag=True, help="At the end, plant three faults in the data and see them found.")
 @click.option("--households", type=click.IntRange(min=100), help="Load only this many households: a quick look.")
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Write the data up to December to this new DuckDB file, and end."
@@ -82,6 +83,7 @@ _seed = click.option("--seed", type=int, default=0, show_default=True, help="Ran
 def demo(
     no_serve: bool,
     port: int,
+    drift: bool,
     households: int | None,
     data: Path | None,
     arrive: Path | None,
@@ -95,7 +97,7 @@ def demo(
 
     if data is not None or arrive is not None:
         return render.show(load_only(data, arrive, households), as_json)
-    return run_demo(root, households=households, serve=not no_serve, port=port, as_json=as_json)
+    return run_demo(root, households=households, serve=not no_serve, port=port, drift=drift, as_json=as_json)
 
 
 @cli.command()

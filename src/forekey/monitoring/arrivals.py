@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ _BACK = 8
 """Earlier units that one is held against: the same weekday of as many weeks."""
 _LOOKED_AT = {1: 7, 7: 1, 28: 1}
 """Newest units that are judged, by their days: a week, in case nobody looks every day."""
+DEVIATIONS, RATIO = 6.0, 1.5
+"""From where on a count is odd: in robust standard deviations, and in times of what is usual (or a part of it)."""
 _YEAR = 364
 _GAP_FACTOR = 2.0
 _GAPS = 200_000
@@ -40,6 +42,13 @@ class Arrivals:
     deviations: float
     is_newest: bool
     """Whether it is the newest unit, so that it may go on."""
+    since: str = ""
+    """The beginning of the first of the units right before it that are odd too."""
+
+    @property
+    def is_odd(self) -> bool:
+        """Return whether so many rows are more than chance."""
+        return abs(self.deviations) >= DEVIATIONS and not 1 / RATIO <= self.ratio <= RATIO
 
     @property
     def ratio(self) -> float:
@@ -122,7 +131,10 @@ def _furthest(table: str, counts: NDArray[np.int64], edges: Micros, days: int) -
         begins = from_micros(int(edges[i])).isoformat()
         is_newest = i == len(counts) - 1
         found.append(Arrivals(table, begins, days, int(counts[i]), round(usual, 1), round(deviation, 2), is_newest))
-    return max(found, key=lambda a: abs(a.deviations))
+    worst = first = max(range(len(found)), key=lambda k: abs(found[k].deviations))
+    while first and found[first - 1].is_odd and (found[first - 1].deviations > 0) == (found[worst].deviations > 0):
+        first -= 1
+    return replace(found[worst], since=found[first].begins)
 
 
 def _step(days: int) -> int:

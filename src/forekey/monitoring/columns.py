@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from forekey.graph import MICROS_PER_DAY, Micros, Snapshot, from_micros
+from forekey.graph import MICROS_PER_DAY, Micros, Snapshot
+from forekey.monitoring.onset import onset
 from forekey.monitoring.periods import FEWEST, Periods
 from forekey.monitoring.shift import NO_SHIFT, Shift, distribution_shift, share_shift
 from forekey.schema import ColumnSchema, Stype
@@ -156,7 +157,7 @@ def _drift(
             "nulls": _shares("NULLs", nulls, rows, periods),
             "unseen": _unseen(found, unseen & now, strange, valid, periods),
         },
-        {name: _since(codes, period, periods, times) for name, codes in shown.items()}, periods.days or None,
+        {name: onset(codes, period, periods, times) for name, codes in shown.items()}, periods.days or None,
     )  # fmt: skip
 
 
@@ -194,22 +195,6 @@ def _count(period: Codes, bins: Codes, periods: int) -> Codes:
     _, bins = np.unique(bins, return_inverse=True)
     width = max(int(bins.max(initial=0)) + 1, 2)
     return np.bincount(period * width + bins, minlength=periods * width).reshape(periods, width)
-
-
-def _since(codes: Codes, period: Codes, periods: Periods, times: Micros | None) -> str | None:
-    """Return the time of the first row from which on values are like the current ones, not like the reference.
-
-    It is where the sum of the logarithms of likelihood ratios up to the newest row is greatest (CUSUM; Page 1954).
-    """
-    late = period > periods.newest_reference
-    if times is None or not late.any():
-        return None
-    width = int(codes.max(initial=0)) + 1
-    known, now = periods.reference[period], period == len(periods) - 1
-    before, after = (np.bincount(codes[which], minlength=width) + 0.5 for which in (known, now))
-    ratio = np.log(after / after.sum()) - np.log(before / before.sum())
-    gained = np.cumsum(ratio[codes[late]][::-1])[::-1]
-    return from_micros(int(times[late][int(gained.argmax())])).isoformat()
 
 
 def _moved(found: _Measured, before: NDArray[np.bool_], now: NDArray[np.bool_], words: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forekey.graph import Snapshot
+from forekey.monitoring.onset import onset
 from forekey.monitoring.periods import Periods
 from forekey.monitoring.series import Expected, judge
 from forekey.monitoring.shift import Shift, distribution_shift, share_shift
@@ -40,6 +41,8 @@ class EdgeDrift:
     new_parents: Expected | None
     cut: Expected | None
     days: int
+    since: tuple[str | None, str | None] = (None, None)
+    """From when on keys are orphans, and NULL, as often as now."""
 
     @property
     def shifts(self) -> tuple[Shift, Shift, Shift]:
@@ -69,13 +72,27 @@ def edge_drift(snapshot: Snapshot, edge: EdgeType, periods: Periods, plan: Neigh
     means = total / np.maximum(active, 1)
     return EdgeDrift(
         str(edge), share_shift(orphans, rows, periods, LEAST_ORPHANS), share_shift(nulls, rows, periods, LEAST_ORPHANS),
-        distribution_shift(_wide(counts), periods, _LEAST_INDEX),
+        distribution_shift(_wide(counts), periods.with_all_earlier(), _LEAST_INDEX),
         _before_and_now(orphans, rows, periods), _before_and_now(nulls, rows, periods),
         (_mean(means, active, periods), float(means[-1])),
         judge(1.0 - active / np.maximum(_present(snapshot, edge.parent, periods), 1), periods.last_year),
         judge(_new(snapshot, edge, periods, pairs, at) / np.maximum(active, 1), periods.last_year),
-        _cut(snapshot, edge, periods, plan), periods.days,
+        _cut(snapshot, edge, periods, plan), periods.days, _since(snapshot, edge, periods, parents, inside),
     )  # fmt: skip
+
+
+def _since(
+    snapshot: Snapshot, edge: EdgeType, periods: Periods, parents: NDArray[np.int32], orphans: NDArray[np.int32]
+) -> tuple[str | None, str | None]:
+    """Return from when on keys are orphans, and NULL, as often as in the current period."""
+    times, begin = snapshot.times(edge.child), int(periods.bounds[0])
+    period = np.repeat(np.arange(len(periods)), periods.sizes)
+    is_orphan = np.zeros(len(parents), np.int64)
+    is_orphan[orphans - begin] = 1
+    is_null = (parents < 0) & (is_orphan == 0)
+    own = times[begin : begin + len(parents)] if times is not None else None
+    found = (onset(codes, period, periods, own) for codes in (is_orphan, is_null.astype(np.int64)))
+    return next(found), next(found)
 
 
 def _wide(counts: NDArray[np.int64]) -> NDArray[np.int64]:

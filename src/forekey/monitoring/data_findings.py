@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from forekey.monitoring.arrivals import Arrivals, Silence
+from forekey.monitoring.arrivals import DEVIATIONS, RATIO, Arrivals, Silence
 from forekey.monitoring.columns import ColumnDrift
 from forekey.monitoring.connections import EdgeDrift
 from forekey.monitoring.finding import Finding
@@ -18,8 +18,6 @@ _COUNTS = 0.1
 _HARDLY = 0.005
 """A column of less weight must move twice as far to be worth a warning."""
 _MUCH = 0.2
-_DEVIATIONS = 6.0
-_RATIO = 1.5
 _CHANGE = 0.25
 
 
@@ -68,14 +66,14 @@ def of_edge(drift: EdgeDrift, child: str, column: str, parent: str, tasks: tuple
     yield Finding(
         "orphans", name, drift.orphans.size, drift.orphans.allowed, max(0.1, _WORSE * drift.orphans.allowed),
         drift.orphans.significant,
-        f"{now:.1%} of the rows {days} name no row of {parent}; {before:.1%} did before", None,
+        f"{now:.1%} of the rows {days} name no row of {parent}; {before:.1%} did before", drift.since[0],
         f"Look at the load of {parent}: `forekey check` lists keys that it lacks.", tasks,
     )  # fmt: skip
     before, now = drift.null_rate
     yield Finding(
         "missing keys", name, drift.null_keys.size, drift.null_keys.allowed, max(0.1, _WORSE * drift.null_keys.allowed),
         drift.null_keys.significant,
-        f"{now:.1%} of the rows {days} have no {column}; {before:.1%} had none before", None,
+        f"{now:.1%} of the rows {days} have no {column}; {before:.1%} had none before", drift.since[1],
         f"Look at what writes {name}: these rows hang on nothing.", tasks,
     )  # fmt: skip
     before, now = drift.mean_degree
@@ -97,20 +95,20 @@ def _of_series(monitor: str, subject: str, found: Expected, what: str, tasks: tu
     counts = found.is_extreme and abs(found.change) > _CHANGE and abs(found.value - found.expected) > 0.02
     said = f"{found.value:.1%} {what}; {max(found.expected, 0.0):.1%} was expected"
     todo = f"Look at who {subject.split('->')[-1]} are now; a model trained before knows less of them."
-    return Finding(monitor, subject, abs(found.deviations), _DEVIATIONS, None, counts, said, None, todo, tasks)
+    return Finding(monitor, subject, abs(found.deviations), DEVIATIONS, None, counts, said, None, todo, tasks)
 
 
 def of_arrivals(found: Arrivals, tasks: tuple[str, ...]) -> Finding:
     """Return whether rows came as they usually do."""
     unit = "day" if found.days == 1 else f"{found.days} days"
-    counts = found.ratio > _RATIO or found.ratio < 1 / _RATIO
+    counts = not 1 / RATIO <= found.ratio <= RATIO
     what = f"{found.rows:,} rows in the {unit} from {found.begins[:10]}, {found.usual:,.0f} are usual"
     todo = f"Look at the load of {found.table} on that day: " + (
         "rows may have been loaded twice." if found.ratio > 1 else "rows may be missing."
     )
-    critical = 4 * _DEVIATIONS if found.is_newest else None
+    critical = 4 * DEVIATIONS if found.is_newest else None
     return Finding(
-        "rows per day", found.table, abs(found.deviations), _DEVIATIONS, critical, counts, what, found.begins,
+        "rows per day", found.table, abs(found.deviations), DEVIATIONS, critical, counts, what, found.since,
         todo, tasks,
     )  # fmt: skip
 

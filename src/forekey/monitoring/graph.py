@@ -117,7 +117,8 @@ def findings(found: Movement, edges: Sequence[EdgeType], champions: Sequence[Wat
     said += [say.of_arrivals(a, _reading(champions, a.table)) for a in found.arrivals]
     said += [say.of_silence(s, _reading(champions, s.table)) for s in found.silences]
     said += [say.of_left_out(table, shift, rate, _reading(champions, table)) for table, shift, rate in found.left_out]
-    return said
+    # What no champion reads harms no prediction.
+    return [replace(f, critical=None) if champions and not f.tasks else f for f in said]
 
 
 def _reading(champions: Sequence[Watched], *tables: str) -> tuple[str, ...]:

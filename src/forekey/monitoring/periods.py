@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,11 @@ class Periods:
     def newest_reference(self) -> int:
         """Return the newest period that training saw."""
         return int(np.flatnonzero(self.reference)[-1])
+
+    def with_all_earlier(self) -> Periods:
+        """Return the same with all earlier periods as reference: for what grows, whatever training saw."""
+        earlier = (self.sizes >= FEWEST) & (np.arange(len(self)) < len(self) - 1)
+        return replace(self, reference=earlier if earlier.any() else self.reference)
 
     def sample(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return rows to look at, ascending, and the period of each; of a large period, some drawn at random."""

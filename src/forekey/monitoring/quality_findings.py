@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ _DROP, _SHARE = 0.02, 0.1
 _WORSE = 2.5
 _LEAST_INDEX = 0.2
 _LEVEL = 0.001
-_TOLD_APART = 0.75
+_TOLD_APART, _FEWEST = 0.9, 100
 _BINS = 10
 
 Values = NDArray[np.float64]
@@ -41,16 +40,32 @@ def of_quality(found: Sequence[Quality], higher_is_better: bool) -> Iterator[Fin
 
 
 def _realized(q: Quality, higher: bool) -> Finding:
+    """Judge realized quality by what was promised.
+
+    Where it is no worse than the predictions themselves said it would be, the window was hard, as in some seasons, and
+    the model holds what it says: only a large drop is then worth a warning.
+    """
     assert q.realized is not None
     drop, limit = _drop(q.realized, q, higher), _limit(q)
     sure = q.low is None or q.high is None or _apart(q.low, q.high, q, higher)
+    foretold = _is_foretold(q, higher)
     said = f"{q.metric} {q.realized:.4g}{_between(q.low, q.high)} on {q.n:,} labels" + _promise(q)
     worse = q.baseline_score is not None and _worse(q.realized, q.baseline_score, higher) and drop >= limit
-    if worse:
+    if worse and not foretold:
         said += f"; below what {q.baseline} had then ({q.baseline_score:.4g})"
+    if foretold:
+        limit, critical = _WORSE * limit, None
+    else:
+        critical = limit if worse else _WORSE * limit
     todo = f"`forekey retrain {q.task}`, and see which columns moved."
-    critical = limit if worse else _WORSE * limit
     return Finding("quality", q.task, max(drop, 0.0), limit, critical, sure, said, q.anchor, todo, (q.task,))
+
+
+def _is_foretold(q: Quality, higher: bool) -> bool:
+    """Whether the realized metric is no worse than the interval that was estimated before labels came."""
+    if q.estimated_low is None or q.estimated_high is None or q.realized is None:
+        return False
+    return q.realized >= q.estimated_low if higher else q.realized <= q.estimated_high
 
 
 def _estimated(q: Quality, higher: bool) -> Finding:
@@ -116,16 +131,18 @@ def of_predictions(task: Task, log: PredictionLog, version: ModelVersion) -> Ite
     if held_out is not None and len(held_out.predicted) and len(sizes[-1]):
         promised = objective.predicts.from_values(held_out.predicted, objective.classes).sizes()
         yield _of_sizes(task.name, promised, sizes, own[-1])
-    vectors = [v for v in (log.embeddings(task.name, a, version.version) for a in own[-6:]) if v is not None]
-    if len(vectors) >= 2 and min(map(len, vectors)) >= 100 and vectors[0].shape[1] == vectors[-1].shape[1]:
-        score = separation(vectors[0], vectors[-1])
-        usual = [separation(a, b) for a, b in pairwise(vectors[:-1])]
-        limit = round(max(_TOLD_APART, 1.1 * max(usual, default=0.0)), 4)
-        said = f"a classifier tells embeddings of now from those at first with AUROC {score:.2f}; 0.5 is no difference"
-        yield Finding(
-            "embeddings", task.name, score, limit, None, True, said, own[-1],
-            "See which columns moved: entities look unlike those of before.", (task.name,),
-        )  # fmt: skip
+    vectors = [log.embeddings(task.name, a, version.version) for a in dict.fromkeys([own[0], *own[-2:]])]
+    there = [v for v in vectors if v is not None and len(v) >= _FEWEST]
+    if len(there) == len(vectors) > 1 and len({v.shape[1] for v in there}) == 1:
+        yield _of_embeddings(task.name, there, own[-1])
+
+
+def _of_embeddings(task: str, batches: Sequence[NDArray[np.float32]], anchor: str) -> Finding:
+    """Compare the newest embeddings with the first and with the batch before: populations change slowly."""
+    score = min(separation(before, batches[-1]) for before in batches[:-1])
+    said = f"a classifier tells embeddings of now from those before: AUROC {score:.2f}, where 0.5 is no difference"
+    todo = "See which columns moved: entities look unlike those of before."
+    return Finding("embeddings", task, score, _TOLD_APART, None, True, said, anchor, todo, (task,))
 
 
 def _of_sizes(task: str, promised: Values, batches: Sequence[Values], anchor: str) -> Finding:
@@ -154,7 +171,7 @@ def of_stored(task: Task, stored: EmbeddingVersion | None, snapshot: Snapshot) -
 
 
 def separation(one: NDArray[np.float32], two: NDArray[np.float32]) -> float:
-    """Return how well a linear classifier separates two sets of vectors, as AUROC on vectors that it did not learn from.
+    """Return how well a linear classifier separates two sets of vectors, as AUROC on vectors kept apart.
 
     Classifier two-sample test (Lopez-Paz and Oquab 2017).
     """

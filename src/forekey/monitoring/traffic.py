@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from forekey.monitoring.finding import Finding
-from forekey.store import LogCounts, RouteCounts, read_requests
+from forekey.store import LogCounts, RouteCounts, read_requests, read_stages
 
 _FEW = 20
 _ERRORS, _MANY_ERRORS = 0.01, 0.05
@@ -18,6 +18,11 @@ _LOST, _MOST_LOST = 0.01, 0.2
 def latency(serving: Path) -> dict[str, dict[str, Any]]:
     """Return requests, errors and milliseconds by route, of all processes of the service together."""
     return {route: _summary(counts) for route, counts in sorted(read_requests(serving).items())}
+
+
+def stages(serving: Path) -> dict[str, dict[str, Any]]:
+    """Return how long the stages of predictions took, by ``mode/stage``: answers and milliseconds."""
+    return {name: counts.quantiles() for name, counts in sorted(read_stages(serving).items())}
 
 
 def _summary(counts: RouteCounts) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from forekey.monitoring import MonitorReport, State
+from forekey.monitoring import MonitorReport
 from forekey.notebooks import as_table
 from forekey.objectives import Metrics, objective_of
 from forekey.project import RetrainConfig
@@ -57,17 +57,12 @@ class Challenge:
 
 
 _CALLS_FOR_IT = frozenset({"quality", "estimated quality"})
-"""Monitors whose alerts call for retraining; of columns, only what is critical does."""
-_OF_COLUMNS = frozenset({"column drift", "new values"})
+"""Monitors whose alerts call for retraining. A column that moved may be a fault, which a new model must not learn."""
 
 
 def should_retrain(task: str, task_type: TaskType, report: MonitorReport, config: RetrainConfig) -> Decision:
     """Decide from one look of the monitors: by their alerts, and by the limits that forekey.yaml sets."""
-    reasons = [
-        f"{a.subject}: {a.what}" if a.monitor in _OF_COLUMNS else a.what
-        for a in report.alerts_of(task)
-        if a.monitor in _CALLS_FOR_IT or (a.monitor in _OF_COLUMNS and a.state is State.CRITICAL)
-    ]
+    reasons = [a.what for a in report.alerts_of(task) if a.monitor in _CALLS_FOR_IT]
     worst = max(report.drift_of(task), key=lambda d: d.psi, default=None)
     if config.on_drift is not None and worst is not None and worst.psi > config.on_drift:
         reasons.append(f"{worst.name} drifted by {worst.psi:.3g}, more than {config.on_drift:g}")

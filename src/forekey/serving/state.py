@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from forekey.objectives import Reply
 from forekey.schema import DType, TableSchema, did_you_mean
 from forekey.serving.engine import Engine
 from forekey.serving.recorder import Answered, Recorder
+from forekey.stages import measured, stage
 from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, Record
 from forekey.task import Task, define_task
 from forekey.workspace import Workspace
@@ -47,6 +48,7 @@ class ServingState:
         self.registry = workspace.registry
         self.engine = Engine(workspace)
         self.recorder = Recorder(workspace.predictions)
+        self.count_stages: Callable[[str, dict[str, float]], None] = lambda mode, took: None
         self.store, self.embeddings = store, EmbeddingStore(store)
         self._tasks: dict[tuple[str, str], Task] = {}
         self._item_keys: dict[str, tuple[str, tuple[Any, ...]]] = {}
@@ -83,6 +85,12 @@ class ServingState:
 
     def predict(self, task: str, entity_ids: Sequence[Any], mode: str) -> list[Answer | None]:
         """Answer for each entity; None for one that does not exist. ``auto`` computes what is not stored."""
+        with measured() as took, stage("total"):
+            answers = self._predict(task, entity_ids, mode)
+        self.count_stages(mode, took)
+        return answers
+
+    def _predict(self, task: str, entity_ids: Sequence[Any], mode: str) -> list[Answer | None]:
         if mode == "online":
             return self._online(task, entity_ids)
         answers = self._stored(task, entity_ids)
@@ -145,7 +153,8 @@ class ServingState:
 
     def _stored(self, task: str, entity_ids: Sequence[Any]) -> list[Answer | None]:
         version = self.version(task)
-        records = self._records(task, version, entity_ids)
+        with stage("look up"):
+            records = self._records(task, version, entity_ids)
         known = [r for r in records if r is not None]
         predictions = version.predictions(known, self._names(task, version))
         answers: list[Answer | None] = [None] * len(records)
@@ -173,7 +182,8 @@ class ServingState:
         # The bound model's own snapshot, whatever is published meanwhile: row numbers mean nothing in another.
         bound = self.engine.bound(task)
         entity, now, as_of = bound.task.entity.name, bound.now, bound.snapshot.as_of.isoformat()
-        rows = bound.snapshot.lookup(entity, entity_ids)
+        with stage("look up"):
+            rows = bound.snapshot.lookup(entity, entity_ids)
         known = bound.snapshot.presence(entity).of(rows, np.full(len(rows), now))
         predictions, _ = bound.predictor.predict(Seeds.at(entity, rows[known], now), embed=False)
         answers: list[Answer | None] = [None] * len(entity_ids)
