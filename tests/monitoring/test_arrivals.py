@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from forekey.monitoring.arrivals import Arrivals, arrivals, silence
 from forekey.monitoring.data_findings import of_arrivals, of_silence
 from forekey.monitoring.finding import State
 from forekey.monitoring.series import judge
+from forekey.monitoring.traffic import of_source
 
 DAYS = 800
 
@@ -82,6 +85,24 @@ def test_a_table_that_stops_is_named_and_one_that_rests_at_night_is_not() -> Non
     assert stopped.days == pytest.approx(5.0, abs=0.2)
     assert of_silence(stopped, ("churn",)).state() is State.CRITICAL
     assert silence("orders", whole[:5], now) is None
+
+
+def test_where_all_loads_stand_the_clock_says_so() -> None:
+    start = datetime(2024, 5, 1)
+    daily = [
+        ((start + timedelta(days=d)).isoformat(), (start + timedelta(days=d, hours=-6)).isoformat()) for d in range(9)
+    ]
+    looks = [(at, as_of, State.OK) for at, as_of in daily]
+    newest = start + timedelta(days=9, hours=-6)
+    (fresh,) = of_source(looks, start + timedelta(days=9), newest, ())
+    assert fresh.state() is State.OK
+    (standing,) = of_source(looks, start + timedelta(days=12), newest, ("churn",))
+    assert standing.state() is State.WARNING
+    assert standing.since == newest.isoformat()
+    assert list(of_source(looks[:4], start, start, ())) == []
+    old = [(at, datetime(2015, 1, 1).isoformat(), State.OK) for at, _ in daily]
+    (historical,) = of_source(old, start + timedelta(days=20), datetime(2015, 1, 1), ())
+    assert historical.state() is State.OK
 
 
 def test_a_series_is_judged_by_its_line_and_by_its_season() -> None:

@@ -15,7 +15,7 @@ from forekey.monitoring.graph import Movement, findings, graph_statistics, movem
 from forekey.monitoring.history import MonitorHistory
 from forekey.monitoring.quality import Quality, Scored, score_predictions
 from forekey.monitoring.report import DriftLine, LogLine, MonitorReport, worst_first
-from forekey.monitoring.traffic import latency, of_latency, of_log
+from forekey.monitoring.traffic import latency, of_latency, of_log, of_source
 from forekey.monitoring.watched import Watched
 from forekey.registry import ModelVersion
 from forekey.source import Source
@@ -40,6 +40,7 @@ def observe(workspace: Workspace, snapshot: Snapshot, tasks: Mapping[str, Task],
         found += _of_task(workspace, tasks[name], version, scored[name])
     routes, counts = latency(workspace.place("serving")), workspace.predictions.counts()
     found += [*_of_store(workspace, [tasks[t] for t in champions], snapshot), *of_latency(routes), of_log(counts)]
+    found += of_source(history.looks(), workspace.clock(), snapshot.as_of, tuple(champions))
     before = history.last()
     states = judged(configured(found, workspace.config.monitor), before)
     quality = tuple(q for s in scored.values() for q in s.quality)

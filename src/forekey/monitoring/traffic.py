@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from forekey.monitoring.finding import Finding
+import numpy as np
+
+from forekey.monitoring.finding import Finding, State
 from forekey.store import LogCounts, RouteCounts, read_requests, read_stages
 
 _FEW = 20
 _ERRORS, _MANY_ERRORS = 0.01, 0.05
 _SLOW_MS = 500.0
+_LOOKS, _FEW_LOOKS = 30, 5
 _LOST, _MOST_LOST = 0.01, 0.2
 
 
@@ -43,6 +47,29 @@ def of_latency(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
         said = f"p99 {found['p99_ms']:.0f} ms, p50 {found['p50_ms']:.1f} ms"
         todo = "See docs/how-to/why-is-it-slow.md."
         yield Finding("latency", route, found["p99_ms"], _SLOW_MS, 10 * _SLOW_MS, True, said, None, todo)
+
+
+def of_source(
+    looks: Sequence[tuple[str, str, State]], now: datetime, as_of: datetime, tasks: tuple[str, ...]
+) -> Iterator[Finding]:
+    """Return whether the newest row of all is older, by the clock, than it was at earlier looks: all loads may stand.
+
+    A database of long ago is as old at each look, which is usual.
+    """
+    earlier = [_days(datetime.fromisoformat(at), datetime.fromisoformat(seen)) for at, seen, _ in looks[-_LOOKS:]]
+    if len(earlier) < _FEW_LOOKS:
+        return
+    usual, age = float(np.median(earlier)), _days(now, as_of)
+    limit = max(3.0 * usual, usual + 2.0)
+    said = f"the newest row of all is {age:.1f} days old; {usual:.1f} days were usual when the monitors looked"
+    todo = "Look at what loads the database, and whether `forekey snapshot` runs."
+    yield Finding(
+        "freshness", "source", round(age, 3), round(limit, 3), 3 * limit, True, said, as_of.isoformat(), todo, tasks
+    )
+
+
+def _days(now: datetime, then: datetime) -> float:
+    return max((now - then).total_seconds() / 86_400.0, 0.0)
 
 
 def of_log(counts: LogCounts) -> Finding:
