@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -71,8 +71,8 @@ class Quality:
 
     @property
     def is_final(self) -> bool:
-        """Whether labels are in."""
-        return self.realized is not None
+        """Whether labels are in; the metric may be undefined all the same, such as AUROC with one class only."""
+        return self.realized is not None or bool(self.metrics)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -174,13 +174,15 @@ def _realized(
     """Return the quality with the labels of its window; as it was where there is no label at all."""
     examples = task.labels.at(source, snapshot, [datetime.fromisoformat(batch.as_of)])
     source.release()
-    entity = task.entity.name  # labels and predictions may spell one key differently
+    entity = task.entity.name  # labels and predictions may spell one key differently, and predictions among themselves
     wanted, logged = (snapshot.numbers_of(entity, k) for k in (examples.keys, batch.rows.column("entity")))
+    logged, first = np.unique(logged, return_index=True)
+    batch = replace(batch, rows=batch.rows.take(pa.array(first)))
     place = pc.index_in(pa.array(wanted), value_set=pa.array(logged))
     labelled = np.asarray(pc.is_valid(place))
     unlabelled = len(batch.rows) - int(labelled.sum())
     if not labelled.any():
-        return _with(quality, unlabelled=unlabelled)
+        return replace(quality, unlabelled=unlabelled)
     rows, target = batch.rows.take(place.drop_null()), examples.target[labelled]
     objective = objective_from(version.manifest.output)
     predicted = objective.predicts.from_columns(rows, objective.classes)
@@ -189,15 +191,11 @@ def _realized(
     draws = Bootstrap(objective, np.arange(len(target)), compared[0])
     low, high = draws.interval(draws.scores(compared[1])) or (None, None)
     keys = examples.keys.filter(pa.array(labelled))
-    return _with(
+    return replace(
         quality, n=len(rows), realized=metrics[objective.metric], low=low, high=high, metrics=metrics,
         segments=_segments(objective, compared, snapshot, entity, snapshot.lookup_keys(entity, keys)),
         calibration=objective.plots(*compared).get("calibration"), unlabelled=unlabelled,
     )  # fmt: skip
-
-
-def _with(quality: Quality, **changes: Any) -> Quality:
-    return Quality(**{f.name: getattr(quality, f.name) for f in fields(quality)} | changes)
 
 
 def _segments(

@@ -32,7 +32,7 @@ Values = NDArray[np.float64]
 
 def of_quality(found: Sequence[Quality], higher_is_better: bool) -> Iterator[Finding]:
     """Judge the newest anchor of one version whose labels are in, and the newest for which they are estimated."""
-    final = [q for q in found if q.is_final]
+    final = [q for q in found if q.realized is not None]
     if final:
         yield _realized(final[-1], higher_is_better)
     if found and not found[-1].is_final and found[-1].estimated is not None:
