@@ -131,6 +131,8 @@ def of_predictions(task: Task, log: PredictionLog, version: ModelVersion) -> Ite
     if held_out is not None and len(held_out.predicted) and len(sizes[-1]):
         promised = objective.predicts.from_values(held_out.predicted, objective.classes).sizes()
         yield _of_sizes(task.name, promised, sizes, own[-1])
+    if version.manifest.embedding != "network":
+        return  # those of trees are their outputs, which jump where a season passes a split
     vectors = [log.embeddings(task.name, a, version.version) for a in dict.fromkeys([own[0], *own[-2:]])]
     there = [v for v in vectors if v is not None and len(v) >= _FEWEST]
     if len(there) == len(vectors) > 1 and len({v.shape[1] for v in there}) == 1:
