@@ -105,6 +105,28 @@ def test_where_all_loads_stand_the_clock_says_so() -> None:
     assert historical.state() is State.OK
 
 
+@pytest.mark.parametrize("every_hours", [1, 24])
+def test_while_loads_stand_their_age_does_not_become_usual(every_hours: int) -> None:
+    start = datetime(2024, 5, 1)
+    looks = [
+        ((start + timedelta(days=d)).isoformat(), (start + timedelta(days=d, hours=-6)).isoformat(), State.OK)
+        for d in range(20)
+    ]
+    newest = start + timedelta(days=19, hours=-6)
+    for hours in range(every_hours, 40 * 24, every_hours):
+        at = start + timedelta(days=19, hours=hours)
+        (found,) = of_source(looks, at, newest, ())
+        looks.append((at.isoformat(), newest.isoformat(), found.state()))
+    assert looks[-1][2] is State.CRITICAL
+
+
+def test_a_table_that_was_filled_once_has_not_stopped() -> None:
+    days = np.repeat(np.arange(3), 40) * MICROS_PER_DAY + np.arange(120)
+    assert silence("countries", days, 300 * MICROS_PER_DAY) is None
+    month = np.sort(np.random.default_rng(0).integers(0, 30 * MICROS_PER_DAY, 2_000))
+    assert silence("migrated", month, 200 * MICROS_PER_DAY) is None
+
+
 def test_a_series_is_judged_by_its_line_and_by_its_season() -> None:
     random = np.random.default_rng(0)
     line = 10 + 0.1 * np.arange(60) + 0.2 * random.normal(size=60)

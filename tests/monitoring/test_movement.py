@@ -77,6 +77,7 @@ FAULTS: list[tuple[str, str, str, Callable[[pa.Table], pa.Table]]] = [
     ("age of newest row", "order_lines", "order_lines", lambda r: r.slice(0, 0)),
     ("rows per day", "orders", "orders", lambda r: pa.concat_tables([set_column(r, "order_id", r.column("order_id").to_numpy() + k * 10**7) for k in range(3)])),
     ("degree", "order_lines.order_id->orders", "order_lines", lambda r: pa.concat_tables([set_column(r, "line_id", r.column("line_id").to_numpy() + k * 10**7) for k in range(4)])),
+    ("rows left out", "orders", "orders", lambda r: set_column(r, "order_id", [None if i % 5 == 0 else k for i, k in enumerate(r.column("order_id").to_pylist())])),
 ]  # fmt: skip
 
 

@@ -120,6 +120,57 @@ def test_what_is_never_scored_is_counted_with_its_reason(own_project: Workspace)
     assert report.log.unscorable == {"its model version is gone": 2, "its entity has no label": 1}
 
 
+def test_a_task_whose_column_is_gone_is_named_and_the_others_are_looked_at(own_project: Workspace) -> None:
+    path = own_project.root / CONFIG_NAME
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("SUM(orders.amount, 0, 30, days)", "SUM(orders.gone, 0, 30, days)"), encoding="utf-8")
+    report = pipeline.monitor(Workspace.open(own_project.root))
+    (alert,) = (a for a in report.alerts if a.monitor == "task")
+    assert (alert.subject, alert.state) == ("spend", "critical")
+    assert {q.task for q in report.quality} >= {"churn", "next_channel"}
+
+
+def test_predictions_are_not_scored_by_another_question(own_project: Workspace) -> None:
+    add_month(own_project)
+    path = own_project.root / CONFIG_NAME
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("SUM(orders.amount, 0, 30, days)", "SUM(orders.amount, 0, 7, days)"), encoding="utf-8")
+    report = pipeline.monitor(Workspace.open(own_project.root))
+    assert "spend" not in {q.task for q in report.quality}
+    assert report.log.unscorable["the task has changed since"] == 200
+
+
+def test_few_labels_raise_no_alert(own_project: Workspace) -> None:
+    moment = (own_project.snapshots.current().as_of - timedelta(days=45)).isoformat()
+    version = own_project.registry.champion("spend").version
+    rows = pa.table({"entity": [1], "prediction": [1e6]})
+    own_project.predictions.append("spend", LoggedBatch(moment, version, rows))
+    report = pipeline.monitor(own_project)
+    assert next(q for q in report.quality if q.anchor == moment).is_final
+    assert not any(a.monitor in {"quality", "predictions"} and a.subject == "spend" for a in report.alerts)
+
+
+def test_a_fault_that_lasts_is_seen_in_every_batch(own_project: Workspace) -> None:
+    current, version = own_project.snapshots.current(), own_project.registry.champion("spend").version
+    for day in range(1, 8):
+        moment = (current.as_of + timedelta(days=day)).isoformat()
+        rows = pa.table({"entity": np.arange(1, 201), "prediction": 1e5 + np.arange(200.0)})
+        own_project.predictions.append("spend", LoggedBatch(moment, version, rows))
+        report = pipeline.monitor(own_project)
+        assert ("predictions", "spend") in {(a.monitor, a.subject) for a in report.alerts}
+
+
+def test_keys_that_are_logged_as_text_are_scored_all_the_same(own_project: Workspace) -> None:
+    moment = (own_project.snapshots.current().as_of - timedelta(days=45)).isoformat()
+    version = own_project.registry.champion("spend").version
+    log = own_project.predictions
+    log.append("spend", LoggedBatch(moment, version, pa.table({"entity": [1, 2], "prediction": [1.0, 2.0]})))
+    odd = pa.table({"entity": ["3", "+7x", "2"], "prediction": [3.0, 4.0, 5.0], "answers": [1, 1, 1]})
+    log.add_served("spend", LoggedBatch(moment, version, odd), "a")
+    found = next(q for q in pipeline.monitor(own_project).quality if q.anchor == moment)
+    assert found.n == 3
+
+
 def test_a_look_changes_only_what_monitors_keep(own_project: Workspace) -> None:
     before = {p: p.stat().st_mtime_ns for p in own_project.root.rglob("*") if p.is_file()}
     pipeline.monitor(own_project)

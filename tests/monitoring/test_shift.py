@@ -53,6 +53,24 @@ def test_of_many_columns_without_drift_hardly_one_is_warned_of_in_a_year(concent
     assert warnings <= 2
 
 
+@pytest.mark.parametrize("restless", [0.1, 0.3])
+def test_weeks_that_move_a_whole_column_are_usual_where_they_always_do(restless: float) -> None:
+    """Amounts of which every week has its own level: all bins move together, as real columns do."""
+    random = np.random.default_rng(0)
+    edges = np.quantile(random.normal(size=20_000), np.linspace(0, 1, 11)[1:-1])
+    warnings = 0
+    for _ in range(40):
+        levels = restless * random.normal(size=WEEKS + 52)
+        counts = np.array(
+            [np.bincount(np.searchsorted(edges, v + random.normal(size=ROWS)), minlength=10) for v in levels]
+        )
+        for look in range(52):
+            found = distribution_shift(counts[look : look + WEEKS], weeks((7, 8, 9)), 0.1)
+            # As one of a look of forty columns: Benjamini and Hochberg demand this of a single one.
+            warnings += found.p_value < 0.001 / 40 and found.size >= found.allowed
+    assert warnings <= 2
+
+
 def test_a_shift_is_found_among_many_columns() -> None:
     random = np.random.default_rng(1)
     shares = random.dirichlet(np.full(8, 2.0), size=50)

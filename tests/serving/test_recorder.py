@@ -10,7 +10,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from forekey import pipeline
-from forekey.errors import ForekeyError
 from forekey.objectives import Classes, Numbers, Ranking
 from forekey.serving import create_app
 from forekey.serving.recorder import Answered, Recorder
@@ -101,7 +100,17 @@ def test_what_the_service_answers_is_scored_later(own_project: Workspace) -> Non
     assert pipeline.monitor(own_project).log.written == before + 3
 
 
-def test_a_disk_that_refuses_fails_no_request(own_project: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+def test_keys_of_several_types_lose_no_line(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path)
+    recorder = Recorder(log)
+    recorder.record(answered(1, 2))
+    recorder.record(answered("7.0"))
+    recorder.write()
+    assert recorder.counts == LogCounts(3, 0)
+    assert set(log.at("churn", MOMENT, "v1").rows.column("entity").to_pylist()) == {"1", "2", "7.0"}
+
+
+def test_a_disk_that_refuses_fails_no_request(own_project: Workspace) -> None:
     folder = own_project.place("predictions") / "spend"
     for path in sorted(folder.rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
@@ -110,4 +119,3 @@ def test_a_disk_that_refuses_fails_no_request(own_project: Workspace, caplog: py
     with TestClient(create_app(own_project)) as client:
         assert client.get("/predict/spend/1").status_code == 200
     assert own_project.predictions.counts().lost == 1
-    assert not any(isinstance(r.exc_info, ForekeyError) for r in caplog.records)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from forekey.graph import MICROS_PER_DAY, Micros, Snapshot, from_micros
+from forekey.monitoring.shift import Shift
 
 _UNITS = (1, 7, 28)
 """Days of which rows are counted together; the shortest that has enough rows is taken."""
@@ -21,7 +22,9 @@ _LOOKED_AT = {1: 7, 7: 1, 28: 1}
 DEVIATIONS, RATIO = 6.0, 1.5
 """From where on a count is odd: in robust standard deviations, and in times of what is usual (or a part of it)."""
 _YEAR = 364
-_GAP_FACTOR = 2.0
+_GAP_FACTOR, _LEAST_DAYS = 2.0, 1.5
+"""How many times as long as ever, and how many days at least: other tables may be loaded more often."""
+_FEW_DAYS = 10
 _GAPS = 200_000
 """Newest gaps between rows that are looked at."""
 
@@ -68,7 +71,17 @@ class Silence:
     @property
     def allowed(self) -> float:
         """Return from how many days on it is too long."""
-        return max(_GAP_FACTOR * self.longest_before, 1 / 24)
+        return max(_GAP_FACTOR * self.longest_before, _LEAST_DAYS)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """The share of rows that could not become nodes, before and now, and whether that is a shift."""
+
+    table: str
+    shift: Shift
+    before: float
+    now: float
 
 
 def arrivals(table: str, times: Micros, now: int) -> Arrivals | None:
@@ -85,15 +98,21 @@ def arrivals(table: str, times: Micros, now: int) -> Arrivals | None:
 
 
 def silence(table: str, times: Micros, now: int) -> Silence | None:
-    """Return how long a table has been without a new row, against the longest of the year before; None for few rows."""
+    """Return how long a table has been without a new row, against the longest of the year before.
+
+    None for few rows, and for a table that was filled once: whose rows came on few days, or within less time than has
+    passed since.
+    """
     past = times[times <= now]
     recent = past[np.searchsorted(past, (past[-1] if len(past) else now) - 365 * MICROS_PER_DAY) :][-_GAPS:]
-    if len(recent) < 30:
+    if len(recent) < 30 or len(np.unique(recent // MICROS_PER_DAY)) < _FEW_DAYS:
         return None
-    gaps = np.diff(recent)
-    newest = int(recent[-1])
+    newest, span = int(recent[-1]), int(recent[-1] - recent[0])
+    if now - newest > span:
+        return None
+    longest = int(np.diff(recent).max())
     quiet = (now - newest) / MICROS_PER_DAY
-    return Silence(table, from_micros(newest).isoformat(), round(quiet, 3), round(int(gaps.max()) / MICROS_PER_DAY, 3))
+    return Silence(table, from_micros(newest).isoformat(), round(quiet, 3), round(longest / MICROS_PER_DAY, 3))
 
 
 def left_out(snapshot: Snapshot, table: str, edges: Micros) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from forekey.monitoring.arrivals import DEVIATIONS, RATIO, Arrivals, Silence
+from forekey.monitoring.arrivals import DEVIATIONS, RATIO, Arrivals, LeftOut, Silence
 from forekey.monitoring.columns import ColumnDrift
 from forekey.monitoring.connections import EdgeDrift
 from forekey.monitoring.finding import Finding
@@ -21,12 +21,15 @@ _MUCH = 0.2
 _CHANGE = 0.25
 
 
-def discovered(columns: Sequence[ColumnDrift], edges: Sequence[EdgeDrift]) -> tuple[list[ColumnDrift], list[EdgeDrift]]:
+def discovered(
+    columns: Sequence[ColumnDrift], edges: Sequence[EdgeDrift], left_out: Sequence[LeftOut]
+) -> tuple[list[ColumnDrift], list[EdgeDrift], list[LeftOut]]:
     """Mark the shifts of one look that are significant among all of them."""
-    marked = iter(discover([*(s for c in columns for s in c.shifts), *(s for e in edges for s in e.shifts)]))
+    every = [s for measured in (columns, edges) for one in measured for s in one.shifts]
+    marked = iter(discover([*every, *(r.shift for r in left_out)]))
     new_columns = [replace(c, shape=next(marked), nulls=next(marked), unseen=next(marked)) for c in columns]
     new_edges = [replace(e, orphans=next(marked), null_keys=next(marked), degrees=next(marked)) for e in edges]
-    return new_columns, new_edges
+    return new_columns, new_edges, [replace(r, shift=next(marked)) for r in left_out]
 
 
 def of_column(drift: ColumnDrift, tasks: tuple[str, ...]) -> Iterator[Finding]:
@@ -122,8 +125,9 @@ def of_silence(found: Silence, tasks: tuple[str, ...]) -> Finding:
     )  # fmt: skip
 
 
-def of_left_out(table: str, shift: Shift, rate: tuple[float, float], tasks: tuple[str, ...]) -> Finding:
+def of_left_out(found: LeftOut, tasks: tuple[str, ...]) -> Finding:
     """Return whether more rows than usual could not become nodes."""
+    table, shift, rate = found.table, found.shift, (found.before, found.now)
     return Finding(
         "rows left out", table, shift.size, shift.allowed, max(0.1, _WORSE * shift.allowed), shift.significant,
         f"{rate[1]:.1%} of the new rows have no usable key; {rate[0]:.1%} had none before", None,

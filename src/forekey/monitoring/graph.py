@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from forekey.graph import MICROS_PER_DAY, Snapshot, SnapshotStore, dense_period, from_micros, to_micros
+import numpy as np
+
+from forekey.graph import MICROS_PER_DAY, Micros, Snapshot, SnapshotStore, dense_period, from_micros, to_micros
 from forekey.monitoring import data_findings as say
-from forekey.monitoring.arrivals import Arrivals, Silence, arrivals, left_out, silence
+from forekey.monitoring.arrivals import Arrivals, LeftOut, Silence, arrivals, left_out, silence
 from forekey.monitoring.columns import ColumnDrift, timed_columns, untimed_columns
 from forekey.monitoring.connections import EdgeDrift, edge_drift
 from forekey.monitoring.finding import Finding
 from forekey.monitoring.periods import FEWEST, Periods, periods_of
-from forekey.monitoring.shift import Shift, share_shift
+from forekey.monitoring.shift import share_shift
 from forekey.monitoring.watched import Watched
 from forekey.schema import EdgeType, TableSchema
 
@@ -50,7 +52,7 @@ class Movement:
     edges: list[EdgeDrift] = field(default_factory=list)
     arrivals: list[Arrivals] = field(default_factory=list)
     silences: list[Silence] = field(default_factory=list)
-    left_out: list[tuple[str, Shift, tuple[float, float]]] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     unmeasured: dict[str, str] = field(default_factory=dict)
 
 
@@ -77,30 +79,63 @@ def newest_moment(snapshot: Snapshot) -> int:
 
 
 def movement(snapshot: Snapshot, trained_on: Snapshot | None, champions: Sequence[Watched]) -> Movement:
-    """Compare the newest rows with those that the champions were trained on; without any, with all earlier ones."""
+    """Compare the newest rows with those that the champions were trained on; without any, with all earlier ones.
+
+    A column is compared with what the oldest champion that reads it was trained on, rows and edges with all that any
+    was.
+    """
     now, found = newest_moment(snapshot), Movement()
-    until = min((w.trained_until for w in champions), default=now)
+    until = max((w.trained_until for w in champions), default=now)
     cut: dict[str, Periods] = {}
     for table in snapshot.schema.tables:
         times = snapshot.times(table.name)
         if times is None:
             _untimed(snapshot, trained_on, table, champions, found)
             continue
-        periods = periods_of(times, now, until)
+        quiet = silence(table.name, times, now)
+        stopped = quiet is not None and quiet.days > quiet.allowed
+        # A table that is loaded nightly ends earlier than one that streams: its days end where its rows do.
+        end = (
+            now
+            if stopped or not len(times)
+            else min(now, int(times[times <= now][-1]) if (times <= now).any() else now)
+        )
+        for moment, columns in _columns_by_moment(table, champions, now).items():
+            periods = periods_of(times, end, moment)
+            if not isinstance(periods, str):
+                found.columns += timed_columns(snapshot, table.name, columns, periods)
+        periods = periods_of(times, end, until)
         if isinstance(periods, str):
             found.unmeasured[table.name] = periods
         else:
             cut[table.name] = periods
-            found.columns += timed_columns(snapshot, table.name, _columns(table, champions), periods)
             found.left_out += _left_out(snapshot, table.name, periods)
-        came, quiet = arrivals(table.name, times, now), silence(table.name, times, now)
+        came = arrivals(table.name, times, end)
         found.arrivals += [came] if came is not None else []
         found.silences += [quiet] if quiet is not None else []
     plan = champions[0].plan if champions else None
     for edge in snapshot.edge_types:
         if edge.child in cut:
             found.edges.append(edge_drift(snapshot, edge, cut[edge.child], plan))
-    found.columns, found.edges = say.discovered([_weighted(c, champions) for c in found.columns], found.edges)
+        elif snapshot.times(edge.child) is None:
+            found.unmeasured[str(edge)] = f"{edge.child} has no time"
+    weighted = [_weighted(c, champions) for c in found.columns]
+    found.columns, found.edges, found.left_out = say.discovered(weighted, found.edges, found.left_out)
+    return found
+
+
+def _newest(times: Micros, now: int) -> int:
+    """Return the newest time of a table up to now."""
+    rows = int(np.searchsorted(times, now, side="right"))
+    return int(times[rows - 1]) if rows else now
+
+
+def _columns_by_moment(table: TableSchema, champions: Sequence[Watched], now: int) -> dict[int, list[str]]:
+    """Return the columns of a table that champions read, by the moment up to which the oldest of these was trained."""
+    found: dict[int, list[str]] = {}
+    for column in _columns(table, champions):
+        known = [w.trained_until for w in champions if (table.name, column) in w.columns]
+        found.setdefault(min(known, default=now), []).append(column)
     return found
 
 
@@ -116,7 +151,7 @@ def findings(found: Movement, edges: Sequence[EdgeType], champions: Sequence[Wat
         said += say.of_edge(drift, edge.child, edge.column, edge.parent, _reading(champions, edge.child, edge.parent))
     said += [say.of_arrivals(a, _reading(champions, a.table)) for a in found.arrivals]
     said += [say.of_silence(s, _reading(champions, s.table)) for s in found.silences]
-    said += [say.of_left_out(table, shift, rate, _reading(champions, table)) for table, shift, rate in found.left_out]
+    said += [say.of_left_out(r, _reading(champions, r.table)) for r in found.left_out]
     # What no champion reads harms no prediction.
     return [replace(f, critical=None) if champions and not f.tasks else f for f in said]
 
@@ -159,14 +194,14 @@ def _untimed(
     found.columns += untimed_columns(before, now, table.name, same)
 
 
-def _left_out(snapshot: Snapshot, table: str, periods: Periods) -> list[tuple[str, Shift, tuple[float, float]]]:
+def _left_out(snapshot: Snapshot, table: str, periods: Periods) -> list[LeftOut]:
     lost = left_out(snapshot, table, periods.edges)
     if not lost.any():
         return []
     every = lost + periods.sizes
     shift = share_shift(lost, every, periods, 0.005)
     before = lost[periods.reference].sum() / max(every[periods.reference].sum(), 1)
-    return [(table, shift, (float(before), float(lost[-1] / max(every[-1], 1))))]
+    return [LeftOut(table, shift, float(before), float(lost[-1] / max(every[-1], 1)))]
 
 
 def _table(snapshot: Snapshot, parent: Snapshot | None, table: str) -> TableStatistics:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from forekey.errors import ForekeyError, SnapshotError
 from forekey.graph import Snapshot, schema_changes
@@ -26,8 +27,17 @@ from forekey.workspace import Workspace
 _OF_COLUMNS = ("column drift", "missing values", "new values")
 
 
-def observe(workspace: Workspace, snapshot: Snapshot, tasks: Mapping[str, Task], source: Source) -> MonitorReport:
-    """Look at everything once, and keep what was measured. Of the project, only ``.forekey/monitor/`` changes."""
+def observe(
+    workspace: Workspace,
+    snapshot: Snapshot,
+    tasks: Mapping[str, Task],
+    source: Source,
+    broken: Mapping[str, str] = MappingProxyType({}),
+) -> MonitorReport:
+    """Look at everything once, and keep what was measured. Of the project, only ``.forekey/monitor/`` changes.
+
+    ``broken`` says of tasks that have models why they cannot be asked any more.
+    """
     history = MonitorHistory(workspace.place("monitor"))
     champions = {t: v for t in tasks if (v := workspace.registry.champion_or_none(t)) is not None}
     watched = [Watched.of(v) for v in champions.values()]
@@ -35,7 +45,14 @@ def observe(workspace: Workspace, snapshot: Snapshot, tasks: Mapping[str, Task],
     moved = movement(snapshot, trained_on, watched)
     found: list[Finding] = findings(moved, snapshot.edge_types, watched)
     found += _of_schema(snapshot, trained_on, watched)
-    scored = {t: _scored(workspace, tasks[t], source, snapshot, history) for t in champions}
+    found += [_of_broken(name, why) for name, why in broken.items()]
+    scored = {}
+    for name in champions:
+        try:
+            scored[name] = _scored(workspace, tasks[name], source, snapshot, history)
+        except ForekeyError as error:
+            scored[name] = Scored()
+            found.append(_of_broken(name, str(error)))
     for name, version in champions.items():
         found += _of_task(workspace, tasks[name], version, scored[name])
     routes, counts = latency(workspace.place("serving")), workspace.predictions.counts()
@@ -56,6 +73,12 @@ def observe(workspace: Workspace, snapshot: Snapshot, tasks: Mapping[str, Task],
         alerts_of(states, before), quality, lines, tuple(tables), tuple(edges), routes, log,
         dict(Counter(f.monitor for f, _, _ in states)), moved.unmeasured,
     )  # fmt: skip
+
+
+def _of_broken(task: str, why: str) -> Finding:
+    """Return that a task cannot be asked any more: nobody knows how good its predictions are."""
+    todo = "See tasks: in forekey.yaml, and `forekey snapshot --diff`."
+    return Finding("task", task, 1.0, 1.0, 1.0, True, why, None, todo, (task,))
 
 
 def _scored(workspace: Workspace, task: Task, source: Source, snapshot: Snapshot, history: MonitorHistory) -> Scored:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import http.client
 import json
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from forekey.monitoring.alerts import Alert
 from forekey.monitoring.report import MonitorReport
@@ -19,6 +21,17 @@ _TRIES = 3
 _PAUSE_SECONDS = 1.0
 _SECONDS = 5.0
 _MOST = 50
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A webhook that has moved has not taken anything: a redirected POST arrives without its body."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow none."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirects)
+_AGAIN = {408, 429}
 
 
 def send(url: str, secret: str | None, project: str, report: MonitorReport, alerts: Sequence[Alert]) -> str | None:
@@ -41,14 +54,14 @@ def send(url: str, secret: str | None, project: str, report: MonitorReport, aler
             time.sleep(_PAUSE_SECONDS * 2 ** (attempt - 1))
         try:
             request = urllib.request.Request(url, body, headers, method="POST")
-            with urllib.request.urlopen(request, timeout=_SECONDS):
+            with _OPENER.open(request, timeout=_SECONDS):
                 return None
         except urllib.error.HTTPError as error:
             why = f"it answered with {error.code}"
             error.close()
-            if error.code < 500 and error.code != 429:
+            if error.code < 500 and error.code not in _AGAIN:
                 break
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             why = str(getattr(error, "reason", error)) or type(error).__name__
     return why
 

@@ -150,7 +150,11 @@ def _never(task: Task, anchor: datetime, version: ModelVersion | None) -> str | 
     end = task.labels.horizon_end(anchor)
     if end is None or end == anchor:
         return "the task has no window that passes"
-    return "its model version is gone" if version is None else None
+    if version is None:
+        return "its model version is gone"
+    if version.manifest.task_config != task.config.model_dump(mode="json"):
+        return "the task has changed since"
+    return None
 
 
 def _promised(task: Task, batch: LoggedBatch, version: ModelVersion) -> Quality:
@@ -175,6 +179,7 @@ def _realized(
     examples = task.labels.at(source, snapshot, [datetime.fromisoformat(batch.as_of)])
     source.release()
     entity = task.entity.name  # labels and predictions may spell one key differently, and predictions among themselves
+    batch = replace(batch, rows=_readable(batch.rows, snapshot.keys(entity).type))
     wanted, logged = (snapshot.numbers_of(entity, k) for k in (examples.keys, batch.rows.column("entity")))
     logged, first = np.unique(logged, return_index=True)
     batch = replace(batch, rows=batch.rows.take(pa.array(first)))
@@ -196,6 +201,26 @@ def _realized(
         segments=_segments(objective, compared, snapshot, entity, snapshot.lookup_keys(entity, keys)),
         calibration=objective.plots(*compared).get("calibration"), unlabelled=unlabelled,
     )  # fmt: skip
+
+
+def _readable(rows: pa.Table, key: pa.DataType) -> pa.Table:
+    """Return rows whose entities are keys of the table's type; those that cannot be are left out."""
+    entities = rows.column("entity")
+    if entities.type == key or pa.types.is_string(key) or pa.types.is_large_string(key):
+        return rows
+    try:
+        return rows.set_column(rows.column_names.index("entity"), "entity", entities.cast(key))
+    except pa.ArrowInvalid:
+        good = [i for i, e in enumerate(entities.to_pylist()) if _casts(e, key)]
+        return _readable(rows.take(pa.array(good, pa.int64())), key)
+
+
+def _casts(value: Any, key: pa.DataType) -> bool:
+    try:
+        pa.array([value]).cast(key)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _segments(

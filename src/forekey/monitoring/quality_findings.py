@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ _DROP, _SHARE = 0.02, 0.1
 _WORSE = 2.5
 _LEAST_INDEX = 0.2
 _LEVEL = 0.001
-_TOLD_APART, _FEWEST = 0.8, 100
+_TOLD_APART, _FEWEST = 0.8, 50
+_WEEKS_DAYS = 20.0
 _BINS = 10
 
 Values = NDArray[np.float64]
@@ -32,11 +33,12 @@ Values = NDArray[np.float64]
 
 def of_quality(found: Sequence[Quality], higher_is_better: bool) -> Iterator[Finding]:
     """Judge the newest anchor of one version whose labels are in, and the newest for which they are estimated."""
-    final = [q for q in found if q.realized is not None]
+    final = [q for q in found if q.realized is not None and q.n >= _FEWEST]
     if final:
         yield _realized(final[-1], higher_is_better)
-    if found and not found[-1].is_final and found[-1].estimated is not None:
-        yield _estimated(found[-1], higher_is_better)
+    waiting = [q for q in found if not q.is_final and q.estimated is not None and q.n >= _FEWEST]
+    if waiting:
+        yield _estimated(waiting[-1], higher_is_better)
 
 
 def _realized(q: Quality, higher: bool) -> Finding:
@@ -47,7 +49,7 @@ def _realized(q: Quality, higher: bool) -> Finding:
     """
     assert q.realized is not None
     drop, limit = _drop(q.realized, q, higher), _limit(q)
-    sure = q.low is None or q.high is None or _apart(q.low, q.high, q, higher)
+    sure = q.low is not None and q.high is not None and _apart(q.low, q.high, q, higher)
     foretold = _is_foretold(q, higher)
     said = f"{q.metric} {q.realized:.4g}{_between(q.low, q.high)} on {q.n:,} labels" + _promise(q)
     worse = q.baseline_score is not None and _worse(q.realized, q.baseline_score, higher) and drop >= limit
@@ -121,22 +123,30 @@ def _promise(q: Quality) -> str:
 def of_predictions(task: Task, log: PredictionLog, version: ModelVersion) -> Iterator[Finding]:
     """Compare the newest predictions of a champion, and its embeddings, with those of the test period and before."""
     own = [as_of for as_of, v in log.anchors(task.name) if v == version.version]
+    own = [a for a in own if log.count(task.name, a, version.version) >= _FEWEST]
     if not own:
         return
+    before = _some_weeks_before(own)
     objective, held_out = objective_from(version.manifest.output), HeldOut.load(version.folder)
     sizes = []
-    for as_of in own[-2:]:
+    for as_of in [*before, own[-1]]:
         rows = log.at(task.name, as_of, version.version).rows
         sizes.append(objective.predicts.from_columns(rows, objective.classes).sizes())
-    if held_out is not None and len(held_out.predicted) and len(sizes[-1]):
+    if held_out is not None and len(held_out.predicted) >= _FEWEST:
         promised = objective.predicts.from_values(held_out.predicted, objective.classes).sizes()
         yield _of_sizes(task.name, promised, sizes, own[-1])
     if version.manifest.embedding != "network":
         return  # those of trees are their outputs, which jump where a season passes a split
-    vectors = [log.embeddings(task.name, a, version.version) for a in dict.fromkeys([own[0], *own[-2:]])]
+    vectors = [log.embeddings(task.name, a, version.version) for a in dict.fromkeys([own[0], *before, own[-1]])]
     there = [v for v in vectors if v is not None and len(v) >= _FEWEST]
     if len(there) == len(vectors) > 1 and len({v.shape[1] for v in there}) == 1:
         yield _of_embeddings(task.name, there, own[-1])
+
+
+def _some_weeks_before(anchors: Sequence[str]) -> list[str]:
+    """Return the newest anchor that lies some weeks before the last: as seasons move, and before a fault of lately."""
+    newest = datetime.fromisoformat(anchors[-1])
+    return [a for a in anchors if newest - datetime.fromisoformat(a) >= timedelta(days=_WEEKS_DAYS)][-1:]
 
 
 def _of_embeddings(task: str, batches: Sequence[NDArray[np.float32]], anchor: str) -> Finding:

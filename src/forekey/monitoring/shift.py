@@ -2,7 +2,7 @@
 
 Every test here is SciPy's. Real rows are not independent: a column moves from week to week without anything being
 wrong. So the chi-squared statistic of the current period is judged by those of the earlier periods (quasi-likelihood:
-McCullagh and Nelder 1989, ch. 4), and the size of a shift by the sizes that were usual.
+McCullagh and Nelder 1989, ch. 4; degrees of freedom: Satterthwaite 1946), and the size of a shift by usual sizes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ _FEW = 8
 """Of fewer earlier periods, what is usual is hardly known."""
 _FEWEST = 3
 """Of fewer, nothing is."""
+_FEW_ODD = 25
+"""One earlier period in so many may have been odd."""
 _USUAL = 0.95
 _BEYOND = 1.5
 _LEVEL = 0.001
@@ -125,7 +127,9 @@ def _statistics(now: Counts, before: Counts) -> Sizes:
 def _p_value(now: Counts, before: Counts, earlier: Sizes) -> float:
     """Return how likely so large a statistic is, given how large those of ``earlier`` periods were.
 
-    Of two bins one of which was always empty, Fisher's exact test needs no such comparison.
+    These say by which factor it is larger than by chance, and over how many directions it varies (Satterthwaite 1946):
+    restless weeks mostly move a column along one. Of two bins one of which was always empty, Fisher's exact test needs
+    no such comparison.
     """
     bins = len(now) - 1
     if bins == 1 and not before.all() and not earlier.any():
@@ -133,5 +137,8 @@ def _p_value(now: Counts, before: Counts, earlier: Sizes) -> float:
     statistic = float(_statistics(now[None], before[None])[0])
     if len(earlier) < _FEWEST:
         return float(stats.chi2.sf(statistic * bins, bins))
-    typical = float(np.median(earlier)) / float(stats.chi2.median(bins) / bins)
-    return float(stats.f.sf(statistic / max(typical, 1.0), bins, bins * max(len(earlier) - 1, 1)))
+    # The largest may be faults of their own.
+    usual = np.sort(earlier)[: len(earlier) - len(earlier) // _FEW_ODD]
+    scale, spread = max(float(usual.mean()), 1.0), float(usual.var())
+    directions = float(np.clip(2.0 * scale**2 / spread, 1.0, bins)) if spread > 0 else float(bins)
+    return float(stats.f.sf(statistic / scale, directions, directions * max(len(usual) - 1, 1)))

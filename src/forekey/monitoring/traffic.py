@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from forekey.monitoring.finding import Finding, State
 from forekey.store import LogCounts, RouteCounts, read_requests, read_stages
 
 _FEW = 20
+_PROBES = {"/healthz", "/readyz", "/metrics"}
+"""Routes of which a 503 is an answer."""
 _ERRORS, _MANY_ERRORS = 0.01, 0.05
 _SLOW_MS = 500.0
 _LOOKS, _FEW_LOOKS = 30, 5
@@ -37,7 +40,7 @@ def _summary(counts: RouteCounts) -> dict[str, Any]:
 def of_latency(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     """Return which routes fail, or are slow."""
     for route, found in routes.items():
-        if found["requests"] < _FEW:
+        if found["requests"] < _FEW or route in _PROBES:
             continue
         share = found["errors"] / found["requests"]
         said = f"{found['errors']:,} of {found['requests']:,} requests failed with a status of 5xx"
@@ -46,7 +49,8 @@ def of_latency(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
         )
         said = f"p99 {found['p99_ms']:.0f} ms, p50 {found['p50_ms']:.1f} ms"
         todo = "See docs/how-to/why-is-it-slow.md."
-        yield Finding("latency", route, found["p99_ms"], _SLOW_MS, 10 * _SLOW_MS, True, said, None, todo)
+        if route.startswith("/predict/{task}/"):
+            yield Finding("latency", route, found["p99_ms"], _SLOW_MS, 10 * _SLOW_MS, True, said, None, todo)
 
 
 def of_source(
@@ -56,7 +60,9 @@ def of_source(
 
     A database of long ago is as old at each look, which is usual.
     """
-    earlier = [_days(datetime.fromisoformat(at), datetime.fromisoformat(seen)) for at, seen, _ in looks[-_LOOKS:]]
+    # Only looks that saw newer rows than the one before: while loads stand, their age must not become usual.
+    fresh = [b for a, b in pairwise(looks) if b[1] > a[1]] or list(looks)
+    earlier = [_days(datetime.fromisoformat(at), datetime.fromisoformat(seen)) for at, seen, _ in fresh[-_LOOKS:]]
     if len(earlier) < _FEW_LOOKS:
         return
     usual, age = float(np.median(earlier)), _days(now, as_of)

@@ -6,6 +6,7 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
+from forekey.errors import ForekeyError
 from forekey.files import write_whole
 from forekey.graph import MICROS_PER_DAY, to_micros
 from forekey.pipeline.graphs import current_graph
@@ -15,6 +16,7 @@ from forekey.workspace import Workspace
 if TYPE_CHECKING:
     from forekey.monitoring import MonitorReport
     from forekey.retraining import Decision
+    from forekey.task import Task
 
 _log = logging.getLogger("forekey.monitor")
 _LEVELS = {"warning": logging.WARNING, "critical": logging.CRITICAL}
@@ -25,14 +27,20 @@ def monitor(workspace: Workspace, *, listener: Listener = SILENT) -> MonitorRepo
     from forekey.monitoring import observe
 
     current, models = current_graph(workspace, listener), workspace.registry
-    tasks = {t: find_task(workspace, current.schema, t) for t in models.tasks() if t in workspace.config.tasks}
+    tasks: dict[str, Task] = {}
+    broken: dict[str, str] = {}
+    for name in (t for t in models.tasks() if t in workspace.config.tasks):
+        try:
+            tasks[name] = find_task(workspace, current.schema, name)
+        except ForekeyError as error:
+            broken[name] = str(error)
     oldest = to_micros(current.as_of) - int(workspace.config.monitor.keep_days * MICROS_PER_DAY)
     for task in tasks:
         workspace.predictions.compact(task)
         workspace.predictions.prune(task, oldest)
     listener.step("looking at quality, drift and graph")
     with workspace.source() as source:
-        report = observe(workspace, current, tasks, source)
+        report = observe(workspace, current, tasks, source, broken)
     write_whole(workspace.place("reports") / "monitor.json", json.dumps(report.to_dict(), indent=1))
     _tell(workspace, report, listener)
     return report
@@ -62,5 +70,5 @@ def advise(workspace: Workspace, report: MonitorReport) -> dict[str, Decision]:
         champion = workspace.registry.champion_or_none(name)
         if champion is not None and name in workspace.config.tasks:
             task_type = TaskType(champion.manifest.task_type)
-            found[name] = should_retrain(name, task_type, report, workspace.config.retrain)
+            found[name] = should_retrain(name, task_type, report, workspace.config.retrain, champion.version)
     return found

@@ -60,13 +60,19 @@ _CALLS_FOR_IT = frozenset({"quality", "estimated quality"})
 """Monitors whose alerts call for retraining. A column that moved may be a fault, which a new model must not learn."""
 
 
-def should_retrain(task: str, task_type: TaskType, report: MonitorReport, config: RetrainConfig) -> Decision:
-    """Decide from one look of the monitors: by their alerts, and by the limits that forekey.yaml sets."""
+def should_retrain(
+    task: str, task_type: TaskType, report: MonitorReport, config: RetrainConfig, champion: str | None = None
+) -> Decision:
+    """Decide from one look of the monitors: by their alerts, and by the limits that forekey.yaml sets.
+
+    Quality is that of the ``champion``, or of any version without one.
+    """
     reasons = [a.what for a in report.alerts_of(task) if a.monitor in _CALLS_FOR_IT]
     worst = max(report.drift_of(task), key=lambda d: d.psi, default=None)
     if config.on_drift is not None and worst is not None and worst.psi > config.on_drift:
         reasons.append(f"{worst.name} drifted by {worst.psi:.3g}, more than {config.on_drift:g}")
-    newest = next((q for q in reversed(report.quality) if q.task == task and q.is_final), None)
+    own = [q for q in report.quality if q.task == task and q.is_final and champion in (None, q.version)]
+    newest = own[-1] if own else None
     if config.on_quality_drop is not None and newest is not None:
         expected, seen = newest.expected, newest.realized
         if expected is not None and seen is not None:

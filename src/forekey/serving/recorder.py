@@ -101,7 +101,7 @@ class Recorder:
             name = f"{int(time.time())}-{self._process}-{self._number}"
             self._log.add_served(task, LoggedBatch(as_of, version, _rows(group)), name)
             self.counts = self.counts.plus(LogCounts(written=size))
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, ValueError, TypeError, OverflowError, LookupError) as error:
             self.counts = self.counts.plus(LogCounts(lost=size))
             _log.warning("%s predictions of %s were not logged: %s", size, task, error)
 
@@ -112,12 +112,18 @@ class Recorder:
             _log.warning("the counts of the log of predictions were not written: %s", error)
 
 
+def _keys(keys: list[Any], as_text: bool) -> pa.Array:
+    """Return keys as Arrow has them; as text where some are numbers and some are not."""
+    return pa.array([str(k) for k in keys], pa.string()) if as_text else pa.array(keys)
+
+
 def _rows(group: list[Answered]) -> pa.Table:
     """Return one line an entity and mode, with how often it was answered."""
     parts = []
+    as_text = len({type(k) for a in group for k in a.entities}) > 1
     for answered in group:
         keys = list(answered.entities)
-        columns: dict[str, Any] = {"entity": pa.array(keys), **answered.predictions.columns()}
+        columns: dict[str, Any] = {"entity": _keys(keys, as_text), **answered.predictions.columns()}
         columns["mode"] = pa.array([answered.mode] * len(keys), pa.string())
         parts.append(pa.table(columns))
     rows = pa.concat_tables(parts, promote_options="permissive")

@@ -203,7 +203,7 @@ def _task(
     facts = champion.manifest if champion is not None else None
     alerts = report.alerts_of(name) if report is not None else ()
     quality = [q for q in report.quality if q.task == name] if report is not None else []
-    final = next((q for q in reversed(quality) if q.is_final), None)
+    final = next((q for q in reversed(quality) if q.is_final and champion and q.version == champion.version), None)
     newest = next((q for q in reversed(quality) if champion is not None and q.version == champion.version), None)
     interval = facts.intervals.get("model", [None, None]) if facts is not None else [None, None]
     metric = facts.default_metric if facts is not None else None

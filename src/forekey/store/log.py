@@ -180,10 +180,17 @@ def _write(path: Path, batch: LoggedBatch) -> None:
 
 def _read(paths: list[Path]) -> LoggedBatch:
     tables = [pq.read_table(p) for p in paths]
+    if len({t.schema.field("entity").type for t in tables}) > 1:  # a service may know keys as text only
+        tables = [_with_text_keys(t) for t in tables]
     facts = {k.decode(): v.decode() for k, v in (tables[0].schema.metadata or {}).items()}
     shared = [n for n in tables[0].column_names if all(n in t.column_names for t in tables)]
     rows = pa.concat_tables([t.select(shared).replace_schema_metadata() for t in tables], promote_options="permissive")
     return LoggedBatch(facts["as_of"], facts["model_version"], rows)
+
+
+def _with_text_keys(rows: pa.Table) -> pa.Table:
+    place = rows.column_names.index("entity")
+    return rows.set_column(place, "entity", rows.column("entity").cast(pa.string()))
 
 
 def _summed(rows: pa.Table) -> pa.Table:
