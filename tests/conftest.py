@@ -19,12 +19,13 @@ from forekey import pipeline
 from forekey.project import PQLTask
 from forekey.testing import SHOP_TASKS, write_shop
 from forekey.workspace import Workspace
+from tests.support.examples import examples
 from tests.support.servers import Postgres, running_postgres
 
 settings.register_profile(
     "forekey",
     deadline=None,
-    max_examples=25,
+    max_examples=examples(60),
     suppress_health_check=list(HealthCheck),
     print_blob=True,
     # The same examples every time, so that a change is judged by what it changed; FOREKEY_FUZZ=1 looks for new ones.

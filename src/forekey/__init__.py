@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 # Threads of OpenMP (torch, LightGBM) that wait in a loop for each other stop all work where another process has a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A library leaves it to the program what becomes of its messages.
+logging.getLogger("forekey").addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from forekey.objectives import Metrics
     from forekey.pipeline import Reply
     from forekey.retraining import Challenge
+    from forekey.status import ProjectStatus
 
 
 class Project:
@@ -90,8 +91,14 @@ class Project:
         """
         return pipeline.ask(self._project, question, top=top, seed=seed)
 
+    def status(self) -> ProjectStatus:
+        """Say whether all is well: source, snapshot, tasks, alerts, what to do next. Nothing is computed."""
+        from forekey.status import project_status
+
+        return project_status(self._project)
+
     def monitor(self) -> MonitorReport:
-        """Look once at drift, quality, graph statistics, freshness and latency."""
+        """Look once at quality, drift, graph, freshness and latency."""
         return pipeline.monitor(self._project)
 
 

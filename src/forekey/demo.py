@@ -33,6 +33,39 @@ TASKS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong with the rows of the last week, and the monitor that should name which subject."""
+
+    what: str
+    monitor: str
+    subject: str
+    statement: str
+
+
+_LAST_WEEK = "> (SELECT max(placed_at) FROM baskets) - INTERVAL 7 DAY"
+FAULTS = (
+    Fault(
+        "sales are written in cents instead of dollars",
+        "column drift",
+        "transactions.sales_value",
+        f"UPDATE transactions SET sales_value = 100 * sales_value WHERE bought_at {_LAST_WEEK}",
+    ),
+    Fault(
+        "one basket in eight names a household that is not there",
+        "orphans",
+        "baskets.household_id",
+        f"UPDATE baskets SET household_id = 900000 + household_id WHERE basket_id % 8 = 0 AND placed_at {_LAST_WEEK}",
+    ),
+    Fault(
+        "a third of the quantities are missing",
+        "missing values",
+        "transactions.quantity",
+        f"UPDATE transactions SET quantity = NULL WHERE product_id % 3 = 0 AND bought_at {_LAST_WEEK}",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """How many rows each table has after a load."""
 
@@ -52,6 +85,13 @@ def load(database: Path, until: datetime, *, households: int | None = None) -> L
         loaded = _count(connection)
         _unstage(connection)
     return loaded
+
+
+def plant_faults(database: Path) -> None:
+    """Let every fault of :data:`FAULTS` happen to the rows of the last week."""
+    with duckdb_session.connect(database) as connection:
+        for fault in FAULTS:
+            connection.execute(fault.statement)
 
 
 def arrive(database: Path, since: datetime, until: datetime) -> Loaded:

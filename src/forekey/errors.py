@@ -12,6 +12,7 @@ the HTTP handler catch :class:`ForekeyError` as a whole; the exit code and the H
     ├── PQLError               a predictive query that does not parse or does not fit the schema
     ├── TaskError                a task that is unknown, or whose labels cannot be made
     │   └── SplitError           splits that are empty or would leak
+    ├── NotMonitored             HTTP 409: the monitors have not looked yet
     ├── ModelError               HTTP 409: no model, or one whose signature the snapshot does not meet
     ├── StoreError               exit 3: the key-value store does not answer
     ├── UnknownEntity            HTTP 404: an id that no row has
@@ -108,6 +109,12 @@ class UnknownTask(TaskError):
 
 class SplitError(TaskError):
     """Splits would be empty, or labels of one would reach into the next."""
+
+
+class NotMonitored(ForekeyError):
+    """The monitors have never looked at the project."""
+
+    http_status = 409
 
 
 class ModelError(ForekeyError):

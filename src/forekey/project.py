@@ -30,7 +30,7 @@ from ruamel.yaml.error import YAMLError
 from forekey.errors import ProjectError, UnknownTask
 from forekey.files import write_whole
 from forekey.schema import OnOrphan, Stype, did_you_mean
-from forekey.secrets import remember, substituted, without_password
+from forekey.secrets import HIDDEN, remember, remember_word, substituted, without_password
 
 CONFIG_NAME = "forekey.yaml"
 
@@ -274,6 +274,42 @@ class RetrainConfig(_Strict):
     min_gain: float = Field(default=0.0, ge=0)
 
 
+class MonitorConfig(_Strict):
+    """What the monitors leave alone, from where on they warn, and where they send alerts.
+
+    ``ignore`` names monitors ("column drift"), subjects ("orders.memo") or one of another ("rows per day: orders").
+    ``limits`` replaces the value from which a monitor warns. New alerts are sent to ``webhook``, signed with
+    ``signing_key``. Predictions are kept in the log for ``keep_days`` after their anchor.
+    """
+
+    ignore: tuple[str, ...] = ()
+    limits: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    webhook: str | None = None
+    signing_key: str | None = None
+    keep_days: float = Field(default=400.0, gt=0)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, HIDDEN if name in {"webhook", "signing_key"} and value is not None else value
+
+    @field_validator("signing_key")
+    @classmethod
+    def _stays_unsaid(cls, value: str | None) -> str | None:
+        remember_word(value or "")
+        return value
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_a_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not re.match(r"https?://[^/]", value):
+            raise ValueError("must begin with http:// or https://")
+        remember(value)
+        remember_word(value.split("/", 3)[3] if value.count("/") > 2 else "")  # a path often is the key
+        return value
+
+
 class Config(_Strict):
     """The contents of forekey.yaml."""
 
@@ -283,6 +319,7 @@ class Config(_Strict):
     tasks: dict[str, TaskConfig] = Field(default_factory=dict)
     store: str = "lmdb"
     retrain: RetrainConfig = RetrainConfig()
+    monitor: MonitorConfig = MonitorConfig()
     texts: Literal["hashed", "embedded"] = "hashed"
     """How models read texts: by hashed words, or by what they mean (``pip install 'forekey[text]'``)."""
     statement_timeout_seconds: float | None = Field(default=None, gt=0, le=2_000_000)
@@ -448,6 +485,7 @@ def _settings_like(path: tuple[int | str, ...]) -> str:
     kinds: dict[str, type[BaseModel]] = {
         "tables": TableConfig,
         "retrain": RetrainConfig,
+        "monitor": MonitorConfig,
         "foreign_keys": ForeignKeyConfig,
         "time_column": TimeConfig,
         "columns": ColumnConfig,

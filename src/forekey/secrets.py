@@ -60,6 +60,12 @@ def remember(url: str) -> None:
     _known.update(s for s in _spellings(url) if len(s) >= _SHORTEST and s not in shown)
 
 
+def remember_word(secret: str) -> None:
+    """Keep a secret that stands in no URL out of every message of this process from now on."""
+    if len(secret) >= _SHORTEST:
+        _known.add(secret)
+
+
 def reason_without(text: str, url: str) -> str:
     """Return what a driver said of a URL, without its secrets and without any piece of them that the driver quotes."""
     secrets = sorted(_spellings(url), key=len, reverse=True)

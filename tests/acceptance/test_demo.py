@@ -34,7 +34,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, 
     log = root.parent / "out.txt"
     with log.open("w") as out:
         process = subprocess.Popen(
-            [*COMMAND, "demo", "--households", "300", "--project", str(root), "--port", str(port)],
+            [*COMMAND, "demo", "--drift", "--households", "300", "--project", str(root), "--port", str(port)],
             stdout=out,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -76,8 +76,9 @@ def test_the_story_is_told_to_its_end(demo: tuple[Path, str, str]) -> None:
         "model v1",
         "lightgbm",
         "embeddings and predictions as of 2017-12-0",
-        "drift since training",
-        "realized quality",
+        "measurements, as of 2018-01-01",
+        "3 of 3 faults were named.",
+        "promised",
         "champion v1",
         "challenger v2",
         "curl http://127.0.0.1",

@@ -106,7 +106,13 @@ def test_the_whole_way_by_commands(root: Path) -> None:
     assert run_json("predict", "spend", *at, "--table", "spend_predictions")["out"] == "spend_predictions"
     assert "the graph is made of" in run("predict", "spend", *at, "--table", "orders", code=2)
     assert "--out FILE or --table NAME" in run("predict", "spend", *at, code=2)
-    assert set(run_json("monitor", *at)) >= {"drift", "quality", "tables", "edges", "latency"}
+    seen = run_json("monitor", *at)
+    assert set(seen) >= {"at", "snapshot", "as_of", "state", "alerts", "quality", "drift", "graph", "latency", "log"}
+    assert set(seen["log"]) == {"written", "lost", "waiting", "unscorable"}
+    state = run_json("status", *at)
+    assert (state["state"], state["monitored_at"]) == (seen["state"], seen["at"])
+    assert [t["champion"] for t in state["tasks"] if t["task"] == "spend"] == ["v1"]
+    assert "spend" in run("status", *at)
     settings = root / "forekey.yaml"
     before = settings.read_text(encoding="utf-8")
     settings.write_text(f"{before}\nretrain: {{min_gain: 0.9}}\n", encoding="utf-8")  # so much better is no challenger
@@ -122,10 +128,11 @@ def test_the_whole_way_by_commands(root: Path) -> None:
     late = run("predict", "spend", *at, "--out", str(root / "late.csv"), "--as-of", "2031-01-01")
     assert "what happened between then and 2031-01-01 00:00:00 was not seen" in late
     assert "Nothing has changed since snapshot" in run("snapshot", *at)
-    assert "set on_drift or on_quality_drop under retrain:" in run("monitor", *at)
+    assert "Retrain" not in run("monitor", *at)
     with (root / "forekey.yaml").open("a", encoding="utf-8") as settings:
-        settings.write("\nretrain: {on_drift: 1000}\n")
-    assert "Nothing calls for retraining by the limits" in run("monitor", *at)
+        settings.write("\nretrain: {on_drift: 0.0000001}\n")
+    assert "drifted by" in run("monitor", *at)
+    assert "drift since training" in run("monitor", *at, "-v")
     assert "Ids are primary keys of 'customers', of type int64, such as 1 and 2" in run(
         "explain", "spend", "x", *at, code=2
     )

@@ -19,6 +19,7 @@ from forekey.graph.key_index import KeyForm, KeyIndex, key_number, key_numbers
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
 from forekey.workspace import Workspace
 from tests.support.databases import source_of
+from tests.support.examples import examples
 from tests.support.servers import run_all
 
 NUMBERISH = st.text("0123456789.eE+- ", max_size=24)
@@ -26,7 +27,7 @@ UUIDISH = st.uuids().flatmap(lambda u: st.sampled_from([str(u), u.hex, str(u).up
 INTEGERS = st.integers(-(2**63), 2**63 - 1).map(str)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.one_of(st.text(max_size=80), NUMBERISH, UUIDISH, INTEGERS), min_size=1), st.sampled_from(KeyForm))
 def test_in_bulk_and_one_by_one_a_key_has_the_same_number(keys: list[str], form: KeyForm) -> None:
     assert key_numbers(pa.array(keys), form).tolist() == [key_number(k, form) for k in keys]

@@ -14,6 +14,7 @@ from forekey.source import Source
 from forekey.source.postgres import PostgresSource
 from tests.query.reference import Database, labels
 from tests.support.databases import SHOP_SCHEMA, START, Tables, source_of, table
+from tests.support.examples import examples
 from tests.support.random_rows import NUMBERS, RandomRows
 from tests.support.servers import Postgres
 
@@ -112,13 +113,13 @@ def queries(draw: st.DrawFn) -> str:
     return f"PREDICT {target} FOR EACH customers.customer_id{where}{assuming}"
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(databases(), queries(), st.lists(st.integers(0, 80), min_size=1, max_size=3, unique=True))
 def test_sql_agrees_with_the_plain_reading(database: Database, text: str, days: list[int]) -> None:
     check_labels(source(database), database, text, [START + timedelta(days=d) for d in days])
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(databases(), queries(), st.lists(st.integers(0, 80), min_size=1, max_size=3, unique=True))
 def test_postgres_agrees_with_the_plain_reading(
     postgres_tables: PostgresSource, database: Database, text: str, days: list[int]
@@ -147,7 +148,7 @@ def check_labels(opened: Source, database: Database, text: str, anchors: list[da
     assert len(rows) == len(found)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(databases(), queries(), st.integers(101, 130))
 def test_more_anchors_than_there_may_be_columns_give_the_same_labels(database: Database, text: str, count: int) -> None:
     check_labels(source(database), database, text, [START + timedelta(hours=18 * i) for i in range(count)])

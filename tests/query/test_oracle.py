@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from forekey.errors import PQLError
 from forekey.query import parse
 from tests.query.test_parser import EXAMPLES
+from tests.support.examples import examples
 
 oracle = pytest.importorskip("predictive_query")
 
@@ -117,14 +118,14 @@ def test_published_forms(text: str) -> None:
     assert accepted(text) or not accepted_by_oracle(text)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(queries())
 def test_generated_queries(text: str) -> None:
     if accepted_by_oracle(text):
         parse(text)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     queries(),
     st.integers(0, 300),

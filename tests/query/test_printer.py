@@ -28,6 +28,7 @@ from forekey.query.tree import (
     Window,
 )
 from tests.query.test_parser import EXAMPLES, PUBLISHED
+from tests.support.examples import examples
 
 NAMES = st.one_of(
     st.from_regex(r"[_A-Za-z][_A-Za-z0-9]{0,8}", fullmatch=True),
@@ -109,7 +110,7 @@ def queries(draw: st.DrawFn) -> Query:
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")
-@settings(max_examples=2000)
+@settings(max_examples=examples(2000))
 @given(queries())
 def test_what_is_printed_parses_to_the_same_tree(query: Query) -> None:
     assert parse(to_pql(query)) == query

@@ -13,10 +13,9 @@ from sklearn.metrics import average_precision_score
 from forekey import pipeline
 from forekey.inference import Blend, Trees
 from forekey.nn import Calibration
-from forekey.objectives import BinaryObjective, MultilabelObjective, RegressionObjective
+from forekey.objectives import BinaryObjective, Bootstrap, MultilabelObjective, RegressionObjective
 from forekey.objectives.binary import weighted_auroc
 from forekey.objectives.multilabel import macro_auprc
-from forekey.training.bootstrap import Bootstrap
 from forekey.training.choose_blend import Validation, choose_blend, choose_calibration
 from forekey.training.evaluate import joined
 from forekey.training.trees import Growing, TreeData, TreePlan, fit_trees, refit

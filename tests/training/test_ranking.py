@@ -17,7 +17,7 @@ from forekey.training.lineage import run_id
 from forekey.training.ranking import RankingRecipe
 from forekey.training.trees import Growing
 from forekey.workspace import Workspace
-from tests.monitoring.test_monitoring import add_month
+from tests.support.months import add_month
 
 
 def with_task(project: Workspace, name: str, task: Any) -> Workspace:
@@ -78,8 +78,10 @@ def test_a_ranking_is_monitored_and_trained_again(own_project: Workspace) -> Non
             [newest],
         )
     pipeline.snapshot(own_project)
-    seen = {q.task: q for q in pipeline.monitor(own_project).quality}
-    assert 0 <= (seen["baskets"].metrics["map"] or 0) < (seen["baskets"].expected["map"] or 0)
+    seen = {q.task: q for q in pipeline.monitor(own_project).quality}["baskets"]
+    assert seen.is_final
+    assert seen.estimated is None, "scores of rankings are no probabilities"
+    assert 0 <= (seen.realized or 0) < (seen.expected or 0)
     found = pipeline.retrain(own_project, "baskets", preset="fast")
     assert found.verdict.promote is ((found.challenger_metrics["map"] or 0) > (found.champion_metrics["map"] or 0))
 

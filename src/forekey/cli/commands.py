@@ -67,6 +67,7 @@ _seed = click.option("--seed", type=int, default=0, show_default=True, help="Ran
 @cli.command()
 @click.option("--no-serve", is_flag=True, help="End instead of serving.")
 @click.option("--port", type=int, default=8000, show_default=True)
+@click.option("--drift", is_flag=True, help="At the end, plant three faults in the data and see them found.")
 @click.option("--households", type=click.IntRange(min=100), help="Load only this many households: a quick look.")
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Write the data up to December to this new DuckDB file, and end."
@@ -82,6 +83,7 @@ _seed = click.option("--seed", type=int, default=0, show_default=True, help="Ran
 def demo(
     no_serve: bool,
     port: int,
+    drift: bool,
     households: int | None,
     data: Path | None,
     arrive: Path | None,
@@ -95,7 +97,7 @@ def demo(
 
     if data is not None or arrive is not None:
         return render.show(load_only(data, arrive, households), as_json)
-    return run_demo(root, households=households, serve=not no_serve, port=port, as_json=as_json)
+    return run_demo(root, households=households, serve=not no_serve, port=port, drift=drift, as_json=as_json)
 
 
 @cli.command()
@@ -379,16 +381,28 @@ def serve(host: str, port: int, insecure: bool, root: Path, as_json: bool, verbo
 
 @cli.command()
 @_common
+def status(root: Path, as_json: bool, verbose: bool) -> None:
+    """Show on one screen whether all is well: source, snapshot, tasks, alerts, what to do next."""
+    from forekey.cli import overview, render
+    from forekey.status import project_status
+
+    render.show(overview.overview(project_status(_open(root))), as_json)
+
+
+@cli.command()
+@_common
 def monitor(root: Path, as_json: bool, verbose: bool) -> None:
-    """Look once at drift, quality, graph statistics, freshness and latency."""
+    """Look once at quality, drift, graph, freshness and latency; exit 1 if something is critical."""
     from forekey import pipeline
-    from forekey.cli import render
+    from forekey.cli import monitored, render
     from forekey.cli.listening import listening
 
     project = _open(root, acts=True)
     with listening(as_json) as listener:
         report = pipeline.monitor(project, listener=listener)
-    render.show(render.monitored(report, pipeline.advise(project, report), project.config.retrain), as_json)
+    render.show(monitored.monitored(report, pipeline.advise(project, report), whole=verbose), as_json)
+    if report.state == "critical":
+        raise SystemExit(1)
 
 
 @cli.command()

@@ -19,12 +19,10 @@ from forekey.task import SPLITS
 if TYPE_CHECKING:
     from forekey.graph import Difference, Integrity, Snapshot, SnapshotManifest
     from forekey.inference import BatchPredictions
-    from forekey.monitoring import MonitorReport
     from forekey.objectives import Metrics
     from forekey.pipeline import Embedded, Labelled
-    from forekey.project import RetrainConfig
     from forekey.registry import ModelVersion, Registry
-    from forekey.retraining import Challenge, Decision
+    from forekey.retraining import Challenge
     from forekey.store import EmbeddingVersion
     from forekey.training import TrainReport
     from forekey.workspace import Workspace
@@ -301,77 +299,6 @@ def serving(project: Workspace, host: str, port: int) -> Shown:
     notes = [f"{name} has no model yet and cannot be asked: run `forekey train {name}`." for name in untrained]
     said = f"Serving at {url} (status page at /, API at /docs). Press Ctrl-C to end."
     return Shown(data, Text("\n".join([*notes, said])))
-
-
-def monitored(found: MonitorReport, advice: dict[str, Decision], limits: RetrainConfig) -> Shown:
-    """Show drift, realized quality, growth and latency, and whether that calls for retraining by the limits."""
-    drift, quality, latency = _drift(found), _quality(found), _latency(found)
-    parts: list[RenderableType] = [
-        drift if drift.row_count else Text("Drift: no new rows since training."),
-        quality if quality.row_count else Text("Quality: no prediction's window has passed yet."),
-        _nodes(found),
-        _edges(found),
-        *([latency] if latency.row_count else []),
-    ]
-    for task, whys in found.not_measured.items():
-        parts.append(Text(f"Drift not measured for {task}: {'; '.join(whys)}."))
-    for task, psi in found.prediction_drift.items():
-        parts.append(Text(f"Predictions of {task} moved by a PSI of {psi:.3f} between the last two batches."))
-    advised = [f"Retrain {task}: {'; '.join(d.reasons)}." for task, d in advice.items() if d.retrain]
-    if advice:  # without models there is nothing to advise on
-        parts += [Text(line) for line in advised or [_no_advice(limits)]]
-    data = {**found.to_dict(), "retrain": {task: asdict(decision) for task, decision in advice.items()}}
-    return Shown(data, Group(*parts))
-
-
-def _no_advice(limits: RetrainConfig) -> str:
-    if limits.on_drift is None and limits.on_quality_drop is None:
-        return "No advice on retraining: set on_drift or on_quality_drop under retrain: in forekey.yaml."
-    return "Nothing calls for retraining by the limits under retrain: in forekey.yaml."
-
-
-def _drift(found: MonitorReport) -> Table:
-    table = grid("drift since training", "column", "PSI", "new rows", right=("PSI", "new rows"))
-    for task, columns in found.drift.items():
-        shifted = [d for d in columns if d.psi >= _STABLE][:_SHOWN_DRIFT]
-        for d in shifted or columns[:1]:
-            table.add_row(task, f"{d.table}.{d.column}", f"{d.psi:.3f}", f"{d.new_rows:,}")
-    return table
-
-
-def _quality(found: MonitorReport) -> Table:
-    table = grid("realized quality", "predicted as of", "model", "examples", "metric", "realized", "expected")
-    for q in found.quality:
-        metric = next(iter(q.metrics))
-        realized, expected = number(q.metrics[metric]), number(q.expected.get(metric))
-        table.add_row(q.task, q.as_of, q.model_version, f"{q.examples:,}", metric, realized, expected)
-    return table
-
-
-def _nodes(found: MonitorReport) -> Table:
-    table = grid("graph", "nodes", "growth", "newest row", "age (days)", right=("nodes", "growth", "age (days)"))
-    for t in found.tables:
-        growth = "–" if t.growth is None else f"{t.growth:+,}"
-        age = "–" if t.age_days is None else f"{t.age_days:.1f}"
-        table.add_row(t.table, f"{t.nodes:,}", growth, t.newest or "–", age)
-    return table
-
-
-def _edges(found: MonitorReport) -> Table:
-    figures = ("count", "mean degree", "max", "isolated", "orphan rate")
-    table = grid("edges", *figures, right=figures)
-    for e in found.edges:
-        rate = f"{e.orphan_rate:.2%}"
-        table.add_row(e.edge_type, f"{e.edges:,}", f"{e.mean_degree:.2f}", f"{e.max_degree:,}", f"{e.isolated:,}", rate)
-    return table
-
-
-def _latency(found: MonitorReport) -> Table:
-    figures = ("requests", "p50 ms", "p95 ms", "p99 ms")
-    table = grid("latency", *figures, right=figures)
-    for route, took in found.latency.items():
-        table.add_row(route, f"{took['requests']:,}", *(f"{took[k]:.2f}" for k in ("p50_ms", "p95_ms", "p99_ms")))
-    return table
 
 
 def challenge(found: Challenge) -> Shown:

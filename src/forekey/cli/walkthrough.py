@@ -6,7 +6,6 @@ import resource
 import shutil
 import time
 from contextlib import ExitStack
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from rich.text import Text
 
 from forekey import demo as data
 from forekey import pipeline
-from forekey.cli import files, render, schema
+from forekey.cli import files, monitored, render, schema
 from forekey.cli.listening import listening
 from forekey.errors import ForekeyError, ProjectError
 from forekey.project import PQLTask, TaskConfig
@@ -26,7 +25,7 @@ _PRESET = "fast"
 _REST_OF_YEAR = datetime(2018, 1, 2)
 
 
-def run_demo(root: Path, *, households: int | None, serve: bool, port: int, as_json: bool) -> None:
+def run_demo(root: Path, *, households: int | None, serve: bool, port: int, drift: bool, as_json: bool) -> None:
     """Run every step in ``root``; a folder of an earlier run is built anew."""
     with ExitStack() as stack:
         if serve:
@@ -35,7 +34,7 @@ def run_demo(root: Path, *, households: int | None, serve: bool, port: int, as_j
             # Know now, not in four minutes, that the port is taken.
             stack.enter_context(listen("127.0.0.1", port))
         _clear(root)
-        story = _Story(root, households, as_json)
+        story = _Story(root, households, as_json, drift=drift)
         story.run()
     if as_json:
         render.show(render.Shown(story.facts, Text()), as_json=True)
@@ -74,8 +73,8 @@ def _clear(root: Path) -> None:
 class _Story:
     """The steps, in order. ``facts`` collects what ``--json`` prints."""
 
-    def __init__(self, root: Path, households: int | None, as_json: bool) -> None:
-        self.root, self.households, self.as_json = root, households, as_json
+    def __init__(self, root: Path, households: int | None, as_json: bool, *, drift: bool = False) -> None:
+        self.root, self.households, self.as_json, self.drift = root, households, as_json, drift
         self.database = root / "shop.duckdb"
         self.facts: dict[str, Any] = {}
         self._started = time.perf_counter()
@@ -90,6 +89,8 @@ class _Story:
             self._train(project, task)
         self._embed(project)
         self._four_weeks_later(project)
+        if self.drift:
+            self._faults(project)
         seconds, memory = time.perf_counter() - self._started, _peak_gigabytes()
         self.facts |= {"seconds": round(seconds, 1), "peak_gigabytes": round(memory, 2)}
         self._say(f"The whole way took {seconds:.0f} s and {memory:.1f} GB of memory at most.")
@@ -162,11 +163,25 @@ class _Story:
             found = pipeline.retrain(project, "churn", preset=_PRESET, listener=listener)
         self._show("retrain_churn", render.challenge(found))
         self._show("embed_spend", render.embedded(pipeline.embed(project, "spend")))
-        self.facts["monitor_summary"] = [asdict(q) for q in pipeline.monitor(project).quality]
+        self.facts["monitor_summary"] = [q.to_dict() for q in pipeline.monitor(project).quality]
+
+    def _faults(self, project: Workspace) -> None:
+        self._heading("Three faults happen to the rows of the last week")
+        for fault in data.FAULTS:
+            self._say(f"  {fault.what}")
+        data.plant_faults(self.database)
+        pipeline.snapshot(project, full=True)  # rows that change without saying so are read again only when asked
+        self._heading("forekey monitor: are they found?")
+        report = pipeline.monitor(project)
+        self._show("monitor_drift", monitored.monitored(report, pipeline.advise(project, report)))
+        named = {(a.monitor, a.subject) for a in report.alerts}
+        found = [f.what for f in data.FAULTS if (f.monitor, f.subject) in named]
+        self.facts["faults_found"] = found
+        self._say(f"{len(found)} of {len(data.FAULTS)} faults were named.")
 
     def _monitored(self, project: Workspace) -> render.Shown:
         report = pipeline.monitor(project)
-        return render.monitored(report, pipeline.advise(project, report), project.config.retrain)
+        return monitored.monitored(report, pipeline.advise(project, report))
 
     def _heading(self, text: str) -> None:
         self._step += 1

@@ -2,6 +2,7 @@
 
 from forekey.graph.adjacency import Adjacency, Presence
 from forekey.graph.build import build_snapshot
+from forekey.graph.changes import schema_changes
 from forekey.graph.compare import Difference, compare
 from forekey.graph.density import Dense, dense_period
 from forekey.graph.doubts import check_readings
@@ -47,6 +48,7 @@ __all__ = [
     "in_utc",
     "key_values",
     "leakage_risks",
+    "schema_changes",
     "take_rows",
     "take_values",
     "to_micros",

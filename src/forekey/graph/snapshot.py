@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -383,18 +383,19 @@ class SnapshotStore:
         """Open a manifest whose files are in the pool for the caller alone; they go with a later pruning."""
         return Snapshot(replace(manifest, id=identify(manifest.to_dict())), self.pool)
 
-    def prune(self, keep: int, min_age_seconds: float = 3600.0) -> int:
-        """Delete all but the newest ``keep`` snapshots (the current one stays) and files that no snapshot needs.
+    def prune(self, keep: int, min_age_seconds: float = 3600.0, pinned: Collection[str] = ()) -> int:
+        """Delete all but the newest ``keep`` snapshots, the current and ``pinned`` ones, and files that none needs.
 
         Returns how many snapshots are gone. Files younger than ``min_age_seconds`` wait for the next time.
         """
         with self.building():
-            return self._prune(keep, min_age_seconds)
+            return self._prune(keep, min_age_seconds, pinned)
 
-    def _prune(self, keep: int, min_age_seconds: float) -> int:
+    def _prune(self, keep: int, min_age_seconds: float, pinned: Collection[str]) -> int:
         pointer = self.folder / "current"
         kept = {*self.ids()[-keep:]} if keep else set()
         kept |= {pointer.read_text().strip()} if pointer.is_file() else set()
+        kept |= set(pinned) & set(self.ids())
         needed: set[str] = set()
         gone = 0
         for path in self.folder.glob("*.json"):

@@ -17,6 +17,7 @@ from forekey.inference.layerwise import embed_all
 from forekey.nn import GraphModel
 from forekey.objectives import Objective, PointwiseObjective, Predictions, Raw
 from forekey.sampling import NeighborPlan, NeighborSampler
+from forekey.stages import stage
 
 _BATCH = 512
 _CHUNK = 20_000
@@ -55,12 +56,15 @@ class Predictor:
         Without ``embed``, trees leave out their embeddings, which then have no columns.
         """
         if window_features is None:
-            window_features = self.features.window_features(seeds)
+            with stage("window features"):
+                window_features = self.features.window_features(seeds)
         if self.model is None:
             embeddings = self._tree_embeddings(window_features, len(seeds), embed=embed)
-            return self._predictions(self.final_raw(None, window_features)), embeddings
-        raw, embeddings = self.network(seeds, window_features)
-        return self._predictions(self.final_raw(raw, window_features)), embeddings
+            raw = None
+        else:
+            raw, embeddings = self.network(seeds, window_features)
+        with stage("trees"):
+            return self._predictions(self.final_raw(raw, window_features)), embeddings
 
     def prepare(self) -> None:
         """Encode all rows that the network may read, so that no prediction waits for it."""
@@ -90,7 +94,12 @@ class Predictor:
         embeddings = np.zeros((len(seeds), model.config.channels), np.float32)
         for part, some in seeds.batches(_BATCH) if len(seeds) else ():
             past = None if window_features is None else window_features[part]
-            embedding, output = model(self._collate(self._sampler.sample(some), tables, past))
+            with stage("sample"):
+                sampled = self._sampler.sample(some)
+            with stage("encode"):
+                batch = self._collate(sampled, tables, past)
+            with stage("network"):
+                embedding, output = model(batch)
             embeddings[part], raw[part] = embedding.numpy(), output.numpy()
         return raw, embeddings
 

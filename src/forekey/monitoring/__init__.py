@@ -1,16 +1,29 @@
-"""Looking without touching: drift, realized quality, graph statistics, freshness, latency."""
+"""Looking without touching: quality, drift of data and graph, freshness, latency; and what calls for attention."""
 
-from forekey.monitoring.drift import ColumnDrift, column_drift, population_stability
-from forekey.monitoring.graph import TableStatistics
-from forekey.monitoring.quality import RealizedQuality
-from forekey.monitoring.report import MonitorReport, observe
+from forekey.monitoring.alerts import Alert
+from forekey.monitoring.finding import Finding, State
+from forekey.monitoring.graph import EdgeStatistics, TableStatistics
+from forekey.monitoring.history import Measured, MonitorHistory
+from forekey.monitoring.look import observe
+from forekey.monitoring.quality import Quality, Segment
+from forekey.monitoring.report import DriftLine, LogLine, MonitorReport
+from forekey.monitoring.shift import population_stability
+from forekey.monitoring.traffic import latency
 
 __all__ = [
-    "ColumnDrift",
+    "Alert",
+    "DriftLine",
+    "EdgeStatistics",
+    "Finding",
+    "LogLine",
+    "Measured",
+    "MonitorHistory",
     "MonitorReport",
-    "RealizedQuality",
+    "Quality",
+    "Segment",
+    "State",
     "TableStatistics",
-    "column_drift",
+    "latency",
     "observe",
     "population_stability",
 ]

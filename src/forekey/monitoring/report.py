@@ -1,117 +1,132 @@
-"""One pass of the monitors, as one value."""
+"""One look of the monitors, as one value."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from forekey.errors import SnapshotError
-from forekey.graph import Snapshot, SnapshotStore, to_micros
-from forekey.monitoring.drift import ColumnDrift, column_drift, prediction_drift
-from forekey.monitoring.graph import EdgeStatistics, TableStatistics, graph_statistics
-from forekey.monitoring.quality import RealizedQuality, realized_quality
+from forekey.monitoring.alerts import Alert
+from forekey.monitoring.finding import State
+from forekey.monitoring.graph import EdgeStatistics, TableStatistics
+from forekey.monitoring.quality import Quality
 from forekey.notebooks import as_table
-from forekey.objectives import Numbers
-from forekey.registry import ModelVersion
-from forekey.source import Source
-from forekey.store import PredictionLog, read_requests
-from forekey.task import Task
-from forekey.workspace import Workspace
 
-_REFERENCE_WINDOWS = 12
-"""How many of a task's windows before training ended new rows are compared with."""
+
+@dataclass(frozen=True, slots=True)
+class DriftLine:
+    """How one column that a champion reads moved, as it is printed: ``psi`` of its values, ``allowed`` of that.
+
+    ``weight`` is how much it counts for a model, as a share of the strongest; None if that is not known. ``state`` is
+    the worst of its values, NULLs and new values. ``days`` is how long the compared periods are.
+    """
+
+    table: str
+    column: str
+    tasks: tuple[str, ...]
+    state: State
+    psi: float
+    allowed: float
+    p_value: float
+    weight: float | None
+    null_rate: float
+    unseen_rate: float
+    reference_rows: int
+    new_rows: int
+    days: int | None
+    what: str
+
+    @property
+    def name(self) -> str:
+        """Return table and column."""
+        return f"{self.table}.{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """Predictions that services wrote and lost, that wait for labels, and that will never have one, by reason."""
+
+    written: int = 0
+    lost: int = 0
+    waiting: int = 0
+    unscorable: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorReport:
     """What the monitors saw.
 
-    ``drift`` compares per task the rows since the champion's snapshot with those before, ``not_measured`` says of which
-    tables that could not be done, and why; ``prediction_drift`` is the
-    population stability index between a task's last two batches; ``latency`` holds milliseconds per route as the
-    service last wrote them.
+    ``alerts`` are what is not as it should be, the worst first. ``quality`` has a line for each model version and
+    anchor, ``drift`` one for each column that a champion reads, the furthest beyond what is allowed first. ``latency``
+    holds milliseconds and requests per route as the service last wrote them. ``not_measured`` says of which tables
+    drift was not measured, and why; ``checked`` counts the measurements by monitor.
     """
 
     at: str
     snapshot: str
     as_of: str
-    tables: list[TableStatistics]
-    edges: list[EdgeStatistics]
-    drift: dict[str, list[ColumnDrift]]
-    prediction_drift: dict[str, float]
-    quality: list[RealizedQuality]
-    latency: dict[str, dict[str, float]]
-    not_measured: dict[str, list[str]] = field(default_factory=dict)
+    state: State
+    alerts: tuple[Alert, ...]
+    quality: tuple[Quality, ...]
+    drift: tuple[DriftLine, ...]
+    tables: tuple[TableStatistics, ...]
+    edges: tuple[EdgeStatistics, ...]
+    latency: dict[str, dict[str, Any]]
+    log: LogLine
+    checked: dict[str, int] = field(default_factory=dict)
+    not_measured: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        moved = max((d.psi for columns in self.drift.values() for d in columns), default=None)
-        drift = "no drift measured" if moved is None else f"largest drift PSI {moved:.3g}"
-        return f"MonitorReport(as of {self.as_of}, {len(self.quality)} batches scored, {drift})"
+        worst = ", ".join(f"{a.monitor} of {a.subject}" for a in self.alerts[:3])
+        more = f" and {len(self.alerts) - 3} more" if len(self.alerts) > 3 else ""
+        return f"MonitorReport(as of {self.as_of}, {self.state}{f': {worst}{more}' if worst else ''})"
 
     def _repr_html_(self) -> str:
+        alerts = ([a.state, a.monitor, a.subject, a.what, a.since, a.todo] for a in self.alerts)
         quality = (
-            [q.task, q.as_of, q.model_version, q.examples, name, value, q.expected.get(name)]
-            for q in self.quality
-            for name, value in list(q.metrics.items())[:1]
+            [q.task, q.version, q.anchor, q.n, q.metric, q.realized, q.estimated, q.expected] for q in self.quality
         )
-        strongest = [(task, d) for task, columns in self.drift.items() for d in columns[:5]]
-        heads = ["task", "predicted as of", "model", "examples", "metric", "realized", "expected"]
-        drift = ([task, f"{d.table}.{d.column}", d.psi] for task, d in strongest)
-        return as_table(heads, quality) + as_table(["task", "column", "PSI since training"], drift, repr(self))
+        heads = ["task", "model", "predicted as of", "n", "metric", "realized", "estimated", "promised"]
+        shown = as_table(["", "monitor", "of", "what", "since", "what to do"], alerts, repr(self))
+        return shown + as_table(heads, quality)
+
+    def alerts_of(self, task: str) -> tuple[Alert, ...]:
+        """Return the alerts that touch a task."""
+        return tuple(a for a in self.alerts if task in a.tasks)
+
+    def drift_of(self, task: str) -> tuple[DriftLine, ...]:
+        """Return the columns that a task's champion reads."""
+        return tuple(d for d in self.drift if task in d.tasks)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form of ``forekey monitor --json``."""
-        return asdict(self)
+        data = asdict(self)
+        graph = {"tables": data.pop("tables"), "edges": data.pop("edges"), "not_measured": data.pop("not_measured")}
+        return {**data, "graph": graph}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> MonitorReport:
+        """Read what :meth:`to_dict` wrote; ``LookupError``, ``TypeError`` or ``ValueError`` for something else."""
+        graph = data["graph"]
+        return cls(
+            data["at"], data["snapshot"], data["as_of"], State(data["state"]),
+            tuple(Alert(**_typed(a, tasks=tuple(a["tasks"]))) for a in data["alerts"]),
+            tuple(Quality.from_dict(q) for q in data["quality"]),
+            tuple(DriftLine(**_typed(d, tasks=tuple(d["tasks"]))) for d in data["drift"]),
+            tuple(TableStatistics(**t) for t in graph["tables"]), tuple(EdgeStatistics(**e) for e in graph["edges"]),
+            data["latency"], LogLine(**data["log"]), data["checked"], graph["not_measured"],
+        )  # fmt: skip
 
 
-def observe(workspace: Workspace, snapshot: Snapshot, tasks: dict[str, Task], source: Source) -> MonitorReport:
-    """Look at everything once. Reads only."""
-    snapshots, models, log = workspace.snapshots, workspace.registry, workspace.predictions
-    tables, edges = graph_statistics(snapshot, snapshots)
-    drift: dict[str, list[ColumnDrift]] = {}
-    unmeasured: dict[str, list[str]] = {}
-    moved: dict[str, float] = {}
-    quality: list[RealizedQuality] = []
-    for name, task in tasks.items():
-        champion = models.champion_or_none(name)
-        if champion is None:
-            continue
-        trained_on = _snapshot_or_none(snapshots, champion.manifest.snapshot)
-        drift[name], unmeasured[name] = column_drift(
-            snapshot, _trained_until(champion), trained_on, _REFERENCE_WINDOWS * task.window_days
-        )
-        quality += realized_quality(task, source, snapshot, log, {v.version: v for v in models.versions(name)})
-        shift = _prediction_shift(task, log)
-        if shift is not None:
-            moved[name] = round(shift, 4)
-    return MonitorReport(
-        workspace.clock().isoformat(), snapshot.id, snapshot.as_of.isoformat(), tables, edges, drift, moved, quality,
-        read_latency(workspace.place("serving")), {name: why for name, why in unmeasured.items() if why},
-    )  # fmt: skip
+def _typed(data: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {**data, "state": State(data["state"]), **changes}
 
 
-def read_latency(serving: Path) -> dict[str, dict[str, float]]:
-    """Return the latencies of the service, all its processes together: requests and milliseconds per route."""
-    return {route: counts.quantiles() for route, counts in sorted(read_requests(serving).items())}
+def worst_first(lines: Iterable[DriftLine]) -> tuple[DriftLine, ...]:
+    """Return columns by their state, then by how far they moved and how much they count."""
 
+    def order(line: DriftLine) -> tuple[float, ...]:
+        weight = 1.0 if line.weight is None else max(line.weight, 0.01)
+        return (-line.state.rank, -line.psi / max(line.allowed, 1e-9) * weight)
 
-def _snapshot_or_none(snapshots: SnapshotStore, name: str) -> Snapshot | None:
-    try:
-        return snapshots.open(name)
-    except SnapshotError:
-        return None
-
-
-def _trained_until(model: ModelVersion) -> int:
-    from datetime import datetime
-
-    return to_micros(datetime.fromisoformat(model.manifest.snapshot_as_of))
-
-
-def _prediction_shift(task: Task, log: PredictionLog) -> float | None:
-    batches = log.batches(task.name)
-    if len(batches) < 2 or task.kind.predicts is not Numbers:
-        return None
-    before, now = (b.rows.column("prediction").to_numpy() for b in batches[-2:])
-    return prediction_drift(before, now) if len(before) and len(now) else None
+    return tuple(sorted(lines, key=lambda d: (*order(d), d.name)))

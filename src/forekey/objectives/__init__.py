@@ -3,7 +3,9 @@
 from typing import Any
 
 from forekey.objectives.binary import BinaryObjective
+from forekey.objectives.bootstrap import Bootstrap
 from forekey.objectives.forecast import ForecastObjective
+from forekey.objectives.held_out import HeldOut
 from forekey.objectives.multiclass import MulticlassObjective
 from forekey.objectives.multilabel import MultilabelObjective
 from forekey.objectives.objective import Loss, Metrics, Objective, PointwiseObjective, Raw, Score
@@ -27,9 +29,11 @@ _KINDS: dict[TaskType, type[Objective]] = {
 
 __all__ = [
     "BinaryObjective",
+    "Bootstrap",
     "Classes",
     "Forecast",
     "ForecastObjective",
+    "HeldOut",
     "LabelSets",
     "Loss",
     "Metrics",

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from forekey.objectives.curves import curves
+from forekey.objectives.held_out import HeldOut
 from forekey.objectives.objective import Metrics, PointwiseObjective, Raw, Score
 from forekey.objectives.predictions import Numbers
 from forekey.objectives.ready_made import finite, read_answers
@@ -108,6 +109,13 @@ class BinaryObjective(PointwiseObjective):
     def score(self, target: NDArray[Any], predicted: NDArray[np.float64]) -> Score:
         """Return the area under the ROC curve."""
         return weighted_auroc(target, predicted)
+
+    def drawn_labels(self, predicted: NDArray[Any], past: HeldOut, random: np.random.Generator) -> NDArray[np.float64]:
+        """Return 0 and 1, drawn by the probabilities as they may be calibrated by now."""
+        drawn: NDArray[np.float64] = (random.random(len(predicted)) < past.recalibrated(predicted, random)).astype(
+            float
+        )
+        return drawn
 
     def plots(self, target: NDArray[Any], predicted: NDArray[np.float64]) -> dict[str, Any]:
         """Return the ROC curve, precision and recall, and calibration."""

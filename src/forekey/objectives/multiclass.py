@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from forekey.objectives.held_out import HeldOut
 from forekey.objectives.objective import Metrics, PointwiseObjective, Raw, Score, weighted_mean
 from forekey.objectives.predictions import Classes
 from forekey.query import TaskType
@@ -133,6 +134,14 @@ class MulticlassObjective(PointwiseObjective):
     def score(self, target: NDArray[Any], predicted: NDArray[np.float64]) -> Score:
         """Return the share that is predicted rightly."""
         return weighted_mean(self._decided(predicted) == target)
+
+    def drawn_labels(self, predicted: NDArray[Any], past: HeldOut, random: np.random.Generator) -> NDArray[Any]:
+        """Return classes, drawn by their probabilities as they may be calibrated by now."""
+        shares = past.recalibrated(predicted, random)
+        reached = np.cumsum(shares / shares.sum(axis=1, keepdims=True), axis=1)
+        chosen = (reached < random.random((len(shares), 1))).sum(axis=1)
+        names: NDArray[Any] = np.array(self.class_names, dtype=object)
+        return np.asarray(names[np.minimum(chosen, shares.shape[1] - 1)])
 
     def plots(self, target: NDArray[Any], predicted: NDArray[np.float64]) -> dict[str, Any]:
         """Return how often each of the first classes was predicted as which."""

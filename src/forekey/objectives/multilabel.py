@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from forekey.errors import TaskError
 from forekey.objectives.binary import logistic, logits_of_shares, mean_log_loss
 from forekey.objectives.curves import curves
+from forekey.objectives.held_out import HeldOut
 from forekey.objectives.multiclass import by_frequency
 from forekey.objectives.objective import Metrics, PointwiseObjective, Raw, Score
 from forekey.objectives.predictions import LabelSets
@@ -132,6 +133,13 @@ class MultilabelObjective(PointwiseObjective):
     def score(self, target: NDArray[Any], predicted: NDArray[np.float64]) -> Score:
         """Return the mean average precision over the classes that some example has."""
         return macro_auprc(self.encode(target), predicted)
+
+    def drawn_labels(self, predicted: NDArray[Any], past: HeldOut, random: np.random.Generator) -> NDArray[Any]:
+        """Return sets of classes, each drawn by its probability as it may be calibrated by now."""
+        hot = random.random(predicted.shape) < past.recalibrated(predicted, random)
+        out = np.empty(len(hot), object)
+        out[:] = [tuple(self.class_names[i] for i in np.flatnonzero(row)) for row in hot]
+        return out
 
     def plots(self, target: NDArray[Any], predicted: NDArray[np.float64]) -> dict[str, Any]:
         """Return the ROC curve, precision and recall, and calibration, of all classes together."""

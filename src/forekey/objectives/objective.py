@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from forekey.objectives.held_out import HeldOut
 from forekey.objectives.predictions import Predictions
 from forekey.objectives.ready_made import finite
 from forekey.query import TaskType
@@ -125,6 +126,13 @@ class Objective(ABC):
     @abstractmethod
     def score(self, target: NDArray[Any], predicted: NDArray[Any]) -> Score:
         """Return the default metric as a function of how often each example counts, for the bootstrap."""
+
+    def drawn_labels(self, predicted: NDArray[Any], past: HeldOut, random: np.random.Generator) -> NDArray[Any] | None:
+        """Return labels ``[n, ...]`` as likely as the predictions ``[n, ...]`` and ``past`` errors make them.
+
+        Each call draws anew, also by how much the model is off. None where predictions say nothing of that.
+        """
+        return None
 
     @abstractmethod
     def plots(self, target: NDArray[Any], predicted: NDArray[Any]) -> dict[str, Any]:

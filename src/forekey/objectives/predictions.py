@@ -41,6 +41,11 @@ class Predictions(ABC):
     def values(self) -> NDArray[Any]:
         """Return the predictions as metrics take them, ``[n]`` or ``[n, width]``."""
 
+    @classmethod
+    @abstractmethod
+    def from_values(cls, values: NDArray[Any], names: tuple[str, ...]) -> Self:
+        """Return predictions of which :attr:`values` are the given ones."""
+
     @property
     def names(self) -> tuple[str, ...]:
         """Return what outputs or stored numbers stand for: the classes, or the keys of items as text."""
@@ -108,6 +113,11 @@ class Numbers(Predictions):
         """Return the numbers."""
         return self.numbers
 
+    @classmethod
+    def from_values(cls, values: NDArray[Any], names: tuple[str, ...]) -> Numbers:
+        """Return the numbers."""
+        return cls(values)
+
     def take(self, rows: NDArray[Any]) -> Numbers:
         """Return those of some entities."""
         return Numbers(self.numbers[rows])
@@ -145,6 +155,11 @@ class Forecast(Predictions):
     def values(self) -> Values:
         """Return the numbers."""
         return self.frames
+
+    @classmethod
+    def from_values(cls, values: NDArray[Any], names: tuple[str, ...]) -> Forecast:
+        """Return the numbers."""
+        return cls(values)
 
     def take(self, rows: NDArray[Any]) -> Forecast:
         """Return those of some entities."""
@@ -193,6 +208,11 @@ class _PerClass(Predictions):
     def take(self, rows: NDArray[Any]) -> Self:
         """Return those of some entities."""
         return type(self)(self.probabilities[rows], self.classes)
+
+    @classmethod
+    def from_values(cls, values: NDArray[Any], names: tuple[str, ...]) -> Self:
+        """Return the probabilities of the classes."""
+        return cls(values, names)
 
     def sizes(self) -> Values:
         """Return the probability of the likeliest class."""
@@ -263,6 +283,11 @@ class Ranking(Predictions):
     def names(self) -> tuple[str, ...]:
         """Return the keys as text."""
         return tuple(str(key) for key in _python(self.keys))
+
+    @classmethod
+    def from_values(cls, values: NDArray[Any], names: tuple[str, ...]) -> Ranking:
+        """Return rankings of items that have these keys, without scores."""
+        return cls(values, np.full(values.shape, np.nan), names)
 
     def take(self, rows: NDArray[Any]) -> Ranking:
         """Return those of some entities."""

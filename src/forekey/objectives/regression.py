@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from forekey.objectives.curves import points
+from forekey.objectives.held_out import HeldOut
 from forekey.objectives.objective import Metrics, PointwiseObjective, Raw, Score, weighted_mean
 from forekey.objectives.predictions import Numbers
 from forekey.objectives.ready_made import finite, read_numbers
@@ -110,6 +111,11 @@ class RegressionObjective(PointwiseObjective):
     def score(self, target: NDArray[Any], predicted: NDArray[np.float64]) -> Score:
         """Return the mean absolute error."""
         return weighted_mean(np.abs(predicted - target).reshape(len(target), -1).mean(axis=1))
+
+    def drawn_labels(self, predicted: NDArray[Any], past: HeldOut, random: np.random.Generator) -> NDArray[np.float64]:
+        """Return predictions with errors of earlier ones of like size."""
+        numbers = predicted + past.errors_like(predicted, random)
+        return numbers if self.least is None else np.maximum(numbers, self.least)
 
     def plots(self, target: NDArray[Any], predicted: NDArray[np.float64]) -> dict[str, Any]:
         """Return some labels beside what was predicted."""

@@ -25,9 +25,16 @@ def snapshot(
 
     built = build(workspace, full=full, as_of=as_of, listener=listener)
     store = workspace.snapshots
-    store.prune(KEPT_SNAPSHOTS)
+    store.prune(KEPT_SNAPSHOTS, pinned=_of_champions(workspace))
     sweep_encoded(workspace.place("encoded"), store.pool.folder)
     return built
+
+
+def _of_champions(workspace: Workspace) -> list[str]:
+    """Return the snapshots that champions were trained on: the monitors compare with them."""
+    models = workspace.registry
+    champions = (models.champion_or_none(t) for t in models.tasks() if t in workspace.config.tasks)
+    return [c.manifest.snapshot for c in champions if c is not None]
 
 
 def build(

@@ -154,7 +154,7 @@ def embed(workspace: Workspace, name: str, *, listener: Listener = SILENT) -> Em
         EmbeddingStore(store).publish(version, batch.keys, stored, batch.embeddings, batch.eligible)
     rows = batch.table().drop_columns(["as_of", "model_version"])
     logged = LoggedBatch(version.as_of, version.model_version, rows)
-    workspace.predictions.append(version.task, logged)
+    workspace.predictions.append(version.task, logged, batch.embeddings)
     return Embedded(
         version.task,
         version.version,

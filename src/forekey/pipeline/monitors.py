@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING
 
+from forekey.errors import ForekeyError
 from forekey.files import write_whole
+from forekey.graph import MICROS_PER_DAY, to_micros
 from forekey.pipeline.graphs import current_graph
 from forekey.pipeline.parts import SILENT, Listener, find_task
 from forekey.workspace import Workspace
@@ -13,27 +16,59 @@ from forekey.workspace import Workspace
 if TYPE_CHECKING:
     from forekey.monitoring import MonitorReport
     from forekey.retraining import Decision
+    from forekey.task import Task
+
+_log = logging.getLogger("forekey.monitor")
+_LEVELS = {"warning": logging.WARNING, "critical": logging.CRITICAL}
 
 
 def monitor(workspace: Workspace, *, listener: Listener = SILENT) -> MonitorReport:
-    """Look once: drift, graph statistics, freshness, latency, and the quality of predictions whose time has come."""
+    """Look once: quality, drift, graph, freshness and latency; send what is new to the log and the webhook."""
     from forekey.monitoring import observe
 
     current, models = current_graph(workspace, listener), workspace.registry
-    tasks = {t: find_task(workspace, current.schema, t) for t in models.tasks() if t in workspace.config.tasks}
+    tasks: dict[str, Task] = {}
+    broken: dict[str, str] = {}
+    for name in (t for t in models.tasks() if t in workspace.config.tasks):
+        try:
+            tasks[name] = find_task(workspace, current.schema, name)
+        except ForekeyError as error:
+            broken[name] = str(error)
+    oldest = to_micros(current.as_of) - int(workspace.config.monitor.keep_days * MICROS_PER_DAY)
+    for task in tasks:
+        workspace.predictions.compact(task)
+        workspace.predictions.prune(task, oldest)
+    listener.step("looking at quality, drift and graph")
     with workspace.source() as source:
-        report = observe(workspace, current, tasks, source)
+        report = observe(workspace, current, tasks, source, broken)
     write_whole(workspace.place("reports") / "monitor.json", json.dumps(report.to_dict(), indent=1))
+    _tell(workspace, report, listener)
     return report
 
 
+def _tell(workspace: Workspace, report: MonitorReport, listener: Listener) -> None:
+    """Say which alerts are new."""
+    from forekey.monitoring.notify import send
+
+    new = [a for a in report.alerts if a.is_new]
+    for alert in new:
+        _log.log(_LEVELS[alert.state], "%s: %s: %s", alert.monitor, alert.subject, alert.what)
+    config = workspace.config.monitor
+    if new and config.webhook is not None:
+        why = send(config.webhook, config.signing_key, workspace.root.resolve().name, report, new)
+        if why is not None:
+            listener.note(f"The webhook under monitor: did not take {len(new)} alerts: {why}.")
+
+
 def advise(workspace: Workspace, report: MonitorReport) -> dict[str, Decision]:
-    """Say, per task, whether what the monitors saw calls for retraining by the settings of forekey.yaml."""
+    """Say, per task, whether what the monitors saw calls for retraining."""
     from forekey.retraining import should_retrain
     from forekey.task import TaskType
 
     found = {}
-    for name in report.drift:
-        task_type = TaskType(workspace.registry.champion(name).manifest.task_type)
-        found[name] = should_retrain(name, task_type, report, workspace.config.retrain)
+    for name in workspace.registry.tasks():
+        champion = workspace.registry.champion_or_none(name)
+        if champion is not None and name in workspace.config.tasks:
+            task_type = TaskType(champion.manifest.task_type)
+            found[name] = should_retrain(name, task_type, report, workspace.config.retrain, champion.version)
     return found

@@ -56,22 +56,31 @@ class Challenge:
         return as_table([f"newest window, {self.examples:,} examples", *names], rows, repr(self))
 
 
-def should_retrain(task: str, task_type: TaskType, report: MonitorReport, config: RetrainConfig) -> Decision:
-    """Decide from one pass of the monitors whether a column drifted, or quality dropped, further than allowed."""
-    reasons = []
-    worst = max(report.drift.get(task, []), key=lambda d: d.psi, default=None)
+_CALLS_FOR_IT = frozenset({"quality", "estimated quality"})
+"""Monitors whose alerts call for retraining. A column that moved may be a fault, which a new model must not learn."""
+
+
+def should_retrain(
+    task: str, task_type: TaskType, report: MonitorReport, config: RetrainConfig, champion: str | None = None
+) -> Decision:
+    """Decide from one look of the monitors: by their alerts, and by the limits that forekey.yaml sets.
+
+    Quality is that of the ``champion``, or of any version without one.
+    """
+    reasons = [a.what for a in report.alerts_of(task) if a.monitor in _CALLS_FOR_IT]
+    worst = max(report.drift_of(task), key=lambda d: d.psi, default=None)
     if config.on_drift is not None and worst is not None and worst.psi > config.on_drift:
-        reasons.append(f"{worst.table}.{worst.column} drifted by {worst.psi:.3g}, more than {config.on_drift:g}")
-    newest = next((q for q in reversed(report.quality) if q.task == task), None)
+        reasons.append(f"{worst.name} drifted by {worst.psi:.3g}, more than {config.on_drift:g}")
+    own = [q for q in report.quality if q.task == task and q.is_final and champion in (None, q.version)]
+    newest = own[-1] if own else None
     if config.on_quality_drop is not None and newest is not None:
-        kind = objective_of(task_type)
-        metric, higher = kind.metric, kind.higher_is_better
-        expected, seen = newest.expected.get(metric), newest.metrics.get(metric)
+        expected, seen = newest.expected, newest.realized
         if expected is not None and seen is not None:
             # Errors are compared as shares of what was expected, scores as differences.
+            higher = objective_of(task_type).higher_is_better
             drop = expected - seen if higher else (seen - expected) / expected if expected else 0.0
             if drop > config.on_quality_drop:
-                reasons.append(f"{metric} is {seen:.4g} where {expected:.4g} was expected")
+                reasons.append(f"{newest.metric} is {seen:.4g} where {expected:.4g} was expected")
     return Decision(bool(reasons), tuple(reasons))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
+from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -17,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from forekey import __version__
-from forekey.errors import ForekeyError, UnknownEntity
+from forekey.errors import ForekeyError, NotMonitored, UnknownEntity
 from forekey.objectives import objective_of
 from forekey.registry import ModelVersion
 from forekey.serving import schemas
@@ -25,6 +26,7 @@ from forekey.serving.auth import OPEN, BearerAuth
 from forekey.serving.state import Answer, ServingState
 from forekey.serving.status_page import render_page
 from forekey.serving.telemetry import Telemetry
+from forekey.status import GraphStatus, ProjectStatus, graph_status, last_report, project_status
 from forekey.store import EmbeddingVersion, KeyValueStore
 from forekey.workspace import Workspace
 
@@ -76,8 +78,10 @@ def create_app(
     shown = {"task": next(iter(workspace.config.tasks), "churn"), "entity_id": "1"}
     app.openapi = lambda: _described(app, shown, with_keys=bool(api_keys))  # type: ignore[method-assign]
     app.state.serving = state
+    state.count_stages = telemetry.count_stages
     _add_prediction_routes(app, state)
     _add_status_routes(app, state, telemetry)
+    _add_overview_routes(app, state)
     _add_error_handlers(app)
     if api_keys:
         app.add_middleware(BearerAuth, keys=api_keys)
@@ -184,6 +188,26 @@ def _add_status_routes(app: FastAPI, state: ServingState, telemetry: Telemetry) 
         return HTMLResponse(render_page(state))
 
 
+def _add_overview_routes(app: FastAPI, state: ServingState) -> None:
+    @app.get("/status", response_model=ProjectStatus, responses=_OF_STATUS)
+    def status() -> JSONResponse:
+        """Say whether all is well: source, snapshot, tasks, alerts, what to do next."""
+        return JSONResponse(jsonable_encoder(project_status(state.workspace, state.store).to_dict()))
+
+    @app.get("/monitor", response_model=schemas.Monitored, responses=_OF_STATUS)
+    def monitor() -> JSONResponse:
+        """Return what the monitors saw when they last looked: alerts, quality, drift, graph statistics, latency."""
+        report = last_report(state.workspace)
+        if report is None:
+            raise NotMonitored("The monitors have not looked yet. Run `forekey monitor`, from cron for example.")
+        return JSONResponse(jsonable_encoder(report.to_dict()))
+
+    @app.get("/graph", response_model=GraphStatus, responses=_OF_STATUS)
+    def graph() -> JSONResponse:
+        """Describe tables, columns and foreign keys of the newest snapshot, and what moved in them."""
+        return JSONResponse(jsonable_encoder(graph_status(state.snapshot(), last_report(state.workspace)).to_dict()))
+
+
 def _add_error_handlers(app: FastAPI) -> None:
     """Turn every error into ``application/problem+json`` (RFC 9457)."""
 
@@ -268,11 +292,13 @@ def _lifespan(state: ServingState, telemetry: Telemetry, *, owns_store: bool) ->
                 telemetry.write()
 
         writer = asyncio.create_task(write())
+        state.recorder.start()
         try:
             yield
         finally:
             writer.cancel()
             state.engine.close()
+            state.recorder.close()
             if owns_store:
                 state.store.close()
             telemetry.write()

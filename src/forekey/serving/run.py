@@ -46,6 +46,7 @@ def serve(
         with workspace.store() as store:
             app = create_app(workspace, store, keys)
             app.state.serving.engine.warm()
+            _log_to_standard_error()
             config = uvicorn.Config(app, log_level="warning", access_log=False)
             for handler in logging.getLogger("uvicorn").handlers:
                 handler.setFormatter(_Masked())
@@ -53,6 +54,13 @@ def serve(
             uvicorn.Server(config).run(sockets=[listener])
     finally:
         listener.close()
+
+
+def _log_to_standard_error() -> None:
+    """Let the service's own warnings be seen; as a library, Forekey prints none."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Masked())
+    logging.getLogger("forekey").addHandler(handler)
 
 
 class _Masked(logging.Formatter):

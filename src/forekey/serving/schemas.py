@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
+from forekey.monitoring import Alert, DriftLine, EdgeStatistics, LogLine, Quality, State, TableStatistics
+
 Mode = Literal["stored", "online", "auto"]
 Id = int | str
 MAX_IDS = 10_000
@@ -181,7 +183,7 @@ class Stored(BaseModel):
     kind: Literal["network", "trees"]
 
 
-class TaskStatus(BaseModel):
+class TaskEntry(BaseModel):
     """A task with its champion and what is stored of it."""
 
     task: str
@@ -195,7 +197,7 @@ class TaskStatus(BaseModel):
 class Tasks(BaseModel):
     """The tasks of the project."""
 
-    tasks: list[TaskStatus]
+    tasks: list[TaskEntry]
 
 
 class Version(BaseModel):
@@ -247,3 +249,27 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
+
+
+class MonitoredGraph(BaseModel):
+    """Statistics of tables and edge types, and of which tables drift was not measured, and why."""
+
+    tables: list[TableStatistics]
+    edges: list[EdgeStatistics]
+    not_measured: dict[str, str]
+
+
+class Monitored(BaseModel):
+    """What the monitors saw when they last looked."""
+
+    at: str
+    snapshot: str
+    as_of: str
+    state: State
+    alerts: list[Alert]
+    quality: list[Quality]
+    drift: list[DriftLine]
+    graph: MonitoredGraph
+    latency: dict[str, dict[str, float]]
+    log: LogLine
+    checked: dict[str, int]

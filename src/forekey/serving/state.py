@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from forekey.inference import explain_entity
 from forekey.objectives import Reply
 from forekey.schema import DType, TableSchema, did_you_mean
 from forekey.serving.engine import Engine
+from forekey.serving.recorder import Answered, Recorder
+from forekey.stages import measured, stage
 from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, Record
 from forekey.task import Task, define_task
 from forekey.workspace import Workspace
@@ -45,6 +47,8 @@ class ServingState:
         self.workspace = workspace
         self.registry = workspace.registry
         self.engine = Engine(workspace)
+        self.recorder = Recorder(workspace.predictions)
+        self.count_stages: Callable[[str, dict[str, float]], None] = lambda mode, took: None
         self.store, self.embeddings = store, EmbeddingStore(store)
         self._tasks: dict[tuple[str, str], Task] = {}
         self._item_keys: dict[str, tuple[str, tuple[Any, ...]]] = {}
@@ -81,6 +85,12 @@ class ServingState:
 
     def predict(self, task: str, entity_ids: Sequence[Any], mode: str) -> list[Answer | None]:
         """Answer for each entity; None for one that does not exist. ``auto`` computes what is not stored."""
+        with measured() as took, stage("total"):
+            answers = self._predict(task, entity_ids, mode)
+        self.count_stages(mode, took)
+        return answers
+
+    def _predict(self, task: str, entity_ids: Sequence[Any], mode: str) -> list[Answer | None]:
         if mode == "online":
             return self._online(task, entity_ids)
         answers = self._stored(task, entity_ids)
@@ -143,13 +153,17 @@ class ServingState:
 
     def _stored(self, task: str, entity_ids: Sequence[Any]) -> list[Answer | None]:
         version = self.version(task)
-        records = self._records(task, version, entity_ids)
+        with stage("look up"):
+            records = self._records(task, version, entity_ids)
         known = [r for r in records if r is not None]
         predictions = version.predictions(known, self._names(task, version))
         answers: list[Answer | None] = [None] * len(records)
+        keys = []
         for row, i in enumerate(i for i, record in enumerate(records) if record is not None):
             own, reply = self.typed(task, entity_ids[i]), predictions.reply(row)
             answers[i] = _answer(own, reply, known[row].eligible, version.model_version, version.as_of, "stored")
+            keys.append(own)
+        self.recorder.record(Answered(task, version.model_version, version.as_of, "stored", keys, predictions))
         return answers
 
     def _names(self, task: str, version: EmbeddingVersion) -> tuple[Any, ...]:
@@ -168,14 +182,18 @@ class ServingState:
         # The bound model's own snapshot, whatever is published meanwhile: row numbers mean nothing in another.
         bound = self.engine.bound(task)
         entity, now, as_of = bound.task.entity.name, bound.now, bound.snapshot.as_of.isoformat()
-        rows = bound.snapshot.lookup(entity, entity_ids)
+        with stage("look up"):
+            rows = bound.snapshot.lookup(entity, entity_ids)
         known = bound.snapshot.presence(entity).of(rows, np.full(len(rows), now))
         predictions, _ = bound.predictor.predict(Seeds.at(entity, rows[known], now), embed=False)
         answers: list[Answer | None] = [None] * len(entity_ids)
+        keys = []
         for at, i in enumerate(np.flatnonzero(known).tolist()):
             eligible = None if bound.eligible is None else bool(bound.eligible[rows[i]])
             own = _typed(bound.task.entity, entity_ids[i])
             answers[i] = _answer(own, predictions.reply(at), eligible, bound.key.model_version, as_of, "online")
+            keys.append(own)
+        self.recorder.record(Answered(task, bound.key.model_version, as_of, "online", keys, predictions))
         return answers
 
     def _matrix(self, version: EmbeddingVersion) -> tuple[list[str], NDArray[np.float32]]:

@@ -63,23 +63,26 @@ def _graph(manifest: SnapshotManifest) -> str:
 
 
 def _drift(report: dict[str, Any]) -> str:
-    rows = [
-        [task, f"{d['table']}.{d['column']}", f"{d['psi']:.3f}", f"{d['new_rows']:,}"]
-        for task, columns in report.get("drift", {}).items()
-        for d in columns[:5]
-    ]
-    return _table(["task", "column", "PSI", "new rows"], rows) if rows else "<p>Run <code>forekey monitor</code>.</p>"
+    rows = [[a["state"], f"{a['monitor']}: {a['subject']}", a["what"]] for a in report.get("alerts", [])]
+    if report.get("at") and not rows:
+        return f"<p>All was well at {escape(report['at'])}.</p>"
+    return _table(["", "alert", "what"], rows) if rows else "<p>Run <code>forekey monitor</code>.</p>"
 
 
 def _quality(report: dict[str, Any]) -> str:
-    rows = []
-    for q in report.get("quality", []):
-        metric = next(iter(q["metrics"]))
-        seen, expected = q["metrics"][metric], q["expected"].get(metric)
-        rows.append(
-            [q["task"], q["as_of"], q["model_version"], f"{q['examples']:,}", metric, _number(seen), _number(expected)]
-        )
-    head = ["task", "as of", "model", "examples", "metric", "realized", "expected"]
+    rows = [
+        [
+            q["task"],
+            q["anchor"],
+            q["version"],
+            f"{q['n']:,}",
+            q["metric"],
+            *map(_number, (q["realized"], q["expected"])),
+        ]
+        for q in report.get("quality", [])
+        if q["realized"] is not None
+    ]
+    head = ["task", "as of", "model", "n", "metric", "realized", "promised"]
     return _table(head, rows) if rows else "<p>No prediction's window has passed yet.</p>"
 
 

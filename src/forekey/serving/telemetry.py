@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from forekey.graph import to_micros
-from forekey.store import BUCKETS, RequestCounts
+from forekey.status import last_report, project_status
+from forekey.store import BUCKETS, RequestCounts, RouteCounts
 
 if TYPE_CHECKING:
     from forekey.serving.state import ServingState
@@ -31,6 +32,7 @@ class Telemetry:
         self._counts = RequestCounts(folder)
         self._registry = CollectorRegistry()
         self._registry.register(_Requests(self._counts))
+        self.count_stages = self._counts.add_stages
         self._freshness = Gauge(
             "forekey_snapshot_age_seconds", "Age of the newest row that the graph has seen.", registry=self._registry
         )
@@ -72,11 +74,54 @@ class Telemetry:
             version = state.embeddings.current(task)
             if version is not None:
                 self._staleness.labels(task).set((now - to_micros(datetime.fromisoformat(version.created_at))) / 1e6)
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+        state_of = _State(state)
+        return Response(
+            generate_latest(self._registry) + generate_latest(_once(state_of)), media_type=CONTENT_TYPE_LATEST
+        )
 
     def write(self) -> None:
         """Write what was counted, for other processes and the monitors."""
         self._counts.write()
+
+
+def _once(collector: Collector) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return registry
+
+
+class _State(Collector):
+    """What the monitors last saw, and the log of predictions, as Prometheus has it."""
+
+    def __init__(self, state: ServingState) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        """Return alerts by state, the quality of each task by kind, when the monitors looked, and lines of the log."""
+        workspace, report = self._state.workspace, last_report(self._state.workspace)
+        alerts = GaugeMetricFamily("forekey_alerts", "Alerts of the last look of the monitors.", labels=["state"])
+        quality = GaugeMetricFamily("forekey_quality", "The metric of a task.", labels=["task", "metric", "kind"])
+        for kind in ("warning", "critical") if report is not None else ():
+            alerts.add_metric([kind], sum(a.state == kind for a in report.alerts) if report is not None else 0)
+        for task in project_status(workspace, self._state.store).tasks:
+            for kind, value in (
+                ("promised", task.promised),
+                ("realized", task.realized),
+                ("estimated", task.estimated),
+            ):
+                if value is not None and task.metric is not None:
+                    quality.add_metric([task.task, task.metric, kind], value)
+        yield alerts
+        yield quality
+        if report is not None:
+            looked = to_micros(datetime.fromisoformat(report.at)) / 1e6
+            age = to_micros(workspace.clock()) / 1e6 - looked
+            yield GaugeMetricFamily("forekey_monitor_age_seconds", "Time since the monitors looked.", max(age, 0.0))
+        counts = workspace.predictions.counts()
+        lines = CounterMetricFamily("forekey_predictions_logged", "Predictions served.", labels=["outcome"])
+        lines.add_metric(["written"], counts.written)
+        lines.add_metric(["lost"], counts.lost)
+        yield lines
 
 
 class _Requests(Collector):
@@ -92,10 +137,20 @@ class _Requests(Collector):
         for route, counts in sorted(self._counts.all().items()):
             for status, number in sorted(counts.statuses.items()):
                 requests.add_metric([route, status], number)
-            bounds, total, buckets = [*map(str, BUCKETS), "+Inf"], 0, []
-            for bound, number in zip(bounds, counts.buckets, strict=True):
-                total += number
-                buckets.append((bound, total))
-            seconds.add_metric([route], buckets, counts.seconds)
+            seconds.add_metric([route], _buckets(counts), counts.seconds)
         yield requests
         yield seconds
+        stages = HistogramMetricFamily("forekey_stage_seconds", "Time of a stage.", labels=["mode", "stage"])
+        for name, counts in sorted(self._counts.all_stages().items()):
+            mode, _, stage = name.partition("/")
+            stages.add_metric([mode, stage], _buckets(counts), counts.seconds)
+        yield stages
+
+
+def _buckets(counts: RouteCounts) -> list[tuple[str, float]]:
+    """Return how many took at most each bound."""
+    bounds, total, buckets = [*map(str, BUCKETS), "+Inf"], 0, []
+    for bound, number in zip(bounds, counts.buckets, strict=True):
+        total += number
+        buckets.append((bound, float(total)))
+    return buckets

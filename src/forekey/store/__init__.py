@@ -2,15 +2,16 @@
 
 from forekey.store.connect import open_store
 from forekey.store.embeddings import EmbeddingStore, EmbeddingVersion, Record, new_version_name
-from forekey.store.log import LoggedBatch, PredictionLog
+from forekey.store.log import LogCounts, LoggedBatch, PredictionLog
 from forekey.store.protocol import KeyValueStore
-from forekey.store.request_counts import BUCKETS, RequestCounts, RouteCounts, read_requests
+from forekey.store.request_counts import BUCKETS, RequestCounts, RouteCounts, read_requests, read_stages
 
 __all__ = [
     "BUCKETS",
     "EmbeddingStore",
     "EmbeddingVersion",
     "KeyValueStore",
+    "LogCounts",
     "LoggedBatch",
     "PredictionLog",
     "Record",
@@ -19,4 +20,5 @@ __all__ = [
     "new_version_name",
     "open_store",
     "read_requests",
+    "read_stages",
 ]

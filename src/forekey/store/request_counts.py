@@ -18,6 +18,7 @@ from forekey.files import is_draft, write_whole
 
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 """Upper bounds of the histogram, in seconds; a last bucket holds what took longer."""
+_ROUTES, _STAGES = "routes", "stages"
 _RECENT = 10_000
 _WRITTEN = 2_000
 _KEPT_SECONDS = 86_400.0
@@ -74,23 +75,44 @@ class RequestCounts:
     def __init__(self, folder: Path) -> None:
         self._path = folder / f"requests-{os.getpid()}-{os.urandom(3).hex()}.json"
         self._own: dict[str, RouteCounts] = defaultdict(RouteCounts)
+        self._stages: dict[str, RouteCounts] = defaultdict(RouteCounts)
 
     def add(self, route: str, status: int, seconds: float) -> None:
         """Count one request."""
         self._own[route].add(status, seconds)
 
+    def add_stages(self, mode: str, took: Mapping[str, float]) -> None:
+        """Count the seconds that each stage of one answer took, in one mode of predicting."""
+        for name, seconds in took.items():
+            self._stages[f"{mode}/{name}"].add(200, seconds)
+
     def write(self) -> None:
         """Write what was counted so far, for :func:`read_requests`, if anything was."""
         if self._own:
-            write_whole(self._path, json.dumps({route: c.to_dict() for route, c in list(self._own.items())}))
+            both = {_ROUTES: self._own, _STAGES: self._stages}
+            data = {kind: {n: c.to_dict() for n, c in list(counts.items())} for kind, counts in both.items()}
+            write_whole(self._path, json.dumps(data))
 
     def all(self) -> dict[str, RouteCounts]:
         """Return what this process has counted by now, and others by their last write."""
         return _sum(read_requests(self._path.parent, but=self._path.name), dict(self._own))
 
+    def all_stages(self) -> dict[str, RouteCounts]:
+        """Return likewise the stages of answers, by ``mode/stage``."""
+        return _sum(read_stages(self._path.parent, but=self._path.name), dict(self._stages))
+
 
 def read_requests(folder: Path, but: str = "") -> dict[str, RouteCounts]:
     """Return what all processes have counted, by route; files that cannot be read, or of long ago, are passed over."""
+    return _read(folder, _ROUTES, but)
+
+
+def read_stages(folder: Path, but: str = "") -> dict[str, RouteCounts]:
+    """Return likewise how long the stages of answers took, by ``mode/stage``."""
+    return _read(folder, _STAGES, but)
+
+
+def _read(folder: Path, kind: str, but: str) -> dict[str, RouteCounts]:
     found: dict[str, RouteCounts] = {}
     for path in sorted(folder.glob("requests-*.json")):
         if path.name == but or is_draft(path):
@@ -99,7 +121,7 @@ def read_requests(folder: Path, but: str = "") -> dict[str, RouteCounts]:
             if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
                 path.unlink(missing_ok=True)
                 continue
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = json.loads(path.read_text(encoding="utf-8"))[kind]
             found = _sum(found, {route: RouteCounts.from_dict(counts) for route, counts in data.items()})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue

@@ -6,9 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from forekey.training.bootstrap import interval_of_difference
     from forekey.training.config import PRESETS, RANKING_PRESETS, TrainConfig
-    from forekey.training.evaluate import evaluate_examples, item_rows, resolve_examples
+    from forekey.training.evaluate import evaluate_examples, interval_of_difference, item_rows, resolve_examples
     from forekey.training.job import TrainJob, gather
     from forekey.training.report import TrainReport
     from forekey.training.tracking import log_version
@@ -40,7 +39,7 @@ _HOMES = {
     "Trained": "train",
     "evaluate_examples": "evaluate",
     "gather": "job",
-    "interval_of_difference": "bootstrap",
+    "interval_of_difference": "evaluate",
     "item_rows": "evaluate",
     "log_version": "tracking",
     "resolve_examples": "evaluate",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from forekey.graph import GraphView, Micros, Seeds
 from forekey.inference import AnyPredictor
-from forekey.objectives import Metrics, Predictions
+from forekey.objectives import Bootstrap, Metrics, Predictions
 from forekey.task import Examples, Task
 
 
@@ -113,3 +113,15 @@ def evaluate_examples(predictor: AnyPredictor, resolved: Resolved) -> Metrics:
 def predicted_for(predictor: AnyPredictor, resolved: Resolved) -> Predictions:
     """Predict each example at its own time."""
     return predictor.predict(resolved.seeds, resolved.window_features, embed=False)[0]
+
+
+def interval_of_difference(resolved: Resolved, one: AnyPredictor, two: AnyPredictor) -> tuple[float, float] | None:
+    """Return between which bounds the default metric of ``one`` less that of ``two`` lies, on the same examples."""
+    scores = [
+        Bootstrap(p.objective, resolved.rows, resolved.target).scores(predicted_for(p, resolved).values)
+        for p in (one, two)
+    ]
+    if min(map(len, scores)) == 0:
+        return None
+    draws = Bootstrap(one.objective, resolved.rows, resolved.target)
+    return draws.interval(scores[0] - scores[1])

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forekey.graph import from_micros
-from forekey.objectives import Metrics, Objective
-from forekey.training.bootstrap import Bootstrap
+from forekey.objectives import Bootstrap, HeldOut, Metrics, Objective, PointwiseObjective
 from forekey.training.evaluate import Resolved
 
 MODEL, NETWORK, TREES = "model", "network alone", "trees alone"
@@ -56,6 +55,13 @@ class Scorecard:
         found: dict[str, Any] = {"by_time": self._by_time()}
         test = self.splits["test"]
         return found | self.objective.plots(test.target, self.predicted[MODEL]["test"]) if len(test) else found
+
+    def held_out(self) -> HeldOut | None:
+        """Return the model's predictions on test beside the labels, by which its later quality is estimated."""
+        test, predicted = self.splits["test"], self.predicted[MODEL]["test"]
+        if not isinstance(self.objective, PointwiseObjective) or len(test) == 0:
+            return None
+        return HeldOut.of(predicted, self.objective.perfect(test.target), test.times)
 
     def _draws(self, name: str) -> NDArray[np.float64]:
         return self.bootstraps["test"].scores(self.predicted[name]["test"])

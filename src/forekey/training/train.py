@@ -9,6 +9,7 @@ from typing import Any
 
 from forekey.graph import Snapshot
 from forekey.inference import TrainedModel
+from forekey.objectives import HeldOut
 from forekey.progress import SILENT, Deadline, Listener
 from forekey.registry import ModelManifest, ModelVersion, Registry
 from forekey.source import Source
@@ -29,11 +30,12 @@ from forekey.training.suspects import leaking_columns
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run returns: the model, what its manifest says, what its report draws, and what it kept to go on."""
+    """What a run returns: the model, what its manifest says, what its report draws, its predictions on test."""
 
     model: TrainedModel
     manifest: ModelManifest
     plots: dict[str, Any]
+    held_out: HeldOut | None
     checkpoint: Checkpoint
 
     def register(self, registry: Registry, task: str) -> ModelVersion:
@@ -44,6 +46,8 @@ class Trained:
 
     def _write(self, draft: ModelVersion) -> None:
         self.model.save(draft)
+        if self.held_out is not None:
+            self.held_out.save(draft.folder)
         (draft.folder / "plots.json").write_text(json.dumps(self.plots), encoding="utf-8")
         (draft.folder / "report.html").write_text(render_report(draft), encoding="utf-8")
 
@@ -122,7 +126,7 @@ def run(
         notes=[*known.notes, *job.sampled, *searched(tried, config), *notes, *_in_time(left_out)],
         seconds=round(job.seconds + time.perf_counter() - started, 2),
     )
-    return Trained(final.model, manifest, scorecard.plots(), checkpoint)
+    return Trained(final.model, manifest, scorecard.plots(), scorecard.held_out(), checkpoint)
 
 
 def _checkpoint(job: TrainJob, config: TrainConfig, registry: Registry | None) -> Checkpoint:

@@ -10,18 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forekey.inference import AnyPredictor
-from forekey.objectives import Objective
-from forekey.training.evaluate import Resolved, predicted_for
+from forekey.objectives.objective import Objective
 
 _DRAWS = 200
 _MOST = 50_000
 
 
 class Bootstrap:
-    """Resamples the entities of one set of examples; equal seeds give equal draws."""
+    """Resamples entities, ``rows [n]`` saying whose each example is; equal seeds give equal draws."""
 
-    def __init__(self, objective: Objective, rows: NDArray[np.int32], target: NDArray[Any]) -> None:
+    def __init__(self, objective: Objective, rows: NDArray[Any], target: NDArray[Any]) -> None:
         self._objective = objective
         size = min(len(rows), _MOST)
         self._chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:size])
@@ -45,15 +43,3 @@ class Bootstrap:
             return None
         low, high = np.quantile(usable, [0.025, 0.975])
         return float(low), float(high)
-
-
-def interval_of_difference(resolved: Resolved, one: AnyPredictor, two: AnyPredictor) -> tuple[float, float] | None:
-    """Return between which bounds the default metric of ``one`` less that of ``two`` lies, on the same examples."""
-    scores = [
-        Bootstrap(p.objective, resolved.rows, resolved.target).scores(predicted_for(p, resolved).values)
-        for p in (one, two)
-    ]
-    if min(map(len, scores)) == 0:
-        return None
-    draws = Bootstrap(one.objective, resolved.rows, resolved.target)
-    return draws.interval(scores[0] - scores[1])

@@ -1,0 +1,133 @@
+"""What earlier looks measured, kept in one small SQLite file, so that "since when" has an answer.
+
+.forekey/monitor/history.sqlite: looks, measurements (one row a look, monitor and subject), alerts as they stand, and
+the quality of predictions whose labels are in.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from forekey.monitoring.finding import Finding, State
+from forekey.monitoring.quality import Quality
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS looks (look INTEGER PRIMARY KEY, at TEXT, snapshot TEXT, as_of TEXT, state TEXT);
+CREATE TABLE IF NOT EXISTS measurements (
+    look INTEGER, monitor TEXT, subject TEXT, value REAL, "limit" REAL, state TEXT, since TEXT, what TEXT,
+    PRIMARY KEY (monitor, subject, look)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quality (
+    task TEXT, version TEXT, anchor TEXT, final INTEGER, data TEXT, PRIMARY KEY (task, version, anchor)
+) WITHOUT ROWID;
+"""
+_SECONDS = 30.0
+_LOOKS_KEPT = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One measurement of an earlier look."""
+
+    at: str
+    as_of: str
+    value: float
+    limit: float
+    state: State
+    since: str | None = None
+    what: str = ""
+
+
+class MonitorHistory:
+    """The looks of a project. Several processes may read and write at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "history.sqlite"
+
+    def last(self) -> dict[tuple[str, str], Measured]:
+        """Return the measurements of the newest look by monitor and subject."""
+        with self._open() as db:
+            rows = db.execute(
+                'SELECT monitor, subject, at, as_of, value, "limit", m.state, since, what FROM measurements m '
+                "JOIN looks USING (look) WHERE look = (SELECT max(look) FROM looks)"
+            ).fetchall()
+        return {(r[0], r[1]): _measured(r[2:]) for r in rows}
+
+    def of(self, monitor: str, subject: str, most: int = 400) -> list[Measured]:
+        """Return the newest measurements of one thing, oldest first."""
+        with self._open() as db:
+            rows = db.execute(
+                'SELECT at, as_of, value, "limit", m.state, since, what FROM measurements m JOIN looks USING (look) '
+                "WHERE monitor = ? AND subject = ? ORDER BY look DESC LIMIT ?",
+                (monitor, subject, most),
+            ).fetchall()
+        return [_measured(r) for r in reversed(rows)]
+
+    def looks(self, most: int = 400) -> list[tuple[str, str, State]]:
+        """Return when the newest looks were, as of when, and what state they found, oldest first."""
+        with self._open() as db:
+            rows = db.execute("SELECT at, as_of, state FROM looks ORDER BY look DESC LIMIT ?", (most,)).fetchall()
+        return [(at, as_of, State(state)) for at, as_of, state in reversed(rows)]
+
+    def quality(self, task: str) -> dict[tuple[str, str], Quality]:
+        """Return what earlier looks found of a task's predictions, by version and anchor."""
+        with self._open() as db:
+            rows = db.execute("SELECT version, anchor, data FROM quality WHERE task = ?", (task,)).fetchall()
+        return {(version, anchor): Quality.from_dict(json.loads(data)) for version, anchor, data in rows}
+
+    def add(
+        self,
+        at: str,
+        snapshot: tuple[str, str],
+        found: Sequence[tuple[Finding, State, str | None]],
+        quality: Sequence[Quality],
+    ) -> None:
+        """Keep one look: at what time, of which snapshot as of when, each finding with its state and since when."""
+        worst = State.worst([state for _, state, _ in found])
+        with self._open() as db, db:
+            look = db.execute(
+                "INSERT INTO looks (at, snapshot, as_of, state) VALUES (?, ?, ?, ?)", (at, *snapshot, worst)
+            ).lastrowid
+            db.executemany(
+                "INSERT OR REPLACE INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(look, f.monitor, f.subject, f.value, f.limit, state, since, f.what) for f, state, since in found],
+            )
+            db.executemany(
+                "INSERT OR REPLACE INTO quality VALUES (?, ?, ?, ?, ?)",
+                [(q.task, q.version, q.anchor, q.is_final, json.dumps(q.to_dict())) for q in quality],
+            )
+            db.execute("DELETE FROM measurements WHERE look <= ?", ((look or 0) - _LOOKS_KEPT,))
+            db.execute("DELETE FROM looks WHERE look <= ?", ((look or 0) - _LOOKS_KEPT,))
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            connection = self._connect()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            # Not a database any more. What it held can be measured again, but for old looks: it is set aside.
+            self._path.replace(self._path.with_suffix(".damaged"))
+            connection = self._connect()
+        with closing(connection):
+            yield connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=_SECONDS)
+        try:
+            connection.executescript(_SCHEMA)
+        except sqlite3.DatabaseError:
+            connection.close()
+            raise
+        return connection
+
+
+def _measured(row: tuple[str, str, float, float, str, str | None, str]) -> Measured:
+    at, as_of, value, limit, state, since, what = row
+    return Measured(at, as_of, value, limit, State(state), since, what)

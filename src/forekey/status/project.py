@@ -1,0 +1,276 @@
+"""The state of a project in one value: is all well, what each task does, and what to do next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from forekey.errors import ForekeyError, SnapshotError
+from forekey.graph import Snapshot
+from forekey.monitoring import Alert, MonitorReport, Quality, State
+from forekey.notebooks import as_table
+from forekey.registry import ModelVersion
+from forekey.secrets import without_password
+from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, read_requests
+from forekey.workspace import Workspace
+
+_POINTS = 60
+_STEPS = 3
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotStatus:
+    """The newest snapshot: the moment it shows, when it was built, how old both are in seconds, and how large it is."""
+
+    id: str
+    as_of: str
+    built_at: str
+    data_age_seconds: float
+    build_age_seconds: float
+    nodes: int
+    edges: int
+
+
+@dataclass(frozen=True, slots=True)
+class QualityPoint:
+    """The quality of predictions as of one time, as a plot has it; see :class:`forekey.monitoring.Quality`."""
+
+    anchor: str
+    version: str
+    n: int
+    realized: float | None
+    low: float | None
+    high: float | None
+    estimated: float | None
+    estimated_low: float | None
+    estimated_high: float | None
+
+    @classmethod
+    def of(cls, quality: Quality) -> QualityPoint:
+        """Return the point of one line of a report."""
+        return cls(**{name: getattr(quality, name) for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStatus:
+    """One task.
+
+    ``promised`` is the champion's test metric with its interval, ``realized`` that of the newest predictions whose
+    labels are in, ``estimated`` what the newest predictions promise. ``requests`` counts what the service answered
+    about the task's routes as it last wrote them. ``champion_since`` and ``champion_reason`` are of the last promotion.
+    """
+
+    task: str
+    query: str | None
+    task_type: str | None
+    state: State
+    champion: str | None
+    trained_at: str | None
+    trained_as_of: str | None
+    champion_since: str | None
+    champion_reason: str | None
+    versions: int
+    metric: str | None
+    promised: float | None
+    promised_low: float | None
+    promised_high: float | None
+    baseline: str | None
+    baseline_score: float | None
+    realized: float | None
+    realized_at: str | None
+    estimated: float | None
+    stored_version: str | None
+    stored_as_of: str | None
+    stored_entities: int | None
+    behind_days: float | None
+    """How many days the data reach beyond what is stored; None where nothing is stored."""
+    alerts: int = 0
+    quality: tuple[QualityPoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """What to do, as a command to copy, and why."""
+
+    command: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectStatus:
+    """The state of a project; ``state`` and ``alerts`` are of the last look of the monitors, at ``monitored_at``."""
+
+    project: str
+    source: str
+    at: str
+    state: State
+    monitored_at: str | None
+    snapshot: SnapshotStatus | None
+    tasks: tuple[TaskStatus, ...]
+    alerts: tuple[Alert, ...]
+    requests: int
+    store: str
+    next: tuple[NextStep, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        snapshot = f"data as of {self.snapshot.as_of[:10]}" if self.snapshot else "no snapshot"
+        trained = sum(t.champion is not None for t in self.tasks)
+        return f"ProjectStatus({self.project}: {self.state}, {snapshot}, {trained} of {len(self.tasks)} tasks trained)"
+
+    def _repr_html_(self) -> str:
+        heads = ["task", "state", "champion", "metric", "promised", "realized", "stored as of"]
+        names = ("task", "state", "champion", "metric", "promised", "realized", "stored_as_of")
+        return as_table(heads, ([getattr(t, n) for n in names] for t in self.tasks), repr(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form of ``forekey status --json`` and ``GET /status``."""
+        return asdict(self)
+
+
+def project_status(workspace: Workspace, store: KeyValueStore | None = None) -> ProjectStatus:
+    """Read the state of a project; nothing is computed and the database is not asked.
+
+    Without an open ``store``, that of the project is opened for the moment; where it does not answer, that is said.
+    """
+    snapshot, broken = _snapshot(workspace)
+    report = last_report(workspace)
+    stored, health = _stored(workspace, store)
+    requests = sum(c.statuses.total() for c in read_requests(workspace.place("serving")).values())
+    tasks = tuple(_task(workspace, name, snapshot, stored.get(name), report) for name in workspace.config.tasks)
+    now = workspace.clock()
+    return ProjectStatus(
+        workspace.root.resolve().name, without_password(workspace.config.source), now.isoformat(),
+        report.state if report is not None else State.OK, report.at if report is not None else None,
+        _snapshot_status(snapshot, now) if snapshot is not None else None, tasks,
+        report.alerts if report is not None else (), requests, health,
+        tuple(_next(workspace, snapshot, broken, tasks, report)),
+    )  # fmt: skip
+
+
+def last_report(workspace: Workspace) -> MonitorReport | None:
+    """Return what the monitors saw when they last looked; None if they never did, or another version of them."""
+    path = workspace.machine / "reports" / "monitor.json"
+    try:
+        return MonitorReport.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _snapshot(workspace: Workspace) -> tuple[Snapshot | None, str | None]:
+    try:
+        return workspace.snapshots.current_or_none(), None
+    except SnapshotError as error:
+        return None, str(error)
+
+
+def _snapshot_status(snapshot: Snapshot, now: datetime) -> SnapshotStatus:
+    facts = snapshot.manifest
+    built = datetime.fromisoformat(facts.created_at)
+    return SnapshotStatus(
+        snapshot.id, snapshot.as_of.isoformat(), facts.created_at, (now - snapshot.as_of).total_seconds(),
+        (now - built.replace(tzinfo=None)).total_seconds(), facts.num_nodes, facts.num_edges,
+    )  # fmt: skip
+
+
+def _stored(workspace: Workspace, store: KeyValueStore | None) -> tuple[dict[str, EmbeddingVersion], str]:
+    """Return what is stored by task, and "ok" or why the store does not answer."""
+    if store is None:
+        try:
+            with workspace.store() as opened:
+                return _stored(workspace, opened)
+        except ForekeyError as error:
+            return {}, str(error)
+    try:
+        kept = EmbeddingStore(store)
+        return {t: v for t in workspace.config.tasks if (v := kept.current(t)) is not None}, "ok"
+    except ForekeyError as error:
+        return {}, str(error)
+
+
+def _task(
+    workspace: Workspace,
+    name: str,
+    snapshot: Snapshot | None,
+    stored: EmbeddingVersion | None,
+    report: MonitorReport | None,
+) -> TaskStatus:
+    models = workspace.registry
+    champion, promotions = models.champion_or_none(name), models.history(name)
+    facts = champion.manifest if champion is not None else None
+    alerts = report.alerts_of(name) if report is not None else ()
+    quality = [q for q in report.quality if q.task == name] if report is not None else []
+    final = next((q for q in reversed(quality) if q.is_final and champion and q.version == champion.version), None)
+    newest = next((q for q in reversed(quality) if champion is not None and q.version == champion.version), None)
+    interval = facts.intervals.get("model", [None, None]) if facts is not None else [None, None]
+    metric = facts.default_metric if facts is not None else None
+    best, best_score = _best_baseline(champion)
+    return TaskStatus(
+        name, getattr(workspace.config.tasks[name], "query", None), facts.task_type if facts is not None else None,
+        State.worst([a.state for a in alerts]), champion.version if champion is not None else None,
+        facts.created_at if facts is not None else None, facts.snapshot_as_of if facts is not None else None,
+        promotions[-1]["at"] if promotions else None, promotions[-1]["reason"] if promotions else None,
+        len(models.versions(name)), metric,
+        facts.metrics.get("test", {}).get(metric or "") if facts is not None else None, interval[0], interval[1],
+        best, best_score,
+        final.realized if final is not None else None, final.anchor if final is not None else None,
+        newest.estimated if newest is not None else None, stored.version if stored is not None else None,
+        stored.as_of if stored is not None else None, stored.entities if stored is not None else None,
+        _behind(stored, snapshot), len(alerts), tuple(QualityPoint.of(q) for q in quality[-_POINTS:]),
+    )  # fmt: skip
+
+
+def _best_baseline(champion: ModelVersion | None) -> tuple[str | None, float | None]:
+    if champion is None:
+        return None, None
+    facts = champion.manifest
+    name = (facts.comparison or {}).get("baseline")
+    return name, facts.baselines.get(name or "", {}).get("test", {}).get(facts.default_metric)
+
+
+def _behind(stored: EmbeddingVersion | None, snapshot: Snapshot | None) -> float | None:
+    if stored is None or snapshot is None:
+        return None
+    return round((snapshot.as_of - datetime.fromisoformat(stored.as_of)).total_seconds() / _DAY, 2)
+
+
+def _next(
+    workspace: Workspace,
+    snapshot: Snapshot | None,
+    broken: str | None,
+    tasks: tuple[TaskStatus, ...],
+    report: MonitorReport | None,
+) -> Iterator[NextStep]:
+    """Say what is missing on the way, in its order, and then what the worst alerts ask for."""
+    if broken is not None:
+        yield NextStep("forekey snapshot --full", broken)
+    elif snapshot is None:
+        yield NextStep("forekey snapshot", "there is no graph yet")
+    if not tasks:
+        yield NextStep('forekey ask . "PREDICT …"', "forekey.yaml has no task yet: try a question, then add it")
+    yield from _to_train(tasks)
+    if any(t.champion is not None for t in tasks) and snapshot is not None:
+        if report is None:
+            yield NextStep("forekey monitor", "nobody has looked yet")
+        elif report.snapshot != snapshot.id:
+            yield NextStep("forekey monitor", "new rows came since the monitors last looked")
+    if report is not None:
+        asked = dict.fromkeys((_command_of(a), f"{a.monitor} of {a.subject}: {a.what}") for a in report.alerts)
+        yield from [NextStep(*step) for step in asked][:_STEPS]
+
+
+def _to_train(tasks: tuple[TaskStatus, ...]) -> Iterator[NextStep]:
+    for task in tasks:
+        if task.champion is None:
+            yield NextStep(f"forekey train {task.task}", f"{task.task} has no model yet")
+        elif task.stored_version is None:
+            yield NextStep(f"forekey embed {task.task}", f"nothing is stored of {task.task}")
+
+
+def _command_of(alert: Alert) -> str:
+    """Return the command that an alert asks for; the one that shows more if it names none."""
+    parts = alert.todo.split("`")
+    return parts[1] if len(parts) > 2 else "forekey monitor -v"
