@@ -25,8 +25,8 @@ _FEW = 8
 """Of fewer earlier periods, what is usual is hardly known."""
 _FEWEST = 3
 """Of fewer, nothing is."""
-_FEW_ODD = 25
-"""One earlier period in so many may have been odd."""
+_FAULTY = 30.0
+"""So many times the median, a statistic of an earlier period is no chance but was a fault of its own."""
 _USUAL = 0.95
 _BEYOND = 1.5
 _LEVEL = 0.001
@@ -137,8 +137,7 @@ def _p_value(now: Counts, before: Counts, earlier: Sizes) -> float:
     statistic = float(_statistics(now[None], before[None])[0])
     if len(earlier) < _FEWEST:
         return float(stats.chi2.sf(statistic * bins, bins))
-    # The largest may be faults of their own.
-    usual = np.sort(earlier)[: len(earlier) - len(earlier) // _FEW_ODD]
+    usual = earlier[earlier <= _FAULTY * max(float(np.median(earlier)), 1.0)]
     scale, spread = max(float(usual.mean()), 1.0), float(usual.var())
     directions = float(np.clip(2.0 * scale**2 / spread, 1.0, bins)) if spread > 0 else float(bins)
-    return float(stats.f.sf(statistic / scale, directions, directions * max(len(usual) - 1, 1)))
+    return float(stats.f.sf(statistic / scale, directions, max(len(usual) - 1, 1)))
