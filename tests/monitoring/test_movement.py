@@ -18,10 +18,12 @@ from forekey.graph import Snapshot, SnapshotStore, build_snapshot, to_micros
 from forekey.monitoring import Finding, State
 from forekey.monitoring.graph import findings, movement, newest_moment
 from forekey.monitoring.quality_findings import separation
+from forekey.monitoring.watched import Watched
 from forekey.project import PQLTask
 from forekey.source import infer_schema
 from forekey.testing import append_rows, write_database
 from forekey.testing.seasons import START, Tables, moment, seasonal_shop
+from forekey.workspace import Workspace
 from tests.support.databases import source_of
 
 DAYS = 420
@@ -191,6 +193,13 @@ def test_embeddings_of_the_same_kind_are_not_told_apart() -> None:
     assert separation(one, 3.0 * one) > 0.9
     halves = np.where(np.arange(400)[:, None] % 4 < 2, one + 3.0, one - 3.0).astype(np.float32)
     assert separation(one, halves) > 0.9
+
+
+def test_tables_of_which_rows_are_only_counted_are_watched(trained_project: Workspace) -> None:
+    for task in trained_project.config.tasks:
+        found = Watched.of(trained_project.registry.champion(task), ("orders",))
+        assert "orders" in found.tables
+        assert {table for table, _ in found.columns} <= found.tables
 
 
 def test_a_column_that_counts_little_must_move_further(shop: Tables, tmp_path: Path) -> None:

@@ -77,6 +77,19 @@ def test_new_alerts_are_posted_once_and_signed(own_project: Workspace) -> None:
         assert len(got) == 2, "alerts that stand are not posted again"
 
 
+def test_what_a_webhook_did_not_take_is_sent_at_the_next_look(own_project: Workspace) -> None:
+    with receiver(404, 200) as (url, got):
+        project = told(own_project, url)
+        add_month(project, amount=1e5)
+        report = pipeline.monitor(project)
+        assert len(got) == 1
+        pipeline.monitor(project)
+        assert len(got) == 2
+        assert len(json.loads(got[1][1])["alerts"]) >= len(report.alerts)
+        pipeline.monitor(project)
+        assert len(got) == 2
+
+
 @pytest.mark.parametrize("statuses", [(404,), (301,), (500,)])
 def test_a_webhook_that_refuses_is_noted_and_stops_nothing(own_project: Workspace, statuses: tuple[int, ...]) -> None:
     notes: list[str] = []

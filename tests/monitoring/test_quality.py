@@ -171,6 +171,28 @@ def test_keys_that_are_logged_as_text_are_scored_all_the_same(own_project: Works
     assert found.n == 3
 
 
+def test_an_open_anchor_is_estimated_again_when_more_was_answered(own_project: Workspace) -> None:
+    moment = own_project.snapshots.current().as_of.isoformat()
+    version = own_project.registry.champion("spend").version
+    log = own_project.predictions
+    for batch in log.batches("spend"):
+        (own_project.place("predictions") / "spend" / f"{batch.as_of.replace(':', '')}-{version}.parquet").unlink()
+    sizes = []
+    for name, keys in (("a", range(1, 61)), ("b", range(61, 121))):
+        rows = pa.table({"entity": list(keys), "prediction": [10.0] * 60, "answers": [1] * 60})
+        log.add_served("spend", LoggedBatch(moment, version, rows), name)
+        sizes.append(next(q.n for q in pipeline.monitor(own_project).quality if q.task == "spend"))
+    assert sizes == [60, 120]
+
+
+def test_predictions_are_kept_until_their_labels_come(own_project: Workspace) -> None:
+    path = own_project.root / CONFIG_NAME
+    path.write_text(f"{path.read_text(encoding='utf-8')}monitor: {{keep_days: 1}}\n", encoding="utf-8")
+    project = Workspace.open(own_project.root)
+    add_month(project)
+    assert "spend" in scored(pipeline.monitor(project))
+
+
 def test_a_look_changes_only_what_monitors_keep(own_project: Workspace) -> None:
     before = {p: p.stat().st_mtime_ns for p in own_project.root.rglob("*") if p.is_file()}
     pipeline.monitor(own_project)

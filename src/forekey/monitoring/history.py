@@ -1,6 +1,6 @@
 """What earlier looks measured, kept in one small SQLite file, so that "since when" has an answer.
 
-.forekey/monitor/history.sqlite: looks, measurements (one row a look, monitor and subject), alerts as they stand, and
+.forekey/monitor/history.sqlite: looks, measurements (one row a look, monitor and subject), alerts that were sent, and
 the quality of predictions whose labels are in.
 """
 
@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from forekey.monitoring.alerts import Alert
 from forekey.monitoring.finding import Finding, State
 from forekey.monitoring.quality import Quality
 
@@ -22,6 +23,8 @@ CREATE TABLE IF NOT EXISTS measurements (
     look INTEGER, monitor TEXT, subject TEXT, value REAL, "limit" REAL, state TEXT, since TEXT, what TEXT,
     PRIMARY KEY (monitor, subject, look)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS measurements_by_look ON measurements (look);
+CREATE TABLE IF NOT EXISTS sent (monitor TEXT, subject TEXT, state TEXT, PRIMARY KEY (monitor, subject)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS quality (
     task TEXT, version TEXT, anchor TEXT, final INTEGER, data TEXT, PRIMARY KEY (task, version, anchor)
 ) WITHOUT ROWID;
@@ -95,7 +98,10 @@ class MonitorHistory:
             ).lastrowid
             db.executemany(
                 "INSERT OR REPLACE INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(look, f.monitor, f.subject, f.value, f.limit, state, since, f.what) for f, state, since in found],
+                [
+                    (look, f.monitor, f.subject, f.value, f.limit, state, since, f.what if since is not None else "")
+                    for f, state, since in found
+                ],
             )
             db.executemany(
                 "INSERT OR REPLACE INTO quality VALUES (?, ?, ?, ?, ?)",
@@ -103,6 +109,19 @@ class MonitorHistory:
             )
             db.execute("DELETE FROM measurements WHERE look <= ?", ((look or 0) - _LOOKS_KEPT,))
             db.execute("DELETE FROM looks WHERE look <= ?", ((look or 0) - _LOOKS_KEPT,))
+
+    def unsent(self, alerts: Sequence[Alert]) -> list[Alert]:
+        """Return the alerts that nobody has been sent yet, or only when they were less bad."""
+        with self._open() as db:
+            rows = db.execute("SELECT monitor, subject, state FROM sent").fetchall()
+        known = {(monitor, subject): State(state) for monitor, subject, state in rows}
+        return [a for a in alerts if known.get((a.monitor, a.subject), State.OK).rank < a.state.rank]
+
+    def mark_sent(self, alerts: Sequence[Alert]) -> None:
+        """Keep that these alerts, all that stand now, were sent; those that ended are new when they come again."""
+        with self._open() as db, db:
+            db.execute("DELETE FROM sent")
+            db.executemany("INSERT INTO sent VALUES (?, ?, ?)", [(a.monitor, a.subject, a.state) for a in alerts])
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -40,7 +40,7 @@ def observe(
     """
     history = MonitorHistory(workspace.place("monitor"))
     champions = {t: v for t in tasks if (v := workspace.registry.champion_or_none(t)) is not None}
-    watched = [Watched.of(v) for v in champions.values()]
+    watched = [Watched.of(v, tasks[t].labels.target_tables) for t, v in champions.items()]
     trained_on = _trained_on(workspace, watched)
     moved = movement(snapshot, trained_on, watched)
     found: list[Finding] = findings(moved, snapshot.edge_types, watched)

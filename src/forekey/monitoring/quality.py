@@ -68,6 +68,8 @@ class Quality:
     calibration: dict[str, list[float]] | None = None
     unlabelled: int = 0
     """Predictions whose entity has no label, since the task is not about it or its label is undefined."""
+    logged: int = 0
+    """Lines of the log that the estimate is made of."""
 
     @property
     def is_final(self) -> bool:
@@ -121,14 +123,18 @@ def score_predictions(
         if why is not None:
             found.unscorable[why] += log.count(task.name, as_of, version)
             continue
-        batch = log.at(task.name, as_of, version)
-        model = versions[version]
-        quality = before or _promised(task, batch, model)
-        if is_over(task, snapshot, anchor):
-            quality = _realized(quality, task, source, snapshot, batch, model)
-            found.unscorable["its entity has no label"] += quality.unlabelled
+        over, lines = is_over(task, snapshot, anchor), log.count(task.name, as_of, version)
+        if before is not None and before.logged == lines and not over:
+            quality = before  # nothing came since: nothing is read
+            found.waiting += before.n
         else:
-            found.waiting += len(batch.rows)
+            batch, model = log.at(task.name, as_of, version), versions[version]
+            quality = replace(_promised(task, batch, model), logged=lines)
+            if over:
+                quality = _realized(quality, task, source, snapshot, batch, model)
+                found.unscorable["its entity has no label"] += quality.unlabelled
+            else:
+                found.waiting += len(batch.rows)
         found.quality.append(quality)
     found.unscorable = +found.unscorable
     return found

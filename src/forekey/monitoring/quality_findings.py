@@ -186,7 +186,7 @@ def separation(one: NDArray[np.float32], two: NDArray[np.float32]) -> float:
     """Return how well a classifier separates two sets of vectors, as AUROC on vectors kept apart.
 
     Classifier two-sample test (Lopez-Paz and Oquab 2017). Both sets are centred first: what moves all entities alike,
-    as the season does, says nothing of them. The classifier sees squares too, so that it can tell spreads.
+    as the season does, says nothing of them. The classifier sees squares too, so that spreads count.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from forekey.task import Task
 
 _log = logging.getLogger("forekey.monitor")
+_MARGIN_DAYS = 60.0
 _LEVELS = {"warning": logging.WARNING, "critical": logging.CRITICAL}
 
 
@@ -34,30 +35,34 @@ def monitor(workspace: Workspace, *, listener: Listener = SILENT) -> MonitorRepo
             tasks[name] = find_task(workspace, current.schema, name)
         except ForekeyError as error:
             broken[name] = str(error)
-    oldest = to_micros(current.as_of) - int(workspace.config.monitor.keep_days * MICROS_PER_DAY)
-    for task in tasks:
-        workspace.predictions.compact(task)
-        workspace.predictions.prune(task, oldest)
+    for name, task in tasks.items():
+        workspace.predictions.compact(name)
+        # Nothing goes before its labels had their time.
+        days = max(workspace.config.monitor.keep_days, 2.0 * task.window_days + _MARGIN_DAYS)
+        workspace.predictions.prune(name, to_micros(current.as_of) - int(days * MICROS_PER_DAY))
     listener.step("looking at quality, drift and graph")
     with workspace.source() as source:
         report = observe(workspace, current, tasks, source, broken)
     write_whole(workspace.place("reports") / "monitor.json", json.dumps(report.to_dict(), indent=1))
-    _tell(workspace, report, listener)
+    _send(workspace, report, listener)
     return report
 
 
-def _tell(workspace: Workspace, report: MonitorReport, listener: Listener) -> None:
-    """Say which alerts are new."""
+def _send(workspace: Workspace, report: MonitorReport, listener: Listener) -> None:
+    """Send the alerts that nobody was sent yet; what a webhook did not take is sent at the next look."""
+    from forekey.monitoring import MonitorHistory
     from forekey.monitoring.notify import send
 
-    new = [a for a in report.alerts if a.is_new]
+    history, config = MonitorHistory(workspace.place("monitor")), workspace.config.monitor
+    new = history.unsent(report.alerts)
     for alert in new:
         _log.log(_LEVELS[alert.state], "%s: %s: %s", alert.monitor, alert.subject, alert.what)
-    config = workspace.config.monitor
     if new and config.webhook is not None:
         why = send(config.webhook, config.signing_key, workspace.root.resolve().name, report, new)
         if why is not None:
-            listener.note(f"The webhook under monitor: did not take {len(new)} alerts: {why}.")
+            listener.note(f"The webhook under monitor: did not take {len(new)} alerts, which are sent again: {why}.")
+            return
+    history.mark_sent(report.alerts)
 
 
 def advise(workspace: Workspace, report: MonitorReport) -> dict[str, Decision]:

@@ -51,7 +51,7 @@ class Recorder:
         self._waiting: deque[Answered] = deque()
         self._lock = threading.Lock()
         self._number = self._size = 0
-        self._process = f"{os.getpid()}-{os.urandom(3).hex()}"
+        self.process = f"{os.getpid()}-{os.urandom(3).hex()}"
         self.counts = LogCounts()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -98,16 +98,20 @@ class Recorder:
         size = sum(len(a.entities) for a in group)
         try:
             self._number += 1
-            name = f"{int(time.time())}-{self._process}-{self._number}"
+            name = f"{int(time.time())}-{self.process}-{self._number}"
             self._log.add_served(task, LoggedBatch(as_of, version, _rows(group)), name)
-            self.counts = self.counts.plus(LogCounts(written=size))
+            self._add(LogCounts(written=size))
         except (OSError, pa.ArrowException, ValueError, TypeError, OverflowError, LookupError) as error:
-            self.counts = self.counts.plus(LogCounts(lost=size))
+            self._add(LogCounts(lost=size))
             _log.warning("%s predictions of %s were not logged: %s", size, task, error)
+
+    def _add(self, counts: LogCounts) -> None:
+        with self._lock:
+            self.counts = self.counts.plus(counts)
 
     def _write_counts(self) -> None:
         try:
-            self._log.write_counts(self._process, self.counts)
+            self._log.write_counts(self.process, self.counts)
         except OSError as error:
             _log.warning("the counts of the log of predictions were not written: %s", error)
 

@@ -117,7 +117,9 @@ class _State(Collector):
             looked = to_micros(datetime.fromisoformat(report.at)) / 1e6
             age = to_micros(workspace.clock()) / 1e6 - looked
             yield GaugeMetricFamily("forekey_monitor_age_seconds", "Time since the monitors looked.", max(age, 0.0))
-        counts = workspace.predictions.counts()
+        # Its own counts as they are now: a full disk takes no file that says so.
+        own = self._state.recorder
+        counts = workspace.predictions.counts(but=own.process).plus(own.counts)
         lines = CounterMetricFamily("forekey_predictions_logged", "Predictions served.", labels=["outcome"])
         lines.add_metric(["written"], counts.written)
         lines.add_metric(["lost"], counts.lost)

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -97,9 +96,10 @@ class PredictionLog:
     def at(self, task: str, as_of: str, version: str) -> LoggedBatch:
         """Return what was predicted at one anchor, each entity once: by embedding, else as it was served."""
         found = _read(self._of(task, as_of, version))
-        rows = found.rows
-        _, first = np.unique(np.array(rows.column("entity").cast(pa.string()).to_pylist(), object), return_index=True)
-        return LoggedBatch(found.as_of, found.model_version, rows.take(pa.array(np.sort(first))))
+        rows = found.rows.append_column("line", pa.array(np.arange(len(found.rows))))
+        first = rows.select(["entity", "line"]).group_by("entity", use_threads=False).aggregate([("line", "min")])
+        lines = np.sort(first.column("line_min").to_numpy())
+        return LoggedBatch(found.as_of, found.model_version, found.rows.take(pa.array(lines)))
 
     def embeddings(self, task: str, as_of: str, version: str) -> NDArray[np.float32] | None:
         """Return some embeddings of a batch, ``[n, channels] float32``; None where there are none."""
@@ -137,10 +137,12 @@ class PredictionLog:
         said = json.dumps({"written": counts.written, "lost": counts.lost})
         write_whole(self._folder / f"counts-{process}.json", said)
 
-    def counts(self) -> LogCounts:
-        """Return what all processes wrote and lost."""
+    def counts(self, but: str = "") -> LogCounts:
+        """Return what all processes wrote and lost; without the one named ``but``."""
         total = LogCounts()
         for path in self._folder.glob("counts-*.json"):
+            if path.name == f"counts-{but}.json":
+                continue
             try:
                 total = total.plus(LogCounts(**json.loads(path.read_text(encoding="utf-8"))))
             except (OSError, ValueError, TypeError):
@@ -194,14 +196,14 @@ def _with_text_keys(rows: pa.Table) -> pa.Table:
 
 
 def _summed(rows: pa.Table) -> pa.Table:
-    """Return each entity's first line, with how often all its lines say it was answered."""
-    names, place = np.unique(np.array(rows.column("entity").cast(pa.string()).to_pylist(), object), return_inverse=True)
-    first = np.full(len(names), len(rows))
-    np.minimum.at(first, place, np.arange(len(rows)))
-    total = np.bincount(place, rows.column("answers").to_numpy())
-    kept = rows.take(pa.array(first))
-    at = kept.column_names.index("answers")
-    return kept.set_column(at, "answers", pc.cast(pa.array(total), pa.int64()))
+    """Return the first line of each entity and mode, with how often all its lines say it was answered."""
+    keys = ["entity", "mode"] if "mode" in rows.column_names else ["entity"]
+    numbered = rows.select([*keys, "answers"]).append_column("line", pa.array(np.arange(len(rows))))
+    found = (
+        numbered.group_by(keys, use_threads=False).aggregate([("line", "min"), ("answers", "sum")]).sort_by("line_min")
+    )
+    kept = rows.take(found.column("line_min"))
+    return kept.set_column(kept.column_names.index("answers"), "answers", found.column("answers_sum").cast(pa.int64()))
 
 
 @contextmanager
