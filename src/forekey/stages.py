@@ -1,4 +1,4 @@
-"""How long the parts of one answer take: measured where they happen, kept by whoever asks for it."""
+"""How long the stages of one answer take: each is timed where it runs, and collected by the caller."""
 
 from __future__ import annotations
 

@@ -143,3 +143,4 @@ def test_a_series_is_judged_by_its_line_and_by_its_season() -> None:
     assert again is not None
     assert abs(again.deviations) < 6
     assert judge(line[:4]) is None
+    assert judge(np.append(np.full(20, np.nan), 1.0)) is None

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from forekey.retraining import Decision
 
 STYLES = {"ok": "green", "warning": "yellow", "critical": "bold red"}
+WORDS = {"ok": "All is well", "warning": "Something moved", "critical": "Something is wrong"}
 _SHOWN, _SHOWN_DRIFT, _SHOWN_QUALITY = 12, 10, 12
-_UNIT_OF = {"column drift": "", "latency": " ms", "age of newest row": " days"}
 
 
 def monitored(found: MonitorReport, advice: Mapping[str, Decision], *, whole: bool = False) -> Shown:
@@ -41,8 +41,7 @@ def monitored(found: MonitorReport, advice: Mapping[str, Decision], *, whole: bo
 
 def _state(found: MonitorReport) -> Text:
     checked = sum(found.checked.values())
-    words = {"ok": "All is well", "warning": "Something moved", "critical": "Something is wrong"}
-    said = Text(f"{words[found.state]}: ", style=STYLES[found.state])
+    said = Text(f"{WORDS[found.state]}: ", style=STYLES[found.state])
     return said.append(f"{len(found.alerts)} alerts of {checked:,} measurements, as of {found.as_of}.", style="default")
 
 

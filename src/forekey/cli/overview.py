@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from forekey.cli.monitored import STYLES
+from forekey.cli.monitored import STYLES, WORDS
 from forekey.cli.render import Shown, grid, number
 
 if TYPE_CHECKING:
     from forekey.status import ProjectStatus, TaskStatus
 
-_WORDS = {"ok": "All is well", "warning": "Something moved", "critical": "Something is wrong"}
 _SHOWN = 5
 
 
@@ -33,7 +32,7 @@ def overview(found: ProjectStatus) -> Shown:
 def _state(found: ProjectStatus) -> Text:
     if found.monitored_at is None:
         return Text(f"{found.project}: not monitored yet", style="bold")
-    said = Text(f"{found.project}: {_WORDS[found.state]}", style=STYLES[found.state])
+    said = Text(f"{found.project}: {WORDS[found.state]}", style=STYLES[found.state])
     return said.append(f", when monitored at {found.monitored_at[:16].replace('T', ' ')}", style="default")
 
 

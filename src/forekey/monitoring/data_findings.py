@@ -65,20 +65,21 @@ def _in_model(weight: float) -> str:
 def of_edge(drift: EdgeDrift, child: str, column: str, parent: str, tasks: tuple[str, ...]) -> Iterator[Finding]:
     """Return what moved along a foreign key."""
     name, days = f"{child}.{column}", f"in the last {drift.days} days"
-    before, now = drift.orphan_rate
-    yield Finding(
-        "orphans", name, drift.orphans.size, drift.orphans.allowed, max(0.1, _WORSE * drift.orphans.allowed),
-        drift.orphans.significant,
-        f"{now:.1%} of the rows {days} name no row of {parent}; {before:.1%} did before", drift.since[0],
-        f"Look at the load of {parent}: `forekey check` lists keys that it lacks.", tasks,
-    )  # fmt: skip
-    before, now = drift.null_rate
-    yield Finding(
-        "missing keys", name, drift.null_keys.size, drift.null_keys.allowed, max(0.1, _WORSE * drift.null_keys.allowed),
-        drift.null_keys.significant,
-        f"{now:.1%} of the rows {days} have no {column}; {before:.1%} had none before", drift.since[1],
-        f"Look at what writes {name}: these rows hang on nothing.", tasks,
-    )  # fmt: skip
+    lost, empty = drift.orphan_rate, drift.null_rate
+    for monitor, shift, what, since, todo in (
+        (
+            "orphans", drift.orphans,
+            f"{lost[1]:.1%} of the rows {days} name no row of {parent}; {lost[0]:.1%} did before",
+            drift.since[0], f"Look at the load of {parent}: `forekey check` lists keys that it lacks.",
+        ),
+        (
+            "missing keys", drift.null_keys,
+            f"{empty[1]:.1%} of the rows {days} have no {column}; {empty[0]:.1%} had none before",
+            drift.since[1], f"Look at what writes {name}: these rows belong to no {parent}.",
+        ),
+    ):  # fmt: skip
+        critical = max(0.1, _WORSE * shift.allowed)
+        yield Finding(monitor, name, shift.size, shift.allowed, critical, shift.significant, what, since, todo, tasks)
     before, now = drift.mean_degree
     yield Finding(
         "degree", drift.edge_type, drift.degrees.size, drift.degrees.allowed, None, drift.degrees.significant,

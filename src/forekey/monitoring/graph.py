@@ -95,11 +95,7 @@ def movement(snapshot: Snapshot, trained_on: Snapshot | None, champions: Sequenc
         quiet = silence(table.name, times, now)
         stopped = quiet is not None and quiet.days > quiet.allowed
         # A table that is loaded nightly ends earlier than one that streams: its days end where its rows do.
-        end = (
-            now
-            if stopped or not len(times)
-            else min(now, int(times[times <= now][-1]) if (times <= now).any() else now)
-        )
+        end = now if stopped else _newest(times, now)
         for moment, columns in _columns_by_moment(table, champions, now).items():
             periods = periods_of(times, end, moment)
             if not isinstance(periods, str):

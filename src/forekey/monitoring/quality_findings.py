@@ -152,7 +152,9 @@ def _some_weeks_before(anchors: Sequence[str]) -> list[str]:
 def _of_embeddings(task: str, batches: Sequence[NDArray[np.float32]], anchor: str) -> Finding:
     """Compare the newest embeddings with the first and with the batch before: populations change slowly."""
     score = min(separation(before, batches[-1]) for before in batches[:-1])
-    said = f"a classifier tells embeddings of now from those before: AUROC {score:.2f}, where 0.5 is no difference"
+    said = (
+        f"a classifier separates the newest embeddings from earlier ones with AUROC {score:.2f}; 0.5 is no difference"
+    )
     todo = "See which columns moved: entities look unlike those of before."
     return Finding("embeddings", task, score, _TOLD_APART, None, True, said, anchor, todo, (task,))
 

@@ -36,12 +36,12 @@ def judge(values: NDArray[np.float64], last_year: tuple[int, ...] = ()) -> Expec
     The line is that of Theil and Sen, the spread the median absolute deviation from it (SciPy), so that a few odd
     periods do not matter. A value that stands to its line as that of ``last_year`` did to its own is seasonal.
     """
-    if len(values) - 1 < _FEWEST or not np.isfinite(values[-1]):
+    if np.isfinite(values[:-1]).sum() < _FEWEST or not np.isfinite(values[-1]):
         return None
     expected, spread = _ahead(values[:-1])
     deviation = (float(values[-1]) - expected) / spread
     for i in last_year:
-        if i >= _FEWEST and np.isfinite(values[i]):
+        if np.isfinite(values[:i]).sum() >= _FEWEST and np.isfinite(values[i]):
             before, its_spread = _ahead(values[:i])
             seasonal = expected + (float(values[i]) - before)
             other = (float(values[-1]) - seasonal) / max(spread, its_spread)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from forekey.monitoring.finding import Finding, State
-from forekey.store import LogCounts, RouteCounts, read_requests, read_stages
+from forekey.store import LogCounts, RouteCounts, read_requests
 
 _FEW = 20
 _PROBES = {"/healthz", "/readyz", "/metrics"}
@@ -25,11 +25,6 @@ _LOST, _MOST_LOST = 0.01, 0.2
 def latency(serving: Path) -> dict[str, dict[str, Any]]:
     """Return requests, errors and milliseconds by route, of all processes of the service together."""
     return {route: _summary(counts) for route, counts in sorted(read_requests(serving).items())}
-
-
-def stages(serving: Path) -> dict[str, dict[str, Any]]:
-    """Return how long the stages of predictions took, by ``mode/stage``: answers and milliseconds."""
-    return {name: counts.quantiles() for name, counts in sorted(read_stages(serving).items())}
 
 
 def _summary(counts: RouteCounts) -> dict[str, Any]:

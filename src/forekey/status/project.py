@@ -60,8 +60,8 @@ class TaskStatus:
     """One task.
 
     ``promised`` is the champion's test metric with its interval, ``realized`` that of the newest predictions whose
-    labels are in, ``estimated`` what the newest predictions promise. ``requests`` counts what the service answered
-    about the task's routes as it last wrote them. ``champion_since`` and ``champion_reason`` are of the last promotion.
+    labels are in, ``estimated`` what the newest predictions promise. ``champion_since`` and ``champion_reason`` are
+    of the last promotion.
     """
 
     task: str
