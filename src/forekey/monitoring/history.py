@@ -71,6 +71,18 @@ class MonitorHistory:
             ).fetchall()
         return [_measured(r) for r in reversed(rows)]
 
+    def not_ok(self) -> dict[tuple[str, str], list[Measured]]:
+        """Return all measurements that were not as they should be, by monitor and subject, oldest first."""
+        with self._open() as db:
+            rows = db.execute(
+                'SELECT monitor, subject, at, as_of, value, "limit", m.state, since, what FROM measurements m '
+                "JOIN looks USING (look) WHERE m.state != 'ok' ORDER BY look"
+            ).fetchall()
+        found: dict[tuple[str, str], list[Measured]] = {}
+        for row in rows:
+            found.setdefault((row[0], row[1]), []).append(_measured(row[2:]))
+        return found
+
     def looks(self, most: int = 400) -> list[tuple[str, str, State]]:
         """Return when the newest looks were, as of when, and what state they found, oldest first."""
         with self._open() as db:

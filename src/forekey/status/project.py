@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from forekey.errors import ForekeyError, SnapshotError
+from forekey.errors import ForekeyError, PQLError, SnapshotError
 from forekey.graph import Snapshot
 from forekey.monitoring import Alert, MonitorReport, Quality, State
 from forekey.notebooks import as_table
+from forekey.project import PQLTask, TaskConfig
+from forekey.query import in_words, parse
 from forekey.registry import ModelVersion
 from forekey.secrets import without_password
 from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, read_requests
@@ -66,6 +68,10 @@ class TaskStatus:
 
     task: str
     query: str | None
+    words: str | None
+    """The query as a question in plain English."""
+    entity: str | None
+    """The table whose rows are predicted for."""
     task_type: str | None
     state: State
     champion: str | None
@@ -84,6 +90,7 @@ class TaskStatus:
     realized_at: str | None
     estimated: float | None
     stored_version: str | None
+    stored_model: str | None
     stored_as_of: str | None
     stored_entities: int | None
     behind_days: float | None
@@ -208,8 +215,9 @@ def _task(
     interval = facts.intervals.get("model", [None, None]) if facts is not None else [None, None]
     metric = facts.default_metric if facts is not None else None
     best, best_score = _best_baseline(champion)
+    asked = question(workspace.config.tasks[name])
     return TaskStatus(
-        name, getattr(workspace.config.tasks[name], "query", None), facts.task_type if facts is not None else None,
+        name, asked.query, asked.words, asked.entity, facts.task_type if facts is not None else None,
         State.worst([a.state for a in alerts]), champion.version if champion is not None else None,
         facts.created_at if facts is not None else None, facts.snapshot_as_of if facts is not None else None,
         promotions[-1]["at"] if promotions else None, promotions[-1]["reason"] if promotions else None,
@@ -218,9 +226,30 @@ def _task(
         best, best_score,
         final.realized if final is not None else None, final.anchor if final is not None else None,
         newest.estimated if newest is not None else None, stored.version if stored is not None else None,
-        stored.as_of if stored is not None else None, stored.entities if stored is not None else None,
+        stored.model_version if stored is not None else None, stored.as_of if stored is not None else None,
+        stored.entities if stored is not None else None,
         _behind(stored, snapshot), len(alerts), tuple(QualityPoint.of(q) for q in quality[-_POINTS:]),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a task asks: its query, the same in words, and the table of its entities; None what is not known."""
+
+    query: str | None
+    words: str | None
+    entity: str | None
+
+
+def question(config: TaskConfig) -> Question:
+    """Return what a task asks; a query may be wrong, and labels may be ready-made."""
+    if not isinstance(config, PQLTask):
+        return Question(None, None, config.entity.key.rpartition(".")[0])
+    try:
+        query = parse(config.query)
+    except PQLError:
+        return Question(config.query, None, None)
+    return Question(config.query, in_words(query), query.entity.table)
 
 
 def _best_baseline(champion: ModelVersion | None) -> tuple[str | None, float | None]:
@@ -258,8 +287,10 @@ def _next(
         elif report.snapshot != snapshot.id:
             yield NextStep("forekey monitor", "new rows came since the monitors last looked")
     if report is not None:
-        asked = dict.fromkeys((_command_of(a), f"{a.monitor} of {a.subject}: {a.what}") for a in report.alerts)
-        yield from [NextStep(*step) for step in asked][:_STEPS]
+        asked: dict[str, list[Alert]] = {}
+        for alert in report.alerts:
+            asked.setdefault(_command_of(alert), []).append(alert)
+        yield from [NextStep(command, _why(alerts)) for command, alerts in asked.items()][:_STEPS]
 
 
 def _to_train(tasks: tuple[TaskStatus, ...]) -> Iterator[NextStep]:
@@ -268,6 +299,12 @@ def _to_train(tasks: tuple[TaskStatus, ...]) -> Iterator[NextStep]:
             yield NextStep(f"forekey train {task.task}", f"{task.task} has no model yet")
         elif task.stored_version is None:
             yield NextStep(f"forekey embed {task.task}", f"nothing is stored of {task.task}")
+
+
+def _why(alerts: list[Alert]) -> str:
+    """Say what the worst of some alerts is, and how many more there are."""
+    worst = f"{alerts[0].monitor} of {alerts[0].subject}: {alerts[0].what}"
+    return f"{worst}; and {len(alerts) - 1} more" if len(alerts) > 1 else worst
 
 
 def _command_of(alert: Alert) -> str:
