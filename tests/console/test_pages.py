@@ -52,8 +52,12 @@ def test_a_page_is_readable_without_scripts(browser: Any, shop_url: str, name: s
     with looking(browser, shop_url) as with_scripts, looking(browser, shop_url, java_script_enabled=False) as without:
         assert with_scripts.go(PAGES[name]).title() == without.go(PAGES[name]).title()
         assert without.page.locator("main h1").count() == 1
-        charts = with_scripts.page.locator("main > section svg, main .cards svg").count()
-        assert without.page.locator("main > section svg, main .cards svg").count() >= min(charts, 1)
+        without_parts = "main svg:not([data-part] svg):not(.neighborhood)"
+        if name != "entity":  # of which a part is a link where no script asks for it
+            assert without.page.locator("main svg").count() == with_scripts.page.locator("main svg").count()
+        else:
+            assert without.page.locator(without_parts).count() > 0
+            assert without.page.locator("[data-part] a").count() == 2
 
 
 def test_the_overview_shows_what_status_says(browser: Any, shop_url: str, monitored_shop: Workspace) -> None:
@@ -63,8 +67,8 @@ def test_the_overview_shows_what_status_says(browser: Any, shop_url: str, monito
         assert said["state"] == "critical"
         assert page.locator("h1").inner_text() == "Something is wrong"
         shown = page.locator(".alert")
-        assert shown.count() == min(len(said["alerts"]), 8) > 0
-        for i, alert in enumerate(said["alerts"][:8]):
+        assert shown.count() == min(len(said["alerts"]), 5) > 0
+        for i, alert in enumerate(said["alerts"][:5]):
             text = shown.nth(i).inner_text()
             assert alert["subject"] in text
             assert alert["what"] in text

@@ -2,7 +2,7 @@
 
 from forekey.charts.chart import Axes, Line, Mark, line_chart, sparkline
 from forekey.charts.columns import Bar, Heap, bar_chart, column_chart
-from forekey.charts.svg import Svg, drawing, node
+from forekey.charts.svg import Svg, drawing, node, style
 from forekey.charts.ticks import number_ticks, time_ticks
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "node",
     "number_ticks",
     "sparkline",
+    "style",
     "time_ticks",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 from xml.etree.ElementTree import Element
 
 from forekey.charts.svg import Svg, drawing, node
@@ -11,6 +12,7 @@ from forekey.charts.ticks import number_ticks, short, time_ticks
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 14.0, 30.0, 42.0
 _LETTER = 6.2
+_HALF_DAY, _MOST = 43_200.0, 1e300
 _FEW = 60
 """Points of one line that are drawn as dots too."""
 
@@ -65,9 +67,9 @@ class _Frame:
     """Where a value lies in the drawing."""
 
     def __init__(self, axes: Axes, lines: Sequence[Line], box: tuple[float, float, float, float]) -> None:
-        xs = [x for line in lines for x, y in zip(line.x, line.y, strict=True) if y is not None]
-        ys = [v for line in lines for values in (line.y, line.low, line.high) for v in values if v is not None]
-        self.x = _range(xs, 0.0)
+        xs = [x for line in lines for x, y in zip(line.x, line.y, strict=True) if is_there(y)]
+        ys = [v for line in lines for values in (line.y, line.low, line.high) for v in values if is_there(v)]
+        self.x = _range(xs, 0.0, _HALF_DAY if axes.is_time else None)
         self.y = _range([*ys, *(m.at for m in axes.levels)], 0.06)
         self.left, self.top, self.right, self.bottom = box
 
@@ -101,12 +103,18 @@ def sparkline(line: Line, title: str, level: float | None = None, width: float =
     return drawing(width, height, title, [*parts, *_band(line, at), *_drawn(line, at)], "spark")
 
 
-def _range(values: Sequence[float], margin: float) -> Point:
+def is_there(value: float | None) -> TypeGuard[float]:
+    """Whether a value can be drawn: it is known, finite, and not so large that its axis would have no end."""
+    return value is not None and abs(value) < _MOST
+
+
+def _range(values: Sequence[float], margin: float, alone: float | None = None) -> Point:
+    """Return from where to where an axis goes; ``alone`` is how far on both sides of a single value."""
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)
-    if high <= low:
-        half = abs(low) * 0.05 or 0.5
+    if high - low <= 1e-12 * max(abs(low), abs(high)):
+        half = alone or abs(low) * 0.05 or 0.5
         return low - half, high + half
     more = (high - low) * margin
     return (low if low == 0.0 else low - more), high + more
@@ -170,7 +178,7 @@ def _band(line: Line, at: _Frame) -> Iterator[Element]:
 def _pieces(rows: list[tuple[float, float | None, float | None]]) -> Iterator[list[tuple[float, float, float]]]:
     piece: list[tuple[float, float, float]] = []
     for x, low, high in rows:
-        if low is None or high is None:
+        if not is_there(low) or not is_there(high):
             if piece:
                 yield piece
             piece = []
@@ -183,18 +191,18 @@ def _pieces(rows: list[tuple[float, float | None, float | None]]) -> Iterator[li
 def _drawn(line: Line, at: _Frame) -> Iterator[Element]:
     steps, pen_is_down, known = [], False, 0
     for x, y in zip(line.x, line.y, strict=True):
-        if y is not None:
+        if is_there(y):
             px, py = at(x, y)
             steps.append(f"{'L' if pen_is_down else 'M'}{px:.1f},{py:.1f}")
             known += 1
-        pen_is_down = y is not None
+        pen_is_down = is_there(y)
     dashed = " dashed" if line.is_dashed else ""
     if not line.is_cloud:
         yield node("path", d=" ".join(steps), class_=f"line s-{line.look}{dashed}")
     if line.is_cloud or known <= _FEW:
         radius = 2.6 if known <= 200 else 1.6
         for i, (x, y) in enumerate(zip(line.x, line.y, strict=True)):
-            if y is not None:
+            if is_there(y):
                 px, py = at(x, y)
                 tip = line.tips[i] if line.tips else ""
                 yield node("circle", cx=px, cy=py, r=radius, class_=f"dot f-{line.look}", tip=tip)

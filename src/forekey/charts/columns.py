@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from forekey.charts.svg import Svg, drawing, node
 from forekey.charts.ticks import number_ticks, short
 
-_ROW, _LETTER, _LONGEST = 24.0, 6.4, 90
+_ROW, _LETTER, _LONGEST = 24.0, 7.2, 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,22 @@ class Heap:
     look: str = "a"
 
 
-def bar_chart(bars: Sequence[Bar], title: str, width: float = 640.0) -> Svg:
-    """Draw one horizontal bar a value, the first on top; those below zero point to the left, in another colour."""
+def bar_chart(bars: Sequence[Bar], title: str, width: float = 640.0, level: float | None = None) -> Svg:
+    """Draw one horizontal bar a value, the first on top; those below zero point to the left, in another colour.
+
+    ``level`` is marked across all bars.
+    """
     labels = min(max((len(_short(b.name)) for b in bars), default=0) * _LETTER + 8, width * 0.6)
     ends = max((len(_said(b)) for b in bars), default=0) * _LETTER + 8
     low, high = min((b.value for b in bars), default=0.0), max((b.value for b in bars), default=0.0)
-    low, high = min(low, 0.0), max(high, 0.0)
+    low, high = min(low, 0.0), max(high, 0.0, level or 0.0)
     room = max(width - labels - 2 * ends, 40.0)
     scale = room / ((high - low) or 1.0)
     zero = labels + ends + (0.0 - low) * scale
     parts = [node("line", x1=zero, x2=zero, y1=0, y2=len(bars) * _ROW, class_="grid")]
+    if level is not None:
+        at = zero + level * scale
+        parts.append(node("line", x1=at, x2=at, y1=0, y2=len(bars) * _ROW, class_="level"))
     for i, bar in enumerate(bars):
         parts += _bar(bar, i * _ROW, zero, labels, scale)
     return drawing(width, len(bars) * _ROW + 2, title, parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import resources
 from xml.etree import ElementTree as ET
 
 _NOT_XML = {c: "\N{REPLACEMENT CHARACTER}" for c in range(0x20) if chr(c) not in "\t\n\r"} | {
@@ -21,6 +22,11 @@ class Svg(str):
         return str(self)
 
 
+def style() -> str:
+    """Return the style sheet that gives charts their colours, light and dark."""
+    return resources.files("forekey.charts").joinpath("static/charts.css").read_text(encoding="utf-8")
+
+
 def node(name: str, *children: ET.Element, text: str = "", tip: str = "", **attributes: str | float) -> ET.Element:
     """Return one element. ``tip`` is what a pointer over it shows.
 
@@ -36,17 +42,24 @@ def node(name: str, *children: ET.Element, text: str = "", tip: str = "", **attr
 
 
 def drawing(
-    width: float, height: float, label: str, parts: Sequence[ET.Element], class_: str = "chart", role: str = "img"
+    width: float,
+    height: float,
+    label: str,
+    parts: Sequence[ET.Element],
+    class_: str = "chart",
+    role: str = "img",
+    top: float = 0.0,
 ) -> Svg:
     """Return a drawing of that many pixels that shrinks with its page; ``label`` is what a screen reader says.
 
-    A drawing with links in it has the ``role`` of a group: what is an image has no parts (WAI-ARIA 1.2).
+    ``top`` is the y of its upper edge. A drawing with links in it has the ``role`` of a group: what is an image has no
+    parts (WAI-ARIA 1.2).
     """
     root = node(
         "svg",
         *parts,
         xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {_value(width)} {_value(height)}",
+        viewBox=f"0 {_value(top)} {_value(width)} {_value(height)}",
         width=width,
         height=height,
         class_=class_,

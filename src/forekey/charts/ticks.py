@@ -10,15 +10,17 @@ Tick = tuple[float, str]
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _HOUR, _DAY = 3_600.0, 86_400.0
 _TIME_STEPS = (60.0, 300.0, 900.0, _HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR, _DAY, 2 * _DAY, 7 * _DAY, 14 * _DAY)
-_MONTHS = (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200)
+_MONTHS = (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1_200, 2_400, 6_000, 12_000, 24_000)
 _MONTH = 30.44 * _DAY
+_FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
+"""The years 1 to 9999, in seconds since 1970."""
 
 
 def number_ticks(low: float, high: float, most: int = 5) -> list[Tick]:
     """Return round numbers between two, both included, at most ``most + 1``, with as many digits as tell them apart."""
-    if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
-        return [(low, short(low))]
     raw = (high - low) / max(most, 1)
+    if not math.isfinite(raw) or raw <= 4.0 * math.ulp(max(abs(low), abs(high), 1e-290)):
+        return [(low, short(low))]  # too far apart, or too near, for numbers between them
     size = 10.0 ** math.floor(math.log10(raw))
     step = next(s for s in _STEPS if s * size >= raw * 0.999) * size
     first = math.ceil(low / step - 1e-9)
@@ -31,14 +33,16 @@ def number_ticks(low: float, high: float, most: int = 5) -> list[Tick]:
 
 def time_ticks(low: float, high: float, most: int = 5) -> list[Tick]:
     """Return round moments between two, in seconds since 1970 (UTC): hours, days, weeks, or firsts of months."""
+    low, high = max(low, _FIRST), min(high, _LAST)
     span = max(high - low, 1.0)
     step = next((s for s in _TIME_STEPS if span / s <= most), None)
     if step is None:
         return _months(low, high, next((m for m in _MONTHS if span / (m * _MONTH) <= most), _MONTHS[-1]))
-    shape = "%H:%M" if step < _DAY else "%d %b"
     start = math.ceil(low / step) * step
     found = [start + i * step for i in range(int((high - start) // step) + 1)] if start <= high else []
-    return [(s, _said(s, shape)) for s in found or [low]]
+    if step >= _DAY:
+        return [(s, _said(s, "%d %b")) for s in found or [low]]
+    return [(s, _said(s, "%H:%M" if i else "%d %b %H:%M")) for i, s in enumerate(found or [low])]
 
 
 def short(value: float) -> str:

@@ -21,7 +21,7 @@ _LONGEST = 10_000
 def ask(site: Site, request: Request) -> Shown:
     """Show a form for a query; of one that was sent, its type, labels and examples, or what is wrong with it."""
     snapshot = site.state.snapshot_or_none()
-    query = str(request.state.form.get("q") or request.query_params.get("q", "")).strip()[:_LONGEST]
+    query = _asked(request.state.form.get("q") or request.query_params.get("q", ""))
     values: dict[str, Any] = {
         "query": query, "made": None, "words": None, "error": None, "examples": [], "statistics": [],
         "has_graph": snapshot is not None, "jobs": site.jobs.newest(),
@@ -33,7 +33,8 @@ def ask(site: Site, request: Request) -> Shown:
     try:
         values["words"] = in_words(parse(query))
         if request.method == "POST":  # what asks the database needs a form of ours
-            made = labels(site.workspace, query)
+            with site.few:
+                made = labels(site.workspace, query)
             values |= {"made": made, "examples": _examples(made.table), "statistics": list(made.statistics.items())}
     except PQLError as error:
         values["error"] = error.with_caret()
@@ -44,7 +45,7 @@ def ask(site: Site, request: Request) -> Shown:
 
 def start(site: Site, request: Request) -> Shown:
     """Begin to answer a question, and go to where its progress is shown."""
-    query = str(request.state.form.get("q", "")).strip()[:_LONGEST]
+    query = _asked(request.state.form.get("q", ""))
     if not query:
         return Shown(go_to=site.place(request, "/ask"))
     job = site.jobs.start(query)
@@ -57,7 +58,24 @@ def answer(site: Site, request: Request) -> Shown:
     if job is None:
         raise HTTPException(404, "There is no such question any more. Ask again.")
     waited = (site.workspace.clock() - job.began).total_seconds()
-    return Shown("answer.html", {"job": job, "waited": waited, "words": _words(job.query)})
+    values = {"job": job, "waited": waited, "words": _words(job.query), "before": site.jobs.before(job)}
+    return Shown("answer.html", values)
+
+
+def cancel(site: Site, request: Request) -> Shown:
+    """Stop answering a question."""
+    job = site.jobs.get(request.path_params["job"])
+    if job is not None:
+        site.jobs.cancel(job)
+    return Shown(go_to=site.place(request, f"/answers/{request.path_params['job']}"))
+
+
+def _asked(text: Any) -> str:
+    """Return a query as it was typed; one that is too long is refused."""
+    query = str(text).strip()
+    if len(query) > _LONGEST:
+        raise PQLError(f"The query has {len(query):,} characters, and {_LONGEST:,} are allowed.")
+    return query
 
 
 def _words(query: str) -> str | None:

@@ -121,7 +121,7 @@ def drift_chart(lines: Sequence[DriftLine]) -> Svg | None:
         )
         for d in lines
     ]
-    return bar_chart(bars, "Population stability index by column, as a share of what is allowed", 1040)
+    return bar_chart(bars, "Population stability index by column, as a share of what is allowed", _WIDE, 1.0)
 
 
 def series_chart(found: MeasuredSeries) -> Svg:
@@ -143,7 +143,7 @@ def series_chart(found: MeasuredSeries) -> Svg:
 
 def effects_chart(bars: Sequence[Bar], title: str) -> Svg:
     """Draw what raises and what lowers a prediction."""
-    return bar_chart(bars, title, 1040)
+    return bar_chart(bars, title, _WIDE)
 
 
 def history_chart(points: Sequence[tuple[str, str, float]], title: str) -> Svg:
@@ -158,7 +158,7 @@ def history_chart(points: Sequence[tuple[str, str, float]], title: str) -> Svg:
         )
         for i, v in enumerate(dict.fromkeys(of for _, of, _ in points))
     ]
-    return line_chart(Axes(title, "predicted as of", "prediction", is_time=True, width=1040, height=220), lines)
+    return line_chart(Axes(title, "predicted as of", "prediction", is_time=True, width=_WIDE, height=220), lines)
 
 
 def seconds(at: str) -> float:

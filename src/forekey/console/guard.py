@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs, quote
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from forekey.console.sessions import COOKIE, SECONDS, Sessions, Visit
+from forekey.console.sessions import SECONDS, Sessions, Visit
 
 _LONGEST_FORM = 200_000
 _HEADERS = {
@@ -26,7 +26,7 @@ _OPEN = ("/signin", "/static/")
 
 
 class Guard:
-    """Lets through who is signed in, and only forms that carry their visit's token (RFC 6265bis: SameSite=Strict)."""
+    """Lets through who is signed in, and only forms that carry their visit's token."""
 
     def __init__(self, app: ASGIApp, sessions: Sessions) -> None:
         self._app, self._sessions = app, sessions
@@ -37,21 +37,27 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        visit = self._sessions.read(request.cookies.get(COOKIE))
+        visit = self._sessions.read(request.cookies.get(self._sessions.name))
         scope.setdefault("state", {})
         scope["state"] |= {"visit": visit, "form": {}}
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        sender = _Sender(send, self._sessions, visit, is_static=path.startswith("/static/"), scope=scope)
+        sender = _Sender(send, self._sessions, visit, scope, is_static=path.startswith("/static/"))
         refused = self._refused(visit, path, scope) or (
             await self._refused_form(request, visit) if scope["method"] == "POST" else None
         )
         await (refused or self._app)(scope, receive, sender)
 
     def _refused(self, visit: Visit, path: str, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+            return PlainTextResponse("This is not for pages of other sites.", 403)
         if visit.is_signed_in or path.startswith(_OPEN):
             return None
-        asked = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
-        return RedirectResponse(f"{scope.get('root_path', '')}/signin?next={quote(asked, safe='/')}", 303)
+        if "part=1" in scope["query_string"].decode("latin-1"):
+            return PlainTextResponse("Sign in again.", 401)
+        raw = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
+        asked = raw + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
+        return RedirectResponse(f"{scope.get('root_path', '')}/signin?next={quote(asked, safe='')}", 303)
 
     async def _refused_form(self, request: Request, visit: Visit) -> Response | None:
         body = b""
@@ -69,10 +75,10 @@ class Guard:
 
 
 class _Sender:
-    """Adds the headers, and the cookie of a new visit, to an answer."""
+    """Adds the headers to an answer, and to a page that was shown to a new visitor the cookie."""
 
-    def __init__(self, send: Send, sessions: Sessions, visit: Visit, *, is_static: bool, scope: Scope) -> None:
-        self._send, self._sessions, self._visit, self._is_static, self._scope = send, sessions, visit, is_static, scope
+    def __init__(self, send: Send, sessions: Sessions, visit: Visit, scope: Scope, *, is_static: bool) -> None:
+        self._send, self._sessions, self._visit, self._scope, self._is_static = send, sessions, visit, scope, is_static
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -81,12 +87,15 @@ class _Sender:
                 headers.setdefault(name, value)
             if self._is_static:
                 headers["Cache-Control"] = "no-cache"  # asked for again by its ETag: a new release is seen at once
-            elif self._visit.is_new and "set-cookie" not in headers:
+            elif self._visit.is_new and self._scope["method"] == "GET" and message["status"] == 200:
                 headers.append("set-cookie", cookie_header(self._sessions, self._visit, self._scope["scheme"]))
         await self._send(message)
 
 
 def cookie_header(sessions: Sessions, visit: Visit, scheme: str) -> str:
-    """Return the header that gives a visit its cookie: no script can read it, no other site sends it."""
+    """Return the header that gives a visit its cookie: no script can read it, no form of another site sends it.
+
+    Links from elsewhere, such as that of an alert, do (``SameSite=Lax``): opening a page changes nothing.
+    """
     secure = "; Secure" if scheme == "https" else ""
-    return f"{COOKIE}={sessions.cookie(visit)}; Path=/; Max-Age={SECONDS}; HttpOnly; SameSite=Strict{secure}"
+    return f"{sessions.name}={sessions.cookie(visit)}; Path=/; Max-Age={SECONDS}; HttpOnly; SameSite=Lax{secure}"

@@ -13,7 +13,6 @@ from forekey.graph import from_micros, to_micros
 from forekey.monitoring import State, histograms
 from forekey.schema import did_you_mean
 from forekey.status import (
-    ProjectStatus,
     episodes,
     graph_status,
     last_report,
@@ -24,7 +23,6 @@ from forekey.status import (
     timings,
 )
 
-_OF_GRAPH = ("rows per day", "rows", "orphans", "degrees", "isolated", "silence", "left out", "schema", "new entities")
 _MANY = 12
 _DRIFT_SHOWN = 15
 
@@ -33,17 +31,7 @@ def overview(site: Site, _: Request) -> Shown:
     """Is all well? Alerts first, then a card a task, source and snapshot, and what to do next."""
     found = project_status(site.workspace, site.state.store)
     sparks = {t.task: drawings.quality_spark(t) for t in found.tasks}
-    return Shown("overview.html", {"found": found, "sparks": sparks, "headline": _headline(found)})
-
-
-def _headline(found: ProjectStatus) -> tuple[str, str]:
-    """Return in a few words whether all is well, and the class of the page that it has."""
-    if found.snapshot is None or not any(t.champion for t in found.tasks):
-        return "Not set up yet", "none"
-    if found.monitored_at is None:
-        return "Not monitored yet", "none"
-    words = {State.OK: "All is well", State.WARNING: "Look at the warnings", State.CRITICAL: "Something is wrong"}
-    return words[found.state], str(found.state)
+    return Shown("overview.html", {"found": found, "sparks": sparks})
 
 
 def sign_in(site: Site, request: Request) -> Shown:
@@ -72,8 +60,8 @@ def monitor(site: Site, _: Request) -> Shown:
     """Show alerts with their history, what moved, statistics of the graph, and latencies by route and stage."""
     report = last_report(site.workspace)
     routes, stages = timings(site.workspace)
-    series = series_of(site.workspace)
-    moved = [s for s in series if s.state is not State.OK][:_MANY] or list(series[:_MANY])
+    series = series_of(site.workspace, most=_MANY)
+    moved = [s for s in series if s.state is not State.OK] or list(series)
     values = {
         "report": report, "episodes": episodes(site.workspace),
         "moved": [(s, drawings.series_chart(s)) for s in moved], "all_ok": all(s.state is State.OK for s in moved),
@@ -88,16 +76,13 @@ def graph(site: Site, request: Request) -> Shown:
     if snapshot is None:
         return Shown("graph.html", {"found": None, "drawing": None, "snapshots": [], "series": []})
     found = graph_status(snapshot, last_report(site.workspace))
-    names = (
-        {t.table for t in found.tables}
-        | {e.edge_type for e in found.edges}
-        | {f"{e.child}.{e.column}" for e in found.edges}
-    )
-    series = [s for s in series_of(site.workspace, most=400) if s.subject in names and len(s.points) > 1][:_MANY]
-    manifests = site.workspace.snapshots.manifests()
+    edges = [name for e in found.edges for name in (e.edge_type, f"{e.child}.{e.column}")]
+    names = {*(t.table for t in found.tables), *edges}
+    series = series_of(site.workspace, lambda _, subject: subject in names, _MANY)
+    manifests, place = site.workspace.snapshots.manifests(), site.place(request, "/graph/table")
     values = {
         "found": found,
-        "drawing": schema_drawing(snapshot.schema, found, lambda t: site.place(request, f"/graph/table?name={site.in_path(t)}")),
+        "drawing": schema_drawing(snapshot.schema, found, lambda t: f"{place}?name={site.in_path(t)}"),
         "snapshots": [(m, from_micros(m.as_of)) for m in reversed(sorted(manifests, key=lambda m: m.created_at))],
         "series": [(s, drawings.series_chart(s)) for s in series],
     }  # fmt: skip
@@ -110,12 +95,16 @@ def table(site: Site, request: Request) -> Shown:
     if name not in snapshot.schema.names:
         raise HTTPException(404, f"There is no table '{name}'{did_you_mean(name, snapshot.schema.names)}.")
     found = next(t for t in graph_status(snapshot, last_report(site.workspace)).tables if t.table == name)
-    champions = [v for t in site.workspace.config.tasks if (v := site.state.registry.champion_or_none(t)) is not None]
-    until = max((to_micros(datetime.fromisoformat(v.manifest.snapshot_as_of)) for v in champions), default=None)
+    trained = [t.trained_as_of for t in project_status(site.workspace, site.state.store).tasks if t.trained_as_of]
+    until = max((to_micros(datetime.fromisoformat(at)) for at in trained), default=None)
     drawn, said = histograms(snapshot, name, until)
-    series = [s for s in series_of(site.workspace, most=1_000) if s.subject == name or s.subject.startswith(f"{name}.")]
+    begin = f"{name}."
+    series = series_of(site.workspace, lambda _, subject: subject == name or subject.startswith(begin), _MANY)
+    report = last_report(site.workspace)
+    alerts = [a for a in report.alerts if a.subject == name or a.subject.startswith(begin)] if report else []
     values = {
-        "table": found, "said": said, "charts": {h.column: drawings.histogram_chart(h, name) for h in drawn},
-        "series": [(s, drawings.series_chart(s)) for s in series if len(s.points) > 1][:_MANY],
+        "table": found, "alerts": alerts, "said": said,
+        "charts": {h.column: drawings.histogram_chart(h, name) for h in drawn},
+        "series": [(s, drawings.series_chart(s)) for s in series],
     }  # fmt: skip
     return Shown("table.html", values)

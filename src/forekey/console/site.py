@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,11 +19,13 @@ from forekey import __version__
 from forekey.console import words
 from forekey.console.guard import cookie_header
 from forekey.console.jobs import Jobs
-from forekey.console.sessions import COOKIE, Sessions
-from forekey.errors import ForekeyError
+from forekey.console.sessions import Sessions
+from forekey.errors import Busy, ForekeyError
 from forekey.serving.state import ServingState
 
 _WRONG_KEY_SECONDS = 0.5
+_AT_ONCE = 2
+"""Labels and explanations that are computed for pages at once: requests of programs use the same threads."""
 _REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox"
 _log = logging.getLogger("forekey.console")
 
@@ -37,6 +40,20 @@ class Shown:
     go_to: str | None = None
 
 
+class Few:
+    """Lets few do something at once, and refuses the others: ``with few: …`` raises :class:`Busy`."""
+
+    def __init__(self, most: int) -> None:
+        self._free = threading.BoundedSemaphore(most)
+
+    def __enter__(self) -> None:
+        if not self._free.acquire(blocking=False):
+            raise Busy("The service computes as much for pages as it may at once. Try again in a few seconds.")
+
+    def __exit__(self, *_: object) -> None:
+        self._free.release()
+
+
 Page = Callable[["Site", Request], Shown]
 
 
@@ -45,6 +62,7 @@ class Site:
 
     def __init__(self, state: ServingState, sessions: Sessions, jobs: Jobs) -> None:
         self.state, self.workspace, self.sessions, self.jobs = state, state.workspace, sessions, jobs
+        self.few = Few(_AT_ONCE)
         self._templates = Environment(
             loader=PackageLoader("forekey.console"), autoescape=True, undefined=StrictUndefined,
             trim_blocks=True, lstrip_blocks=True,
@@ -63,9 +81,10 @@ class Site:
     def _render(self, request: Request, shown: Shown) -> Response:
         if shown.go_to is not None:
             return RedirectResponse(shown.go_to, 303)
-        visit = request.state.visit
+        visit, base = request.state.visit, request.scope.get("root_path", "")
         values = {
-            "request": request, "base": request.scope.get("root_path", ""), "token": self.sessions.token(visit),
+            "request": request, "base": base, "root": base.removesuffix("/console"),
+            "token": self.sessions.token(visit),
             "is_signed_in": visit.is_signed_in, "needs_key": self.sessions.needs_key, **shown.values,
         }  # fmt: skip
         return HTMLResponse(self._templates.get_template(shown.template).render(values), shown.status)
@@ -80,10 +99,11 @@ class Site:
     async def http_error(self, request: Request, error: Exception) -> Response:
         """Show that there is no such page."""
         assert isinstance(error, HTTPException)
-        said = "There is no such page." if error.status_code == 404 else error.detail
-        return self._render(
-            request, Shown("error.html", {"status": error.status_code, "said": said}, error.status_code)
-        )
+        said = "There is no such page." if error.detail == "Not Found" else error.detail
+        values = {"status": error.status_code, "said": said}
+        answer = self._render(request, Shown("error.html", values, error.status_code))
+        answer.headers.update(error.headers or {})
+        return answer
 
     async def unexpected(self, request: Request, error: Exception) -> Response:
         """Show that something went wrong that should not; the log says what."""
@@ -106,7 +126,8 @@ class Site:
     async def signing_out(self, request: Request) -> Response:
         """Forget who is looking."""
         answer = RedirectResponse(self.place(request, "/signin"), 303)
-        answer.delete_cookie(COOKIE, path="/")
+        answer.delete_cookie(self.sessions.name, path="/")
+        self.sessions.sign_out(request.state.visit)
         return answer
 
     def report(self, request: Request) -> Response:

@@ -15,20 +15,36 @@ _LONGEST = 300
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Write a number with so many significant digits; thousands are set apart."""
+    """Write a number with so many significant digits; thousands are set apart, the very large and small in powers."""
     if value is None or not math.isfinite(value):
         return "–"
-    if float(value).is_integer() and abs(value) < 1e15:
+    size = abs(value)
+    if size >= 1e15 or 0 < size < 1e-4:
+        return f"{value:.{digits - 1}e}"
+    if float(value).is_integer():
         return f"{value:,.0f}"
-    return f"{value:,.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
+    decimals = max(digits - 1 - math.floor(math.log10(size)), 0)
+    text = f"{value:,.{min(decimals, 12)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def percent(share: float | None) -> str:
-    """Write a share as percent."""
+    """Write a share as percent; one that is not 0 is not written as 0."""
     if share is None or not math.isfinite(share):
         return "–"
-    decimals = 0 if share == 0 or (abs(share) >= 0.995 and share == round(share)) else 1 if abs(share) >= 0.001 else 3
-    return f"{share * 100:.{decimals}f} %"
+    size = abs(share * 100)
+    if size == 0:
+        return "0 %"
+    if size < 0.001:
+        return "< 0.001 %" if share > 0 else "> -0.001 %"
+    return f"{share * 100:.{1 if size >= 0.1 else 3}f} %"
+
+
+def effect(found: float, task_type: str) -> str:
+    """Write by how much a prediction is higher: of a probability, in percentage points."""
+    if task_type == "binary_classification":
+        return f"{found * 100:+.1f} points" if abs(found) >= 0.0005 else f"{found * 100:+.2g} points"
+    return f"{'+' if found > 0 else ''}{number(found, 3)}"
 
 
 def ago(seconds: float | None) -> str:
@@ -60,7 +76,7 @@ def value(found: Any) -> str:
     if isinstance(found, bool):
         return "yes" if found else "no"
     if isinstance(found, float):
-        return number(found, 6)
+        return _exact(found)
     if isinstance(found, datetime):
         return moment(found)
     if isinstance(found, date):
@@ -70,6 +86,13 @@ def value(found: Any) -> str:
     if isinstance(found, list | tuple):
         return cut(", ".join(value(v) for v in found[:20]) + (" …" if len(found) > 20 else ""))
     return cut(str(found))
+
+
+def _exact(found: float) -> str:
+    """Write a number of the database as it is."""
+    if not math.isfinite(found) or abs(found) >= 1e15 or 0 < abs(found) < 1e-4:
+        return repr(found)
+    return f"{found:,.0f}" if found.is_integer() else f"{found:,}"
 
 
 def prediction(found: Any, task_type: str | None) -> str:
@@ -106,6 +129,7 @@ def with_commands(text: str) -> Markup:
 FILTERS = {
     "ago": ago,
     "cut": cut,
+    "effect": effect,
     "in_path": in_path,
     "moment": moment,
     "number": number,

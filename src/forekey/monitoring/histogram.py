@@ -41,7 +41,8 @@ def histograms(snapshot: Snapshot, table: str, trained_until: int | None) -> tup
     without it, or where rows have no time, all rows are shown alone.
     """
     known, times = snapshot.schema.table(table), snapshot.times(table)
-    columns = [c for c in known.columns if c.stype is not Stype.ID]
+    kept = {*snapshot.rows(table).column_names} - {known.time_column}  # a foreign key's column is an edge
+    columns = [c for c in known.columns if c.stype is not Stype.ID and c.name in kept]
     if not columns or snapshot.num_nodes(table) == 0:
         return [], "there are no rows" if columns else "there are no columns but keys"
     found: Periods | str = "no task is trained"

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from forekey.monitoring.alerts import Alert
 from forekey.monitoring.finding import Finding, State
@@ -63,13 +64,12 @@ class MonitorHistory:
 
     def of(self, monitor: str, subject: str, most: int = 400) -> list[Measured]:
         """Return the newest measurements of one thing, oldest first."""
+        return self.of_many([(monitor, subject)], most)[monitor, subject]
+
+    def of_many(self, names: Sequence[tuple[str, str]], most: int = 400) -> dict[tuple[str, str], list[Measured]]:
+        """Return likewise those of several monitors and subjects, in the order of ``names``."""
         with self._open() as db:
-            rows = db.execute(
-                'SELECT at, as_of, value, "limit", m.state, since, what FROM measurements m JOIN looks USING (look) '
-                "WHERE monitor = ? AND subject = ? ORDER BY look DESC LIMIT ?",
-                (monitor, subject, most),
-            ).fetchall()
-        return [_measured(r) for r in reversed(rows)]
+            return {name: [_measured(r) for r in reversed(_newest(db, name, most))] for name in names}
 
     def not_ok(self) -> dict[tuple[str, str], list[Measured]]:
         """Return all measurements that were not as they should be, by monitor and subject, oldest first."""
@@ -111,7 +111,16 @@ class MonitorHistory:
             db.executemany(
                 "INSERT OR REPLACE INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (look, f.monitor, f.subject, f.value, f.limit, state, since, f.what if since is not None else "")
+                    (
+                        look,
+                        f.monitor,
+                        f.subject,
+                        f.value,
+                        f.limit,
+                        state,
+                        since,
+                        f.what if state is not State.OK else "",
+                    )
                     for f, state, since in found
                 ],
             )
@@ -157,6 +166,14 @@ class MonitorHistory:
             connection.close()
             raise
         return connection
+
+
+def _newest(db: sqlite3.Connection, name: tuple[str, str], most: int) -> list[tuple[Any, ...]]:
+    return db.execute(
+        'SELECT at, as_of, value, "limit", m.state, since, what FROM measurements m JOIN looks USING (look) '
+        "WHERE monitor = ? AND subject = ? ORDER BY look DESC LIMIT ?",
+        (*name, most),
+    ).fetchall()
 
 
 def _measured(row: tuple[str, str, float, float, str, str | None, str]) -> Measured:

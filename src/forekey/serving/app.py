@@ -22,7 +22,7 @@ from forekey.errors import ForekeyError, NotMonitored, UnknownEntity
 from forekey.objectives import objective_of
 from forekey.registry import ModelVersion
 from forekey.serving import schemas
-from forekey.serving.auth import OPEN, BearerAuth
+from forekey.serving.auth import OPEN, BearerAuth, LocalNames
 from forekey.serving.state import Answer, ServingState
 from forekey.serving.telemetry import Telemetry
 from forekey.status import (
@@ -67,12 +67,17 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 
 
 def create_app(
-    project: Workspace | str | Path, store: KeyValueStore | None = None, api_keys: tuple[str, ...] = ()
+    project: Workspace | str | Path,
+    store: KeyValueStore | None = None,
+    api_keys: tuple[str, ...] = (),
+    *,
+    any_host: bool = False,
 ) -> FastAPI:
     """Return the application for a project, open or by its folder; any number of processes may have one.
 
     Without a ``store``, that of the project is opened, and closed with the application. With ``api_keys``, requests
-    must carry one as a bearer token.
+    must carry one as a bearer token; without, they must name this machine (``localhost``, an address) unless
+    ``any_host``.
     """
     workspace = project if isinstance(project, Workspace) else Workspace.open(project)
     state = ServingState(workspace, workspace.store() if store is None else store)
@@ -93,6 +98,8 @@ def create_app(
     _add_error_handlers(app)
     if api_keys:
         app.add_middleware(BearerAuth, keys=api_keys)
+    elif not any_host:
+        app.add_middleware(LocalNames)
     app.add_middleware(telemetry.middleware)
     return app
 

@@ -16,7 +16,6 @@ from forekey.workspace import Workspace
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from forekey.store import KeyValueStore
 
 KEYS_VARIABLE = "FOREKEY_API_KEYS"
 
@@ -32,7 +31,7 @@ def serve(
     port: int = 8000,
     *,
     insecure: bool = False,
-    make_app: Callable[[Workspace, KeyValueStore, tuple[str, ...]], Starlette] | None = None,
+    make_app: Callable[..., Starlette] | None = None,
     on_listening: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until interrupted. Refuses an address that others can reach unless a key is set or ``insecure``.
@@ -52,7 +51,7 @@ def serve(
     listener = listen(host, port)
     try:
         with workspace.store() as store:
-            app = (make_app or create_app)(workspace, store, keys)
+            app = (make_app or create_app)(workspace, store, keys, any_host=insecure)
             app.state.serving.engine.warm()
             _log_to_standard_error()
             config = uvicorn.Config(app, log_level="warning", access_log=False)

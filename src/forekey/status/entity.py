@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from forekey.graph import Snapshot, from_micros, to_micros
+from forekey.schema import EdgeType
 
 _NEWEST = 10
 """Rows of one table that are shown."""
@@ -19,7 +22,8 @@ _NEWEST = 10
 class RelatedRows:
     """The newest rows of ``table`` that refer to the row by ``relation`` (``table.column``), newest first.
 
-    ``columns`` are their columns, ``rows`` their values, ``times`` when each happened; ``total`` counts them all.
+    ``columns`` are their columns and what their other foreign keys name, ``rows`` their values, ``times`` when each
+    happened; ``total`` counts them all.
     Where ``is_parent``, it is the one row that the row itself refers to.
     """
 
@@ -55,13 +59,13 @@ def entity_rows(snapshot: Snapshot, table: str, key: Any) -> EntityRows | None:
     if row < 0 or not snapshot.presence(table).of(np.array([row], np.int32), np.array([now]))[0]:
         return None
     times = snapshot.times(table)
-    values = snapshot.rows(table).slice(row, 1).to_pylist()[0]
+    values = dict(zip(snapshot.rows(table).column_names, _values(snapshot.rows(table).slice(row, 1))[0], strict=True))
     related = [
         *(_parent(snapshot, i, row, now) for i, e in enumerate(snapshot.edge_types) if e.child == table),
         *(_children(snapshot, i, row, now) for i, e in enumerate(snapshot.edge_types) if e.parent == table),
     ]
     return EntityRows(
-        table, snapshot.keys(table)[row].as_py(), from_micros(int(times[row])) if times is not None else None, values,
+        table, snapshot.keys(table)[row].as_py(), _moment(int(times[row])) if times is not None else None, values,
         tuple(r for r in related if r is not None),
     )  # fmt: skip
 
@@ -84,12 +88,41 @@ def _children(snapshot: Snapshot, number: int, row: int, now: int) -> RelatedRow
 
 
 def _related(
-    snapshot: Snapshot, table: str, relation: str, rows: np.ndarray[Any, Any], total: int, *, is_parent: bool
+    snapshot: Snapshot, table: str, relation: str, rows: NDArray[np.int32], total: int, *, is_parent: bool
 ) -> RelatedRows:
     known, times = snapshot.schema.table(table), snapshot.times(table)
     found = snapshot.rows(table).take(pa.array(rows.astype(np.int64)))
-    columns = tuple(found.column_names)  # a foreign key's column is an edge, and not kept
     keys = found.column(known.primary_key).to_pylist() if known.primary_key else [None] * len(rows)
-    when = [from_micros(int(times[r])) if times is not None else None for r in rows.tolist()]
-    values = [tuple(r[c] for c in columns) for r in found.to_pylist()]
-    return RelatedRows(table, relation, is_parent, total, columns, tuple(values), tuple(keys), tuple(when))
+    when = [_moment(int(times[r])) if times is not None else None for r in rows.tolist()]
+    if known.time_column in found.column_names:
+        found = found.drop_columns([known.time_column])  # it stands before the others
+    for edge in snapshot.edge_types:
+        if edge.child == table and f"{edge.child}.{edge.column}" != relation:
+            found = found.append_column(edge.column, _referred(snapshot, edge, rows))
+    return RelatedRows(
+        table, relation, is_parent, total, tuple(found.column_names), tuple(_values(found)), tuple(keys), tuple(when)
+    )
+
+
+def _referred(snapshot: Snapshot, edge: EdgeType, rows: NDArray[np.int32]) -> pa.ChunkedArray:
+    """Return the keys that a foreign key names; NULL where it names no row."""
+    parents = snapshot.parents(edge)[rows]
+    return snapshot.keys(edge.parent).take(pa.array(parents, mask=parents < 0))
+
+
+def _values(found: pa.Table) -> list[tuple[Any, ...]]:
+    """Return rows as Python values; a moment that Python has no value for, as text."""
+    columns = []
+    for column in found.columns:
+        try:
+            columns.append(column.to_pylist())
+        except (OverflowError, ValueError):
+            columns.append(pc.cast(column, pa.string()).to_pylist())
+    return list(zip(*columns, strict=True)) if columns else [() for _ in range(len(found))]
+
+
+def _moment(micros: int) -> datetime | None:
+    try:
+        return from_micros(micros)
+    except (OverflowError, ValueError):
+        return None

@@ -20,7 +20,8 @@ from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, read_
 from forekey.workspace import Workspace
 
 _POINTS = 60
-_STEPS = 3
+_STEPS, _STALE_DAYS = 3, 8.0
+"""After so many days without a run of the monitors, nothing is known any more."""
 _DAY = 86_400.0
 
 
@@ -80,6 +81,9 @@ class TaskStatus:
     champion_since: str | None
     champion_reason: str | None
     versions: int
+    newest: str | None
+    """The version that was trained last, ``newest_at`` when; it need not be the champion."""
+    newest_at: str | None
     metric: str | None
     promised: float | None
     promised_low: float | None
@@ -96,6 +100,8 @@ class TaskStatus:
     behind_days: float | None
     """How many days the data reach beyond what is stored; None where nothing is stored."""
     alerts: int = 0
+    broken: str | None = None
+    """Why its models cannot be read, if so."""
     quality: tuple[QualityPoint, ...] = ()
 
 
@@ -109,11 +115,17 @@ class NextStep:
 
 @dataclass(frozen=True, slots=True)
 class ProjectStatus:
-    """The state of a project; ``state`` and ``alerts`` are of the last look of the monitors, at ``monitored_at``."""
+    """The state of a project.
+
+    ``alerts`` are of the last run of the monitors, at ``monitored_at``; ``state`` is the worst of theirs and of what
+    can be seen now.
+    """
 
     project: str
     source: str
     at: str
+    headline: str
+    """Whether all is well, in a few words."""
     state: State
     monitored_at: str | None
     snapshot: SnapshotStatus | None
@@ -149,9 +161,10 @@ def project_status(workspace: Workspace, store: KeyValueStore | None = None) -> 
     requests = sum(c.statuses.total() for c in read_requests(workspace.place("serving")).values())
     tasks = tuple(_task(workspace, name, snapshot, stored.get(name), report) for name in workspace.config.tasks)
     now = workspace.clock()
+    words, state = _headline(workspace, snapshot, health, tasks, report)
     return ProjectStatus(
-        workspace.root.resolve().name, without_password(workspace.config.source), now.isoformat(),
-        report.state if report is not None else State.OK, report.at if report is not None else None,
+        workspace.root.resolve().name, without_password(workspace.config.source), now.isoformat(), words, state,
+        report.at if report is not None else None,
         _snapshot_status(snapshot, now) if snapshot is not None else None, tasks,
         report.alerts if report is not None else (), requests, health,
         tuple(_next(workspace, snapshot, broken, tasks, report)),
@@ -198,7 +211,7 @@ def _stored(workspace: Workspace, store: KeyValueStore | None) -> tuple[dict[str
         return {}, str(error)
 
 
-def _task(
+def _described(
     workspace: Workspace,
     name: str,
     snapshot: Snapshot | None,
@@ -206,7 +219,7 @@ def _task(
     report: MonitorReport | None,
 ) -> TaskStatus:
     models = workspace.registry
-    champion, promotions = models.champion_or_none(name), models.history(name)
+    champion, promotions, every = models.champion_or_none(name), models.history(name), models.versions(name)
     facts = champion.manifest if champion is not None else None
     alerts = report.alerts_of(name) if report is not None else ()
     quality = [q for q in report.quality if q.task == name] if report is not None else []
@@ -221,14 +234,14 @@ def _task(
         State.worst([a.state for a in alerts]), champion.version if champion is not None else None,
         facts.created_at if facts is not None else None, facts.snapshot_as_of if facts is not None else None,
         promotions[-1]["at"] if promotions else None, promotions[-1]["reason"] if promotions else None,
-        len(models.versions(name)), metric,
+        len(every), every[-1].version if every else None, every[-1].manifest.created_at if every else None, metric,
         facts.metrics.get("test", {}).get(metric or "") if facts is not None else None, interval[0], interval[1],
         best, best_score,
         final.realized if final is not None else None, final.anchor if final is not None else None,
         newest.estimated if newest is not None else None, stored.version if stored is not None else None,
         stored.model_version if stored is not None else None, stored.as_of if stored is not None else None,
         stored.entities if stored is not None else None,
-        _behind(stored, snapshot), len(alerts), tuple(QualityPoint.of(q) for q in quality[-_POINTS:]),
+        _behind(stored, snapshot), len(alerts), None, tuple(QualityPoint.of(q) for q in quality[-_POINTS:]),
     )  # fmt: skip
 
 
@@ -250,6 +263,51 @@ def question(config: TaskConfig) -> Question:
     except PQLError:
         return Question(config.query, None, None)
     return Question(config.query, in_words(query), query.entity.table)
+
+
+def _task(
+    workspace: Workspace,
+    name: str,
+    snapshot: Snapshot | None,
+    stored: EmbeddingVersion | None,
+    report: MonitorReport | None,
+) -> TaskStatus:
+    """Describe a task; one whose models cannot be read must not hide the others."""
+    try:
+        return _described(workspace, name, snapshot, stored, report)
+    except ForekeyError as error:
+        empty: dict[str, Any] = dict.fromkeys(TaskStatus.__slots__)
+        asked = question(workspace.config.tasks[name])
+        known = {"query": asked.query, "words": asked.words, "entity": asked.entity, "versions": 0, "alerts": 0}
+        said = {"task": name, "state": State.CRITICAL, "broken": str(error), "quality": ()}
+        return TaskStatus(**{**empty, **known, **said})
+
+
+def _headline(
+    workspace: Workspace,
+    snapshot: Snapshot | None,
+    store: str,
+    tasks: tuple[TaskStatus, ...],
+    report: MonitorReport | None,
+) -> tuple[str, State]:
+    """Say in a few words whether all is well, the worst first."""
+    state = report.state if report is not None else State.OK
+    if snapshot is None or not any(t.champion or t.broken for t in tasks):
+        return "Not set up yet", state
+    if store != "ok":
+        return "The store does not answer", State.CRITICAL
+    if state is State.CRITICAL or any(t.broken for t in tasks):
+        return "Something is wrong", State.CRITICAL
+    if report is None:
+        return "Not monitored yet", State.OK
+    waiting = [t.task for t in tasks if t.champion is None or t.stored_version is None]
+    if state is State.WARNING:
+        return "There are warnings", State.WARNING
+    if (workspace.clock() - datetime.fromisoformat(report.at)).total_seconds() > _STALE_DAYS * _DAY:
+        return f"Not monitored since {report.at[:10]}", State.WARNING
+    if waiting:
+        return f"All is well, but {', '.join(waiting[:3])} cannot be served yet", State.OK
+    return "All is well", State.OK
 
 
 def _best_baseline(champion: ModelVersion | None) -> tuple[str | None, float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -54,12 +55,24 @@ class Timing:
     p99_ms: float
 
 
-def series_of(workspace: Workspace, monitors: tuple[str, ...] = (), most: int = 40) -> tuple[MeasuredSeries, ...]:
-    """Return the series of measurements that are furthest beyond their limits first, of some monitors or of all."""
+def series_of(
+    workspace: Workspace, keep: Callable[[str, str], bool] = lambda monitor, subject: True, most: int = 40
+) -> tuple[MeasuredSeries, ...]:
+    """Return the series of what moved, the worst first, then of what is nearest to its limit.
+
+    ``keep`` is asked about each monitor and subject.
+    """
     history = MonitorHistory(workspace.place("monitor"))
-    last = [(m, s, v) for (m, s), v in history.last().items() if not monitors or m in monitors]
-    last.sort(key=lambda one: (-one[2].state.rank, -one[2].value / max(one[2].limit, 1e-9), one[:2]))
-    return tuple(MeasuredSeries(m, s, tuple(history.of(m, s))) for m, s, _ in last[:most])
+    last = [(name, v) for name, v in history.last().items() if keep(*name)]
+    last.sort(key=lambda one: (-one[1].state.rank, -_share(one[1]), one[0]))
+    found = history.of_many([name for name, _ in last[:most]])
+    return tuple(MeasuredSeries(*name, tuple(points)) for name, points in found.items())
+
+
+def _share(found: Measured) -> float:
+    """Return what was measured as a share of its limit; 0 for what is beyond it and no more than chance."""
+    share = found.value / max(found.limit, 1e-9)
+    return share if found.state is not State.OK or share < 1.0 else 0.0
 
 
 def episodes(workspace: Workspace, most: int = 100) -> tuple[Episode, ...]:

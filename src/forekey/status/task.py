@@ -124,7 +124,7 @@ def _plots(version: ModelVersion) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((version.folder / "plots.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found
+    return found if isinstance(found, dict) else {}
 
 
 def _calibration(tenths: dict[str, list[float]] | None) -> Calibration | None:

@@ -17,32 +17,48 @@ for (const code of document.querySelectorAll("[data-copy]")) {
   code.after(button);
 }
 
-// What takes longer to compute comes after the page.
+// What scrolls can be scrolled by keyboard.
+const scrollable = () => {
+  for (const plot of document.querySelectorAll(".plot")) {
+    if (plot.scrollWidth > plot.clientWidth) plot.tabIndex = 0;
+  }
+};
+scrollable();
+
+// What takes longer to compute comes after the page. It was escaped by the service, and is parsed as a document of its
+// own, which runs nothing.
+const fetched = async (place) => {
+  const answer = await fetch(place);
+  if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+};
 for (const place of document.querySelectorAll("[data-part]")) {
   const said = document.createElement("p");
   said.className = "soft";
   said.setAttribute("role", "status");
-  said.textContent = "Computing what counts …";
+  said.textContent = "Computing …";
   place.append(said);
-  fetch(`${place.dataset.part}&part=1`)
-    .then((answer) => { if (!answer.ok) throw new Error(answer.status); return answer.text(); })
-    .then((text) => {
-      // Escaped by the service; parsed as a document of its own, which runs nothing.
-      const parsed = new DOMParser().parseFromString(text, "text/html");
-      place.replaceChildren(...parsed.body.childNodes);
-    })
-    .catch(() => { said.remove(); });
+  fetched(`${place.dataset.part}&part=1`).then((parsed) => {
+    place.replaceChildren(...parsed.body.childNodes);
+    scrollable();
+  }).catch(() => { said.textContent = "This could not be computed now; the link says why."; });
 }
 
-// What scrolls can be scrolled by keyboard.
-for (const plot of document.querySelectorAll(".plot")) {
-  if (plot.scrollWidth > plot.clientWidth) plot.tabIndex = 0;
-}
-
-// The progress of an answer, without flicker.
-if (document.querySelector('meta[http-equiv="refresh"]')) {
-  document.querySelector("main").setAttribute("aria-busy", "true");
-}
+// The progress of an answer.
+const follow = async () => {
+  const place = document.querySelector("[data-until-done]");
+  if (!place) return;
+  try {
+    const parsed = await fetched(location.href);
+    const next = parsed.querySelector("[data-until-done]");
+    if (!next) { location.reload(); return; }
+    for (const part of ["[role=status]", ".log"]) {
+      place.querySelector(part).textContent = next.querySelector(part).textContent;
+    }
+  } catch { /* asked again */ }
+  setTimeout(follow, 1500);
+};
+setTimeout(follow, 1000);
 
 // Names of tables and columns are completed while a question is typed.
 const field = document.querySelector("#pql");
