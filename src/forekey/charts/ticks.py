@@ -17,7 +17,7 @@ _FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
 
 
 def number_ticks(low: float, high: float, most: int = 5) -> list[Tick]:
-    """Return round numbers between two, both included, at most ``most + 1``, with as many digits as tell them apart."""
+    """Return round numbers between two, both included, at most ``most + 1``, with enough digits to differ."""
     raw = (high - low) / max(most, 1)
     if not math.isfinite(raw) or raw <= 4.0 * math.ulp(max(abs(low), abs(high), 1e-290)):
         return [(low, short(low))]  # too far apart, or too near, for numbers between them

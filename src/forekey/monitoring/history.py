@@ -1,14 +1,14 @@
 """What earlier looks measured, kept in one small SQLite file, so that "since when" has an answer.
 
-.forekey/monitor/history.sqlite: looks, measurements (one row a look, monitor and subject), alerts that were sent, and
-the quality of predictions whose labels are in.
+.forekey/monitor/history.sqlite: looks, measurements (one row a look, monitor and subject), alerts that were sent,
+requests by route, and the quality of predictions whose labels are in.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +26,15 @@ CREATE TABLE IF NOT EXISTS measurements (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS measurements_by_look ON measurements (look);
 CREATE TABLE IF NOT EXISTS sent (monitor TEXT, subject TEXT, state TEXT, PRIMARY KEY (monitor, subject)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS requests (route TEXT PRIMARY KEY, requests INTEGER, errors INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS quality (
     task TEXT, version TEXT, anchor TEXT, final INTEGER, data TEXT, PRIMARY KEY (task, version, anchor)
 ) WITHOUT ROWID;
 """
 _SECONDS = 30.0
 _LOOKS_KEPT = 5_000
+_WHOLE_LOOKS, _EVERY = 400, 7
+"""So many looks are kept whole; of what was ok before, every seventh: daily looks of years stay small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,23 @@ class MonitorHistory:
                 [(q.task, q.version, q.anchor, q.is_final, json.dumps(q.to_dict())) for q in quality],
             )
             db.execute("DELETE FROM measurements WHERE look <= ?", ((look or 0) - _LOOKS_KEPT,))
+            db.execute(
+                "DELETE FROM measurements WHERE look = ? AND state = 'ok' AND look % ? != 0",
+                ((look or 0) - _WHOLE_LOOKS, _EVERY),
+            )
             db.execute("DELETE FROM looks WHERE look <= ?", ((look or 0) - _LOOKS_KEPT,))
+
+    def requests(self) -> dict[str, tuple[int, int]]:
+        """Return the requests and errors by route that the last look knew."""
+        with self._open() as db:
+            return {r: (n, e) for r, n, e in db.execute("SELECT route, requests, errors FROM requests").fetchall()}
+
+    def keep_requests(self, routes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep the requests and errors by route for the next look."""
+        rows = [(route, int(found["requests"]), int(found["errors"])) for route, found in routes.items()]
+        with self._open() as db, db:
+            db.execute("DELETE FROM requests")
+            db.executemany("INSERT INTO requests VALUES (?, ?, ?)", rows)
 
     def unsent(self, alerts: Sequence[Alert]) -> list[Alert]:
         """Return the alerts that nobody has been sent yet, or only when they were less bad."""

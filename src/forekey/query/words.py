@@ -34,7 +34,7 @@ _PLURALS = frozenset({"children", "people"})
 
 
 class _Tense(Enum):
-    """How to speak of the rows of a window: ``there`` for one, for many and the participle, and how values come."""
+    """The words for the rows of a window: ``there`` for one, for many and the participle, and how values come."""
 
     FUTURE = ("will", "will", " be", "will come")
     PERFECT = ("has", "have", " been", "have come")
@@ -196,7 +196,7 @@ def _there(rows: str, tense: _Tense, plural: bool, as_question: bool) -> str:
 
 
 def _some_rows(comparison: Comparison) -> tuple[str, _Tense, bool] | None:
-    """Return the rows that a comparison of a count speaks of ("no orders in the last 90 days"), their tense, number."""
+    """Return the words for the rows that a comparison of a count is about ("no orders in the last 90 days"), their tense, number."""
     counted, quantifier = comparison.operand, _quantifier(comparison)
     if not isinstance(counted, Aggregation) or counted.aggregator not in _NOUNS or quantifier is None:
         return None
