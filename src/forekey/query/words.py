@@ -196,7 +196,7 @@ def _there(rows: str, tense: _Tense, plural: bool, as_question: bool) -> str:
 
 
 def _some_rows(comparison: Comparison) -> tuple[str, _Tense, bool] | None:
-    """Return the words for the rows that a comparison of a count is about ("no orders in the last 90 days"), their tense, number."""
+    """Return the rows that a count is compared for ("no orders in the last 90 days"), their tense, whether many."""
     counted, quantifier = comparison.operand, _quantifier(comparison)
     if not isinstance(counted, Aggregation) or counted.aggregator not in _NOUNS or quantifier is None:
         return None

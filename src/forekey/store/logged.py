@@ -137,7 +137,7 @@ def _slice(path: Path, offset: int, size: int, lowest: bool) -> tuple[list[tuple
 def _found(files: list[Path], begins: str, how: tuple[int, int, bool, bool]) -> tuple[list[tuple[Any, Any]], int]:
     """Return lines that are searched, or in no order yet, and how many there are."""
     offset, size, lowest, is_ordered = how
-    where, known = _begins(_kind(files[0], "entity"), begins) if begins else ("true", {})
+    where, known = _begins(_kind(files[0], "entity"), begins, _largest(files)) if begins else ("true", {})
     order = "file_row_number DESC" if lowest else "file_row_number"
     if is_ordered and not (len(files) == 1 and is_ranked(files[0])):
         order = f"prediction {'ASC' if lowest else 'DESC'}, entity"
@@ -176,6 +176,18 @@ def _lines_from(path: Path, edge: float) -> int:
     return total
 
 
+def _largest(files: list[Path]) -> float:
+    """Return the largest key by the statistics of the files; infinity where they have none."""
+    found = -np.inf
+    for path in files:
+        with pq.ParquetFile(path) as file:
+            for _, known in _groups(file, file.schema_arrow.names.index("entity")):
+                if known is None or not isinstance(known.max, int):
+                    return float("inf")
+                found = max(found, known.max)
+    return float(found)
+
+
 def _groups(file: pq.ParquetFile, place: int) -> Iterator[tuple[int, Any]]:
     """Yield each group with the statistics of a column; None where it has none."""
     for group in range(file.num_row_groups):
@@ -202,8 +214,11 @@ def _is_key(kind: pa.DataType, key: Any) -> tuple[str, Any]:
     return "CAST(entity AS VARCHAR) = $key", text
 
 
-def _begins(kind: pa.DataType, begins: str) -> tuple[str, dict[str, Any]]:
-    """Return the condition that a key begins so: of numbers, a range for each number of digits that may follow."""
+def _begins(kind: pa.DataType, begins: str, largest: float) -> tuple[str, dict[str, Any]]:
+    """Return the condition that a key begins so: of numbers, a range for each number of digits that may follow.
+
+    ``largest`` is the largest of them.
+    """
     if not (pa.types.is_integer(kind) and begins.isdecimal() and begins.isascii() and len(begins) < _MOST_DIGITS):
         return "starts_with(CAST(entity AS VARCHAR), $begins)", {"begins": begins}
     if begins[0] == "0":
@@ -211,8 +226,10 @@ def _begins(kind: pa.DataType, begins: str) -> tuple[str, dict[str, Any]]:
     ranges = []
     for more in range(_MOST_DIGITS - len(begins)):
         low = int(begins) * 10**more
+        if low > largest:
+            break
         ranges.append(f"entity BETWEEN {low} AND {low + 10**more - 1}")
-    return f"({' OR '.join(ranges)})", {}
+    return f"({' OR '.join(ranges) or 'false'})", {}
 
 
 def _ask(statement: str, files: list[Path], values: dict[str, Any]) -> list[tuple[Any, ...]]:
