@@ -42,8 +42,8 @@ ROOMS = {
     "Queries": ("query/",),
     "Labels and splits": ("task/", "objectives/"),
     "Training": ("training/", "nn/", "features/", "sampling/"),
-    "Models and predictions": ("registry/", "inference/", "pipeline/", "monitoring/", "retraining/"),
-    "Store and service": ("store/", "serving/"),
+    "Models and predictions": ("registry/", "inference/", "pipeline/", "monitoring/", "retraining/", "status/"),
+    "Store and service": ("store/", "serving/", "console/"),
 }
 """Under which heading of *Troubleshooting* the messages of a module stand: of the first that names it."""
 

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.support.loops import compiled_loops
 
@@ -19,6 +20,7 @@ from forekey import pipeline
 from forekey.project import PQLTask
 from forekey.testing import SHOP_TASKS, write_shop
 from forekey.workspace import Workspace
+from tests.support.browser import NO_BROWSER
 from tests.support.examples import examples
 from tests.support.servers import Postgres, running_postgres
 
@@ -95,3 +97,13 @@ def postgres() -> Iterator[Postgres]:
     """A real Postgres server, one a test process."""
     with running_postgres() as server:
         yield server
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say loudly where the pages could not be tested."""
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if NO_BROWSER in str(r.longrepr)]
+    if skipped:
+        terminalreporter.section("NOT RUN: the pages in a browser", sep="!", red=True, bold=True)
+        terminalreporter.line(
+            f"{len(skipped)} tests of the console were skipped: {NO_BROWSER}. Install Debian's chromium."
+        )

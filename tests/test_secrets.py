@@ -18,10 +18,10 @@ from ruamel.yaml import YAML
 
 import forekey as fk
 from forekey import pipeline
+from forekey.console import create_app
 from forekey.errors import ForekeyError, SourceError, StoreError
 from forekey.project import CONFIG_NAME, Config, parse_config
 from forekey.secrets import encoded, reason_without, remember, without_password, without_secrets
-from forekey.serving import create_app
 from forekey.serving.run import _Masked
 from forekey.source import open_source
 from forekey.store import open_store
@@ -265,7 +265,8 @@ def test_clients_of_a_service_whose_store_is_gone_see_no_password(trained_projec
                 open_store(Workspace(root, Config(source="x", store=url.replace("://", "://:Zq9-wrong@"))))
             assert "Zq" not in str(caught.value)
             server.stop()
-            for path in ("/predict/churn/7", "/predict/churn/7?mode=stored", "/tasks", "/readyz", "/"):
+            for path in ("/predict/churn/7", "/predict/churn/7?mode=stored", "/tasks", "/tasks/churn", "/readyz", "/", "/console/task/churn",
+                         "/console/task/churn/entity?key=7", "/console/task/churn/similar?key=7"):  # fmt: skip
                 answer = client.get(path)
                 assert answer.status_code in {200, 503}, answer.text
                 assert "Zq" not in answer.text

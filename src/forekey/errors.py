@@ -15,6 +15,7 @@ the HTTP handler catch :class:`ForekeyError` as a whole; the exit code and the H
     ├── NotMonitored             HTTP 409: the monitors have not looked yet
     ├── ModelError               HTTP 409: no model, or one whose signature the snapshot does not meet
     ├── StoreError               exit 3: the key-value store does not answer
+    ├── Busy                     HTTP 503: too much of this is asked at once
     ├── UnknownEntity            HTTP 404: an id that no row has
     ├── UnknownTask              HTTP 404: a task that is not in forekey.yaml
     └── ServeError               the service cannot start: a port in use, an unsafe address
@@ -140,6 +141,12 @@ class UnknownEntity(ForekeyError):
     """No row of the entity table has this key."""
 
     http_status = 404
+
+
+class Busy(ForekeyError):
+    """The service does as much of this as it may at once."""
+
+    http_status = 503
 
 
 class ServeError(ForekeyError):

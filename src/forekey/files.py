@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PREFIX = ".draft-"
@@ -46,6 +46,21 @@ def whole(path: Path, *, flush_name: bool = True) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
     if flush_name:
         flush_folder(path.parent)
+
+
+def create_whole(path: Path, contents: str | bytes, mode: int = 0o600) -> None:
+    """Write a file that is not there yet, in one step; of several processes that do so at once, the first wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = draft_of(path)
+    try:
+        draft.touch(mode)
+        draft.write_bytes(contents.encode() if isinstance(contents, str) else contents)
+        _flush(draft)
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    flush_folder(path.parent)
 
 
 def publish_folder(draft: Path, place: Path) -> None:

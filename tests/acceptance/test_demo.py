@@ -110,11 +110,11 @@ def test_predictions_were_exported(demo: tuple[Path, str, str]) -> None:
     assert rows.column("prediction").null_count == 0
 
 
-def test_the_status_page_shows_the_closed_loop(demo: tuple[Path, str, str]) -> None:
+def test_the_console_shows_the_closed_loop(demo: tuple[Path, str, str]) -> None:
     _, _, url = demo
     with urllib.request.urlopen(f"{url}/", timeout=10) as response:
         page = response.read().decode()
-    for words in ("churn", "spend", "Realized quality", "2017-12-0", "Drift since training", "transactions"):
+    for words in ("churn", "spend", "realized", "promised", "2017-12-0", "rows per day", "transactions"):
         assert words in page, words
 
 

@@ -76,7 +76,7 @@ def test_the_schema_is_drawn(undeclared: Path, tmp_path: Path) -> None:
         in page
     )
     assert '    "airports" ||--o{ "flights" : "origin"' in page
-    assert "<title>3 tables</title>" in (tmp_path / "schema.svg").read_text()
+    assert 'aria-label="3 tables and 2 foreign keys"' in (tmp_path / "schema.svg").read_text()
 
 
 def test_a_drawing_survives_any_name(shop_project: Workspace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forekey.errors import ProjectError
 from forekey.monitoring import Finding, MonitorHistory, Quality, State
-from forekey.monitoring.alerts import alerts_of, configured, judged
+from forekey.monitoring.alerts import MONITORS, alerts_of, configured, judged
+from forekey.monitoring.traffic import of_latency
 from forekey.project import MonitorConfig
 
 FOUND = Finding("column drift", "orders.amount", 0.3, 0.2, 0.5, True, "median 1 → 2", "2024-03-01T00:00:00")
@@ -80,6 +83,44 @@ def test_forekey_yaml_says_from_where_on_to_warn() -> None:
     (found,) = configured([FOUND], MonitorConfig(limits={"column drift": 0.4}))
     assert (found.limit, found.critical) == (0.4, pytest.approx(1.0))
     assert found.state() is State.OK
+
+
+def test_a_limit_of_no_monitor_is_refused_with_the_one_that_was_meant() -> None:
+    with pytest.raises(ProjectError, match=r"no monitor 'colum drift' \(did you mean 'column drift'\?\)"):
+        configured([FOUND], MonitorConfig(limits={"colum drift": 0.4}))
+
+
+def test_every_monitor_has_a_name_that_can_be_limited() -> None:
+    source = Path(__file__).parents[2] / "src" / "forekey" / "monitoring"
+    text = "".join(p.read_text() for p in source.glob("*.py"))
+    used = set(re.findall(r'Finding\(\s*"([a-z ]+)"', text)) | set(re.findall(r'\(\s*"([a-z]+ ?[a-z]*)", drift', text))
+    assert {"quality", "task", "idle entities"} <= used
+    assert used <= set(MONITORS)
+
+
+def test_errors_count_since_the_last_run(tmp_path: Path) -> None:
+    route = "/predict/{task}"
+    routes = {route: {"requests": 1_000, "errors": 100, "p50_ms": 1.0, "p95_ms": 1.0, "p99_ms": 2.0}}
+    assert next(of_latency(routes)).state() is State.CRITICAL
+    history = MonitorHistory(tmp_path)
+    history.keep_requests(routes)
+    routes[route] |= {"requests": 2_000, "errors": 100}
+    found = next(of_latency(routes, history.requests()))
+    assert (found.value, found.state()) == (0.0, State.OK)
+    assert "0 of 1,000 requests" in found.what
+    routes[route] |= {"requests": 50, "errors": 25}  # another process has begun to count
+    assert next(of_latency(routes, history.requests())).value == 0.5
+
+
+def test_old_looks_are_thinned_out_but_for_what_was_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from forekey.monitoring import history as module
+
+    monkeypatch.setattr(module, "_WHOLE_LOOKS", 5)
+    history = MonitorHistory(tmp_path)
+    for number in range(1, 31):
+        look(history, replace(FOUND, value=9.0 if number == 3 else 0.01), f"2024-03-{number:02}")
+    kept = [int(m.at[8:10]) for m in history.of("column drift", "orders.amount")]
+    assert kept == [3, 7, 14, 21, 26, 27, 28, 29, 30]
 
 
 def test_history_answers_since_when(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from forekey.workspace import Workspace
 BIN = Path(sys.executable).parent
 ROUTES = {
     "/predict/{task}/{entity_id}", "/predict/{task}", "/explain/{task}/{entity_id}", "/embeddings/{task}/{entity_id}",
-    "/similar/{task}/{entity_id}", "/tasks", "/models", "/healthz", "/readyz", "/metrics", "/", "/status",
+    "/similar/{task}/{entity_id}", "/tasks", "/tasks/{task}", "/models", "/healthz", "/readyz", "/metrics", "/status",
     "/monitor", "/graph",
 }  # fmt: skip
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from forekey.training import TrainReport
-from forekey.training.plots import Axes, Series, bars, lines
 from forekey.workspace import Workspace
 
 
@@ -66,14 +65,6 @@ def test_the_report_tells_how_sure_it_is(trained_project: Workspace) -> None:
     assert low < (report.metrics["test"]["mae"] or 0) < high
     assert report.comparison is not None
     assert report.comparison["baseline"] == report.best_baseline
-
-
-def test_names_cannot_break_a_page() -> None:
-    drawn = lines(Axes("<b>&", "x", "y"), [Series("<i>", [0.0, 1.0, 2.0], [1.0, None, 3.0])])
-    assert "<b>" not in drawn
-    assert "<i>" not in drawn
-    assert "<script>" not in bars("t", [("<script>", 1.0)])
-    assert "nan" not in lines(Axes("", "", ""), [Series("", [], [])])
 
 
 def test_what_counts_is_named_after_what_was_measured(trained_project: Workspace) -> None:

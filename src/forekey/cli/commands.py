@@ -366,17 +366,22 @@ def explain(task: str, entity_id: str, as_of: datetime | None, root: Path, as_js
 @click.option("--insecure", is_flag=True, help="Allow a public address without an API key.")
 @_common
 def serve(host: str, port: int, insecure: bool, root: Path, as_json: bool, verbose: bool) -> None:
-    """Serve predictions, embeddings and the status page over HTTP."""
+    """Serve predictions and embeddings over HTTP, and pages for people at /."""
     from forekey import pipeline
     from forekey.cli import render
     from forekey.cli.listening import listening
+    from forekey.console import create_app
     from forekey.serving import serve as run
 
     project = _open(root, acts=True)
     with listening(as_json) as listener:
         pipeline.current_graph(project, listener)
     announce = render.serving(project, host, port)
-    run(project, host, port, insecure=insecure, on_listening=lambda: render.show(announce, as_json))
+
+    def listening_now() -> None:
+        render.show(announce, as_json)
+
+    run(project, host, port, insecure=insecure, make_app=create_app, on_listening=listening_now)
 
 
 @cli.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from forekey.cli.monitored import STYLES, WORDS
+from forekey.cli.monitored import STYLES
 from forekey.cli.render import Shown, grid, number
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ def overview(found: ProjectStatus) -> Shown:
 
 
 def _state(found: ProjectStatus) -> Text:
+    said = Text(f"{found.project}: {found.headline}", style=STYLES[found.state])
     if found.monitored_at is None:
-        return Text(f"{found.project}: not monitored yet", style="bold")
-    said = Text(f"{found.project}: {WORDS[found.state]}", style=STYLES[found.state])
+        return said
     return said.append(f", when monitored at {found.monitored_at[:16].replace('T', ' ')}", style="default")
 
 

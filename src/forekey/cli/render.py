@@ -297,7 +297,7 @@ def serving(project: Workspace, host: str, port: int) -> Shown:
     untrained = [name for name in project.config.tasks if name not in models.tasks()]
     data = {"url": url, "tasks": list(project.config.tasks), "untrained": untrained}
     notes = [f"{name} has no model yet and cannot be asked: run `forekey train {name}`." for name in untrained]
-    said = f"Serving at {url} (status page at /, API at /docs). Press Ctrl-C to end."
+    said = f"Serving at {url} (console at /, API at /docs). Press Ctrl-C to end."
     return Shown(data, Text("\n".join([*notes, said])))
 
 

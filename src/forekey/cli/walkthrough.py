@@ -98,20 +98,21 @@ class _Story:
 
     def serve(self, port: int) -> None:
         """Print three requests that work, and serve until interrupted."""
+        from forekey.console import create_app
         from forekey.serving import serve
 
         project = Workspace.open(self.root)
         first = project.snapshots.current().keys("households")[0].as_py()
         url = f"http://127.0.0.1:{port}"
         self._heading("Serving")
-        self._say(f"Status page: {url}/   API: {url}/docs   Ctrl-C ends. Try:")
+        self._say(f"Console: {url}/   API: {url}/docs   Ctrl-C ends. Try:")
         self._say(f"  curl {url}/predict/churn/{first}")
         self._say(
             f"  curl {url}/predict/spend -H 'content-type: application/json' "
             f'-d \'{{"entity_ids": [{first}, 1001, 2000], "mode": "online"}}\''
         )
         self._say(f"  curl '{url}/similar/churn/{first}?k=5'")
-        serve(project, "127.0.0.1", port)
+        serve(project, "127.0.0.1", port, make_app=create_app)
 
     def _load(self) -> None:
         until = data.FIRST_LOAD_UNTIL

@@ -8,6 +8,7 @@ from forekey.inference.error_band import ErrorBand
 from forekey.inference.explain import Effects, Explainer, Part, part_name
 from forekey.inference.explain_entity import explain_entity
 from forekey.inference.explain_ranking import RankEffects, RankExplainer, explain_ranking
+from forekey.inference.in_words import drivers_in_words
 from forekey.inference.layerwise import embed_all
 from forekey.inference.load import check_signature, lagged_labels_for, load_predictor
 from forekey.inference.predictor import Predictor
@@ -35,6 +36,7 @@ __all__ = [
     "TrainedModel",
     "Trees",
     "check_signature",
+    "drivers_in_words",
     "drivers_of",
     "embed_all",
     "explain_entity",

@@ -3,6 +3,7 @@
 from forekey.monitoring.alerts import Alert
 from forekey.monitoring.finding import Finding, State
 from forekey.monitoring.graph import EdgeStatistics, TableStatistics
+from forekey.monitoring.histogram import Histogram, histograms
 from forekey.monitoring.history import Measured, MonitorHistory
 from forekey.monitoring.look import observe
 from forekey.monitoring.quality import Quality, Segment
@@ -15,6 +16,7 @@ __all__ = [
     "DriftLine",
     "EdgeStatistics",
     "Finding",
+    "Histogram",
     "LogLine",
     "Measured",
     "MonitorHistory",
@@ -23,6 +25,7 @@ __all__ = [
     "Segment",
     "State",
     "TableStatistics",
+    "histograms",
     "latency",
     "observe",
     "population_stability",

@@ -6,11 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from forekey.errors import ProjectError
 from forekey.monitoring.finding import Finding, State
+from forekey.schema import did_you_mean
 
 if TYPE_CHECKING:
     from forekey.monitoring.history import Measured
     from forekey.project import MonitorConfig
+
+
+MONITORS = (
+    "age of newest row", "column drift", "cut neighbourhoods", "degree", "embeddings", "errors", "estimated quality",
+    "freshness", "idle entities", "latency", "log", "missing keys", "missing values", "new entities", "new values",
+    "orphans", "predictions", "quality", "rows left out", "rows per day", "schema", "store", "stored predictions",
+    "task",
+)  # fmt: skip
+"""The names of all monitors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,11 @@ class Alert:
 
 def configured(findings: Sequence[Finding], config: MonitorConfig) -> list[Finding]:
     """Return findings by the limits of forekey.yaml, without those to ignore."""
+    unknown = next((name for name in config.limits if name not in MONITORS), None)
+    if unknown is not None:
+        raise ProjectError(
+            f"forekey.yaml, monitor.limits: there is no monitor '{unknown}'{did_you_mean(unknown, MONITORS)}."
+        )
     ignored = set(config.ignore)
     kept = [f for f in findings if not ignored & {f.monitor, f.subject, f"{f.monitor}: {f.subject}"}]
     return [_limited(f, config.limits[f.monitor]) if f.monitor in config.limits else f for f in kept]

@@ -72,7 +72,7 @@ def timed_columns(snapshot: Snapshot, table: str, columns: list[str], periods: P
     read = [*columns, known.time_column] if any(c.stype is Stype.TIMESTAMP for c in wanted) else columns
     contents = snapshot.rows(table).select(dict.fromkeys(c for c in read if c)).take(pa.array(rows))
     for column in wanted:
-        values = _measured(contents, column, known.time_column)
+        values = measured(contents, column, known.time_column)
         yield _drift(table, column, values, (period, periods), times[rows] if times is not None else None)
 
 
@@ -82,12 +82,15 @@ def untimed_columns(before: pa.Table, now: pa.Table, table: str, columns: list[C
     period = np.repeat([0, 1], [len(before), len(now)])
     two = Periods(0, np.zeros(3, np.int64), np.array([0, len(before), len(both)]), np.array([True, False]), ())
     for column in columns:
-        yield _drift(table, column, _measured(both, column, None), (period, two), None)
+        yield _drift(table, column, measured(both, column, None), (period, two), None)
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """Values of a column: numbers (NaN where NULL), or codes of texts (-1 where NULL) with their texts."""
+class Measured:
+    """Values of a column: numbers (NaN where NULL), or codes of texts (-1 where NULL) with their texts.
+
+    ``unit`` is that of the numbers, where they are not the column's own.
+    """
 
     numbers: Values | None
     codes: Codes
@@ -96,18 +99,19 @@ class _Measured:
 
     @property
     def is_null(self) -> NDArray[np.bool_]:
+        """Return where nothing is."""
         return np.isnan(self.numbers) if self.numbers is not None else self.codes < 0
 
 
-def _measured(contents: pa.Table, column: ColumnSchema, time: str | None) -> _Measured:
+def measured(contents: pa.Table, column: ColumnSchema, time: str | None) -> Measured:
     """Return what is compared of a column: numbers, categories, days from a row's time, or lengths of texts."""
     values = contents.column(column.name)
     if column.stype in {Stype.CATEGORICAL, Stype.BOOLEAN}:
         encoded = values.cast(pa.string()).combine_chunks().dictionary_encode()
         encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
         codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-        return _Measured(None, codes, tuple(encoded.dictionary.to_pylist()))
-    return _Measured(*_as_numbers(contents, column, time))
+        return Measured(None, codes, tuple(encoded.dictionary.to_pylist()))
+    return Measured(*_as_numbers(contents, column, time))
 
 
 def _as_numbers(
@@ -130,7 +134,7 @@ def _as_numbers(
 
 
 def _drift(
-    table: str, column: ColumnSchema, found: _Measured, cut: tuple[Codes, Periods], times: Micros | None
+    table: str, column: ColumnSchema, found: Measured, cut: tuple[Codes, Periods], times: Micros | None
 ) -> ColumnDrift:
     period, periods = cut
     earlier = periods.reference[period]
@@ -161,7 +165,7 @@ def _drift(
     )  # fmt: skip
 
 
-def _binned(found: _Measured, known: NDArray[np.bool_]) -> tuple[Codes, NDArray[np.bool_], tuple[str, ...]]:
+def _binned(found: Measured, known: NDArray[np.bool_]) -> tuple[Codes, NDArray[np.bool_], tuple[str, ...]]:
     """Return the bin of each value, whether it is one never seen in the reference, and names of the bins if any.
 
     Numbers have bins by tenths of the reference; those that lie further from it than it is wide were never seen.
@@ -197,7 +201,7 @@ def _count(period: Codes, bins: Codes, periods: int) -> Codes:
     return np.bincount(period * width + bins, minlength=periods * width).reshape(periods, width)
 
 
-def _moved(found: _Measured, before: NDArray[np.bool_], now: NDArray[np.bool_], words: tuple[str, ...]) -> str:
+def _moved(found: Measured, before: NDArray[np.bool_], now: NDArray[np.bool_], words: tuple[str, ...]) -> str:
     """Say how values moved: medians of numbers, or the category whose share changed most."""
     if not before.any() or not now.any():
         return ""
@@ -220,7 +224,7 @@ def _shares(name: str, hits: Codes, of: Codes, periods: Periods) -> str:
     return f"{name} {was:.2%} → {hits[-1] / max(of[-1], 1):.2%}"
 
 
-def _unseen(found: _Measured, which: NDArray[np.bool_], hits: Codes, of: Codes, periods: Periods) -> str:
+def _unseen(found: Measured, which: NDArray[np.bool_], hits: Codes, of: Codes, periods: Periods) -> str:
     """Name the new categories, the most frequent first; of numbers, their median."""
     if not which.any():
         return ""

@@ -89,10 +89,12 @@ def of_edge(drift: EdgeDrift, child: str, column: str, parent: str, tasks: tuple
     for monitor, expected, what in (
         ("idle entities", drift.idle, f"of {parent} got no row of {child}"),
         ("new entities", drift.new_parents, f"of {parent} that got a row of {child} had none before"),
-        ("cut neighbourhoods", drift.cut, f"of {parent} have more rows of {child} than the model samples"),
+        ("cut neighbourhoods", drift.cut, f"of {parent} have more rows of {child} by now than the model samples"),
     ):
         if expected is not None:
-            yield _of_series(monitor, drift.edge_type, expected, f"{what} {days}", tasks)
+            # Whose neighbourhoods are cut is a state, not something of a period.
+            said = what if monitor == "cut neighbourhoods" else f"{what} {days}"
+            yield _of_series(monitor, drift.edge_type, expected, said, tasks)
 
 
 def _of_series(monitor: str, subject: str, found: Expected, what: str, tasks: tuple[str, ...]) -> Finding:

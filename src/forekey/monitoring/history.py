@@ -1,17 +1,18 @@
 """What earlier looks measured, kept in one small SQLite file, so that "since when" has an answer.
 
-.forekey/monitor/history.sqlite: looks, measurements (one row a look, monitor and subject), alerts that were sent, and
-the quality of predictions whose labels are in.
+.forekey/monitor/history.sqlite: looks, measurements (one row a look, monitor and subject), alerts that were sent,
+requests by route, and the quality of predictions whose labels are in.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from forekey.monitoring.alerts import Alert
 from forekey.monitoring.finding import Finding, State
@@ -25,12 +26,15 @@ CREATE TABLE IF NOT EXISTS measurements (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS measurements_by_look ON measurements (look);
 CREATE TABLE IF NOT EXISTS sent (monitor TEXT, subject TEXT, state TEXT, PRIMARY KEY (monitor, subject)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS requests (route TEXT PRIMARY KEY, requests INTEGER, errors INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS quality (
     task TEXT, version TEXT, anchor TEXT, final INTEGER, data TEXT, PRIMARY KEY (task, version, anchor)
 ) WITHOUT ROWID;
 """
 _SECONDS = 30.0
 _LOOKS_KEPT = 5_000
+_WHOLE_LOOKS, _EVERY = 400, 7
+"""So many looks are kept whole; of what was ok before, every seventh: daily looks of years stay small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +67,24 @@ class MonitorHistory:
 
     def of(self, monitor: str, subject: str, most: int = 400) -> list[Measured]:
         """Return the newest measurements of one thing, oldest first."""
+        return self.of_many([(monitor, subject)], most)[monitor, subject]
+
+    def of_many(self, names: Sequence[tuple[str, str]], most: int = 400) -> dict[tuple[str, str], list[Measured]]:
+        """Return likewise those of several monitors and subjects, in the order of ``names``."""
+        with self._open() as db:
+            return {name: [_measured(r) for r in reversed(_newest(db, name, most))] for name in names}
+
+    def not_ok(self) -> dict[tuple[str, str], list[Measured]]:
+        """Return all measurements that were not as they should be, by monitor and subject, oldest first."""
         with self._open() as db:
             rows = db.execute(
-                'SELECT at, as_of, value, "limit", m.state, since, what FROM measurements m JOIN looks USING (look) '
-                "WHERE monitor = ? AND subject = ? ORDER BY look DESC LIMIT ?",
-                (monitor, subject, most),
+                'SELECT monitor, subject, at, as_of, value, "limit", m.state, since, what FROM measurements m '
+                "JOIN looks USING (look) WHERE m.state != 'ok' ORDER BY look"
             ).fetchall()
-        return [_measured(r) for r in reversed(rows)]
+        found: dict[tuple[str, str], list[Measured]] = {}
+        for row in rows:
+            found.setdefault((row[0], row[1]), []).append(_measured(row[2:]))
+        return found
 
     def looks(self, most: int = 400) -> list[tuple[str, str, State]]:
         """Return when the newest looks were, as of when, and what state they found, oldest first."""
@@ -99,7 +114,16 @@ class MonitorHistory:
             db.executemany(
                 "INSERT OR REPLACE INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (look, f.monitor, f.subject, f.value, f.limit, state, since, f.what if since is not None else "")
+                    (
+                        look,
+                        f.monitor,
+                        f.subject,
+                        f.value,
+                        f.limit,
+                        state,
+                        since,
+                        f.what if state is not State.OK else "",
+                    )
                     for f, state, since in found
                 ],
             )
@@ -108,7 +132,23 @@ class MonitorHistory:
                 [(q.task, q.version, q.anchor, q.is_final, json.dumps(q.to_dict())) for q in quality],
             )
             db.execute("DELETE FROM measurements WHERE look <= ?", ((look or 0) - _LOOKS_KEPT,))
+            db.execute(
+                "DELETE FROM measurements WHERE look = ? AND state = 'ok' AND look % ? != 0",
+                ((look or 0) - _WHOLE_LOOKS, _EVERY),
+            )
             db.execute("DELETE FROM looks WHERE look <= ?", ((look or 0) - _LOOKS_KEPT,))
+
+    def requests(self) -> dict[str, tuple[int, int]]:
+        """Return the requests and errors by route that the last look knew."""
+        with self._open() as db:
+            return {r: (n, e) for r, n, e in db.execute("SELECT route, requests, errors FROM requests").fetchall()}
+
+    def keep_requests(self, routes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep the requests and errors by route for the next look."""
+        rows = [(route, int(found["requests"]), int(found["errors"])) for route, found in routes.items()]
+        with self._open() as db, db:
+            db.execute("DELETE FROM requests")
+            db.executemany("INSERT INTO requests VALUES (?, ?, ?)", rows)
 
     def unsent(self, alerts: Sequence[Alert]) -> list[Alert]:
         """Return the alerts that nobody has been sent yet, or only when they were less bad."""
@@ -145,6 +185,14 @@ class MonitorHistory:
             connection.close()
             raise
         return connection
+
+
+def _newest(db: sqlite3.Connection, name: tuple[str, str], most: int) -> list[tuple[Any, ...]]:
+    return db.execute(
+        'SELECT at, as_of, value, "limit", m.state, since, what FROM measurements m JOIN looks USING (look) '
+        "WHERE monitor = ? AND subject = ? ORDER BY look DESC LIMIT ?",
+        (*name, most),
+    ).fetchall()
 
 
 def _measured(row: tuple[str, str, float, float, str, str | None, str]) -> Measured:

@@ -18,12 +18,15 @@ from forekey.monitoring.quality import Quality, Scored, score_predictions
 from forekey.monitoring.report import DriftLine, LogLine, MonitorReport, worst_first
 from forekey.monitoring.traffic import latency, of_latency, of_log, of_source
 from forekey.monitoring.watched import Watched
+from forekey.objectives import HeldOut
 from forekey.registry import ModelVersion
 from forekey.source import Source
 from forekey.store import EmbeddingStore
 from forekey.task import Task
 from forekey.workspace import Workspace
 
+_LINES = 200
+"""Anchors of a task whose quality a report holds; the history has all."""
 _OF_COLUMNS = ("column drift", "missing values", "new values")
 
 
@@ -56,13 +59,23 @@ def observe(
     for name, version in champions.items():
         found += _of_task(workspace, tasks[name], version, scored[name])
     routes, counts = latency(workspace.place("serving")), workspace.predictions.counts()
-    found += [*_of_store(workspace, [tasks[t] for t in champions], snapshot), *of_latency(routes), of_log(counts)]
+    found += [
+        *_of_store(workspace, [tasks[t] for t in champions], snapshot),
+        *of_latency(routes, history.requests()),
+        of_log(counts),
+    ]
     found += of_source(history.looks(), workspace.clock(), snapshot.as_of, tuple(champions))
     before = history.last()
     states = judged(configured(found, workspace.config.monitor), before)
-    quality = tuple(q for s in scored.values() for q in s.quality)
+    quality = tuple(q for s in scored.values() for q in s.quality[-_LINES:])
+    for name, version in champions.items():
+        if tasks[name].items is not None:
+            moved.unmeasured[f"predictions of {name}"] = "rankings are compared by their quality only"
+        elif not HeldOut.exists(version.folder):
+            moved.unmeasured[f"predictions of {name}"] = f"{version.version} has no predictions held out; train again"
     at = workspace.clock().isoformat()
     history.add(at, (snapshot.id, snapshot.as_of.isoformat()), states, quality)
+    history.keep_requests(routes)
     tables, edges = graph_statistics(snapshot, workspace.snapshots)
     unscorable = sum((s.unscorable for s in scored.values()), Counter[str]())
     waiting = sum(s.waiting for s in scored.values())

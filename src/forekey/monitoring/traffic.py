@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,13 +33,24 @@ def _summary(counts: RouteCounts) -> dict[str, Any]:
     return {**counts.quantiles(), "errors": errors}
 
 
-def of_latency(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    """Return which routes fail, or are slow."""
+def of_latency(
+    routes: Mapping[str, Mapping[str, Any]], before: Mapping[str, tuple[int, int]] = MappingProxyType({})
+) -> Iterator[Finding]:
+    """Return which routes fail, or are slow.
+
+    ``before`` holds the requests and errors that the last run of the monitors knew of each: what failed long ago is no
+    news. Counts that have fallen since are those of processes that ended.
+    """
     for route, found in routes.items():
-        if found["requests"] < _FEW or route in _PROBES:
+        requests, errors = (
+            found[n] - b for n, b in zip(("requests", "errors"), before.get(route, (0, 0)), strict=True)
+        )
+        if requests < 0 or errors < 0:
+            requests, errors = found["requests"], found["errors"]
+        if requests < _FEW or route in _PROBES:
             continue
-        share = found["errors"] / found["requests"]
-        said = f"{found['errors']:,} of {found['requests']:,} requests failed with a status of 5xx"
+        share = errors / requests
+        said = f"{errors:,} of {requests:,} requests since the monitors last ran failed with a status of 5xx"
         yield Finding(
             "errors", route, round(share, 4), _ERRORS, _MANY_ERRORS, True, said, None, "See the service's log."
         )

@@ -41,6 +41,11 @@ class HeldOut:
         """Write the examples into the folder of a version."""
         np.savez_compressed(folder / _FILE, predicted=self.predicted, right=self.right, times=self.times)
 
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether the folder of a version has any."""
+        return (folder / _FILE).is_file()
+
     @classmethod
     def load(cls, folder: Path) -> HeldOut | None:
         """Read what :meth:`save` wrote; None where there is nothing."""

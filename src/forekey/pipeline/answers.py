@@ -18,7 +18,7 @@ from forekey.workspace import Workspace
 
 if TYPE_CHECKING:
     from forekey.graph import Snapshot
-    from forekey.inference import AnyPredictor, Ranker
+    from forekey.inference import AnyPredictor
     from forekey.objectives import Predictions
     from forekey.registry import ModelVersion
     from forekey.task import Task
@@ -159,40 +159,9 @@ def _confidence(version: ModelVersion, predictions: Predictions) -> dict[str, An
 
 def _explained(predictor: AnyPredictor, rows: Sequence[int], now: int) -> list[str]:
     """Return the drivers of some rows as JSON."""
-    from forekey.graph import Seeds
-    from forekey.inference import Explainer, Ranker, RankExplainer, drivers_of, explain_ranking, part_name
+    from forekey.inference import drivers_in_words
 
-    if not rows:
-        return []
-    seeds = Seeds.at(predictor.entity, np.array(rows), now)
-    if not isinstance(predictor, Ranker) and predictor.blend.trees is not None:
-        window_features = predictor.features.window_features(seeds)
-        assert window_features is not None
-        network = predictor.network(seeds, window_features)[0] if predictor.model is not None else None
-        drivers = drivers_of(
-            predictor.blend, predictor.features, predictor.pointwise, window_features, network, _DRIVERS
-        )
-        return [json.dumps([driver.to_dict() for driver in one]) for one in drivers]
-    if isinstance(predictor, Ranker) and predictor.blend.trees is not None:
-        return [json.dumps(_of_first_item(items, predictor)) for items in explain_ranking(predictor, seeds)]
-    explainer = RankExplainer(predictor) if isinstance(predictor, Ranker) else Explainer(predictor)
-    found = explainer.effects(seeds, kinds=["column"])
-    ranked = (found.ranked("column", i)[:_DRIVERS] for i in range(len(rows)))
-    return [
-        json.dumps([{"what": part_name(part), "value": None, "effect": part["effect"]} for part in one])
-        for one in ranked
-    ]
-
-
-def _of_first_item(items: list[dict[str, Any]], ranker: Ranker) -> list[dict[str, Any]]:
-    """Return what raises the score of the first of the ranked items most, in words."""
-    if not items:
-        return []
-    key = ranker.features.view.keys(ranker.pairs.spec.items)[items[0]["item"]].as_py()
-    return [
-        {"what": f"{key}: {reason['what']}", "value": reason["value"], "effect": reason["effect"]}
-        for reason in items[0]["reasons"][:_DRIVERS]
-    ]
+    return [json.dumps(one) for one in drivers_in_words(predictor, rows, now, _DRIVERS)]
 
 
 def _as_json(row: dict[str, Any]) -> dict[str, Any]:

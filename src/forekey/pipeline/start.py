@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from forekey.errors import ProjectError, SourceError
 from forekey.files import write_whole
 from forekey.pipeline.drawing import mermaid
-from forekey.pipeline.schema_svg import schema_svg
 from forekey.project import CONFIG_NAME, Config, TaskConfig, render_config, substitute
 from forekey.secrets import with_variables, without_password
 from forekey.workspace import Workspace
@@ -63,6 +62,8 @@ def init(
     header = "\n".join(["Written by `forekey init`; edit freely. Comments say what was guessed, and why.", *left_out])
     write_whole(path, render_config(config, inference.comments(), header))
     write_whole(root / "schema.md", mermaid(inference.schema))
+    from forekey.status import schema_svg
+
     write_whole(root / "schema.svg", schema_svg(inference.schema))
     return Initialized(Workspace.open(root), kept, inference, tuple(config.tasks))
 

@@ -89,15 +89,16 @@ def _window(window: Window) -> str:
 
 
 def _column(column: Column) -> str:
-    name = "*" if column.name == "*" else _name(column.name)
-    return f"{_name(column.table)}.{name}"
+    name = "*" if column.name == "*" else quoted(column.name)
+    return f"{quoted(column.table)}.{name}"
 
 
 def _via(column: Column) -> str:
-    return f" VIA {'.'.join(map(_name, column.via))}" if column.via else ""
+    return f" VIA {'.'.join(map(quoted, column.via))}" if column.via else ""
 
 
-def _name(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return a name as it stands in a query: between backquotes where it is no plain one."""
     return name if _PLAIN.fullmatch(name) else f"`{name}`"
 
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
@@ -22,11 +22,18 @@ from forekey.errors import ForekeyError, NotMonitored, UnknownEntity
 from forekey.objectives import objective_of
 from forekey.registry import ModelVersion
 from forekey.serving import schemas
-from forekey.serving.auth import OPEN, BearerAuth
+from forekey.serving.auth import OPEN, BearerAuth, LocalNames
 from forekey.serving.state import Answer, ServingState
-from forekey.serving.status_page import render_page
 from forekey.serving.telemetry import Telemetry
-from forekey.status import GraphStatus, ProjectStatus, graph_status, last_report, project_status
+from forekey.status import (
+    GraphStatus,
+    ProjectStatus,
+    TaskDetail,
+    graph_status,
+    last_report,
+    project_status,
+    task_detail,
+)
 from forekey.store import EmbeddingVersion, KeyValueStore
 from forekey.workspace import Workspace
 
@@ -49,6 +56,7 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _OF_ENTITY = _problems(400, 401, 404, 409, 422, 503)
 _OF_STATUS = _problems(401, 409, 503)
+_OF_TASK = _problems(401, 404, 409, 422, 503)
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"model": schemas.Ready, "description": "There is nothing to serve yet."}
 }
@@ -59,12 +67,17 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 
 
 def create_app(
-    project: Workspace | str | Path, store: KeyValueStore | None = None, api_keys: tuple[str, ...] = ()
+    project: Workspace | str | Path,
+    store: KeyValueStore | None = None,
+    api_keys: tuple[str, ...] = (),
+    *,
+    any_host: bool = False,
 ) -> FastAPI:
     """Return the application for a project, open or by its folder; any number of processes may have one.
 
     Without a ``store``, that of the project is opened, and closed with the application. With ``api_keys``, requests
-    must carry one as a bearer token.
+    must carry one as a bearer token; without, they must name this machine (``localhost``, an address) unless
+    ``any_host``.
     """
     workspace = project if isinstance(project, Workspace) else Workspace.open(project)
     state = ServingState(workspace, workspace.store() if store is None else store)
@@ -85,6 +98,8 @@ def create_app(
     _add_error_handlers(app)
     if api_keys:
         app.add_middleware(BearerAuth, keys=api_keys)
+    elif not any_host:
+        app.add_middleware(LocalNames)
     app.add_middleware(telemetry.middleware)
     return app
 
@@ -182,17 +197,17 @@ def _add_status_routes(app: FastAPI, state: ServingState, telemetry: Telemetry) 
         """Report counters and latencies in the Prometheus text format."""
         return telemetry.render(state)
 
-    @app.get("/", response_class=HTMLResponse, responses=_OF_STATUS)
-    def page() -> HTMLResponse:
-        """Show tasks, versions, metrics, graph statistics and drift."""
-        return HTMLResponse(render_page(state))
-
 
 def _add_overview_routes(app: FastAPI, state: ServingState) -> None:
     @app.get("/status", response_model=ProjectStatus, responses=_OF_STATUS)
     def status() -> JSONResponse:
         """Say whether all is well: source, snapshot, tasks, alerts, what to do next."""
         return JSONResponse(jsonable_encoder(project_status(state.workspace, state.store).to_dict()))
+
+    @app.get("/tasks/{task}", response_model=TaskDetail, responses=_OF_TASK)
+    def task(task: str) -> JSONResponse:
+        """Describe one task: its quality over time, calibration, predictions, drift, versions and promotions."""
+        return JSONResponse(jsonable_encoder(task_detail(state.workspace, task, state.store).to_dict()))
 
     @app.get("/monitor", response_model=schemas.Monitored, responses=_OF_STATUS)
     def monitor() -> JSONResponse:

@@ -7,10 +7,15 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from forekey.errors import ServeError
 from forekey.secrets import without_secrets
 from forekey.workspace import Workspace
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
 
 KEYS_VARIABLE = "FOREKEY_API_KEYS"
 
@@ -26,11 +31,13 @@ def serve(
     port: int = 8000,
     *,
     insecure: bool = False,
+    make_app: Callable[..., Starlette] | None = None,
     on_listening: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until interrupted. Refuses an address that others can reach unless a key is set or ``insecure``.
 
-    ``on_listening`` is called once the port is taken and the store is open.
+    ``make_app`` makes the application, by default :func:`forekey.serving.create_app`; ``on_listening`` is called once
+    the port is taken and the store is open.
     """
     import uvicorn
 
@@ -44,7 +51,7 @@ def serve(
     listener = listen(host, port)
     try:
         with workspace.store() as store:
-            app = create_app(workspace, store, keys)
+            app = (make_app or create_app)(workspace, store, keys, any_host=insecure)
             app.state.serving.engine.warm()
             _log_to_standard_error()
             config = uvicorn.Config(app, log_level="warning", access_log=False)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from forekey.errors import ModelError, UnknownEntity, UnknownTask
 from forekey.graph import Seeds, Snapshot, take_values
-from forekey.inference import explain_entity
-from forekey.objectives import Reply
+from forekey.inference import drivers_in_words, explain_entity
+from forekey.objectives import Predictions, Reply
 from forekey.schema import DType, TableSchema, did_you_mean
 from forekey.serving.engine import Engine
 from forekey.serving.recorder import Answered, Recorder
@@ -20,6 +20,8 @@ from forekey.stages import measured, stage
 from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, Record
 from forekey.task import Task, define_task
 from forekey.workspace import Workspace
+
+_DRIVERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,18 @@ class ServingState:
         found = explain_entity(bound.predictor, row, now)
         return {**found, "model_version": bound.key.model_version, "as_of": bound.snapshot.as_of.isoformat()}
 
+    def look_up(self, task: str, entity_id: Any) -> Answer | None:
+        """Return what is stored for an entity, for people to look at: it is not logged as served."""
+        version = self.version(task)
+        return self._looked_up(task, version, [entity_id])[0][0]
+
+    def drivers(self, task: str, entity_id: Any) -> list[dict[str, Any]]:
+        """Return what drives the prediction for an entity as computed now, in words, the strongest first."""
+        self.task(task)
+        bound = self.engine.bound(task)
+        row = int(bound.snapshot.lookup(bound.task.entity.name, [entity_id])[0])
+        return drivers_in_words(bound.predictor, [row], bound.now, _DRIVERS)[0] if row >= 0 else []
+
     def typed(self, task: str, entity_id: Any) -> Any:
         """Return an id as its key's type: a number for integer keys, else text."""
         return _typed(self.task(task).entity, entity_id)
@@ -153,6 +167,14 @@ class ServingState:
 
     def _stored(self, task: str, entity_ids: Sequence[Any]) -> list[Answer | None]:
         version = self.version(task)
+        answers, keys, predictions = self._looked_up(task, version, entity_ids)
+        self.recorder.record(Answered(task, version.model_version, version.as_of, "stored", keys, predictions))
+        return answers
+
+    def _looked_up(
+        self, task: str, version: EmbeddingVersion, entity_ids: Sequence[Any]
+    ) -> tuple[list[Answer | None], list[Any], Predictions]:
+        """Return an answer for each entity that is stored, and the keys and predictions of those that are."""
         with stage("look up"):
             records = self._records(task, version, entity_ids)
         known = [r for r in records if r is not None]
@@ -163,8 +185,7 @@ class ServingState:
             own, reply = self.typed(task, entity_ids[i]), predictions.reply(row)
             answers[i] = _answer(own, reply, known[row].eligible, version.model_version, version.as_of, "stored")
             keys.append(own)
-        self.recorder.record(Answered(task, version.model_version, version.as_of, "stored", keys, predictions))
-        return answers
+        return answers, keys, predictions
 
     def _names(self, task: str, version: EmbeddingVersion) -> tuple[Any, ...]:
         """Return what stored predictions refer to: classes, or items by their keys, typed once a version."""

@@ -8,17 +8,20 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from forekey.errors import ForekeyError, SnapshotError
+from forekey.errors import ForekeyError, PQLError, SnapshotError
 from forekey.graph import Snapshot
 from forekey.monitoring import Alert, MonitorReport, Quality, State
 from forekey.notebooks import as_table
+from forekey.project import PQLTask, TaskConfig
+from forekey.query import in_words, parse
 from forekey.registry import ModelVersion
 from forekey.secrets import without_password
 from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, read_requests
 from forekey.workspace import Workspace
 
 _POINTS = 60
-_STEPS = 3
+_STEPS, _STALE_DAYS = 3, 8.0
+"""After so many days without a run of the monitors, nothing is known any more."""
 _DAY = 86_400.0
 
 
@@ -66,6 +69,10 @@ class TaskStatus:
 
     task: str
     query: str | None
+    words: str | None
+    """The query as a question in plain English."""
+    entity: str | None
+    """The table whose rows are predicted for."""
     task_type: str | None
     state: State
     champion: str | None
@@ -74,6 +81,9 @@ class TaskStatus:
     champion_since: str | None
     champion_reason: str | None
     versions: int
+    newest: str | None
+    """The version that was trained last, ``newest_at`` when; it need not be the champion."""
+    newest_at: str | None
     metric: str | None
     promised: float | None
     promised_low: float | None
@@ -84,11 +94,14 @@ class TaskStatus:
     realized_at: str | None
     estimated: float | None
     stored_version: str | None
+    stored_model: str | None
     stored_as_of: str | None
     stored_entities: int | None
     behind_days: float | None
     """How many days the data reach beyond what is stored; None where nothing is stored."""
     alerts: int = 0
+    broken: str | None = None
+    """Why its models cannot be read, if so."""
     quality: tuple[QualityPoint, ...] = ()
 
 
@@ -102,11 +115,17 @@ class NextStep:
 
 @dataclass(frozen=True, slots=True)
 class ProjectStatus:
-    """The state of a project; ``state`` and ``alerts`` are of the last look of the monitors, at ``monitored_at``."""
+    """The state of a project.
+
+    ``alerts`` are of the last run of the monitors, at ``monitored_at``; ``state`` is the worst of theirs and of what
+    can be seen now.
+    """
 
     project: str
     source: str
     at: str
+    headline: str
+    """Whether all is well, in a few words."""
     state: State
     monitored_at: str | None
     snapshot: SnapshotStatus | None
@@ -142,9 +161,10 @@ def project_status(workspace: Workspace, store: KeyValueStore | None = None) -> 
     requests = sum(c.statuses.total() for c in read_requests(workspace.place("serving")).values())
     tasks = tuple(_task(workspace, name, snapshot, stored.get(name), report) for name in workspace.config.tasks)
     now = workspace.clock()
+    words, state = _headline(workspace, snapshot, health, tasks, report)
     return ProjectStatus(
-        workspace.root.resolve().name, without_password(workspace.config.source), now.isoformat(),
-        report.state if report is not None else State.OK, report.at if report is not None else None,
+        workspace.root.resolve().name, without_password(workspace.config.source), now.isoformat(), words, state,
+        report.at if report is not None else None,
         _snapshot_status(snapshot, now) if snapshot is not None else None, tasks,
         report.alerts if report is not None else (), requests, health,
         tuple(_next(workspace, snapshot, broken, tasks, report)),
@@ -191,7 +211,7 @@ def _stored(workspace: Workspace, store: KeyValueStore | None) -> tuple[dict[str
         return {}, str(error)
 
 
-def _task(
+def _described(
     workspace: Workspace,
     name: str,
     snapshot: Snapshot | None,
@@ -199,7 +219,7 @@ def _task(
     report: MonitorReport | None,
 ) -> TaskStatus:
     models = workspace.registry
-    champion, promotions = models.champion_or_none(name), models.history(name)
+    champion, promotions, every = models.champion_or_none(name), models.history(name), models.versions(name)
     facts = champion.manifest if champion is not None else None
     alerts = report.alerts_of(name) if report is not None else ()
     quality = [q for q in report.quality if q.task == name] if report is not None else []
@@ -208,19 +228,86 @@ def _task(
     interval = facts.intervals.get("model", [None, None]) if facts is not None else [None, None]
     metric = facts.default_metric if facts is not None else None
     best, best_score = _best_baseline(champion)
+    asked = question(workspace.config.tasks[name])
     return TaskStatus(
-        name, getattr(workspace.config.tasks[name], "query", None), facts.task_type if facts is not None else None,
+        name, asked.query, asked.words, asked.entity, facts.task_type if facts is not None else None,
         State.worst([a.state for a in alerts]), champion.version if champion is not None else None,
         facts.created_at if facts is not None else None, facts.snapshot_as_of if facts is not None else None,
         promotions[-1]["at"] if promotions else None, promotions[-1]["reason"] if promotions else None,
-        len(models.versions(name)), metric,
+        len(every), every[-1].version if every else None, every[-1].manifest.created_at if every else None, metric,
         facts.metrics.get("test", {}).get(metric or "") if facts is not None else None, interval[0], interval[1],
         best, best_score,
         final.realized if final is not None else None, final.anchor if final is not None else None,
         newest.estimated if newest is not None else None, stored.version if stored is not None else None,
-        stored.as_of if stored is not None else None, stored.entities if stored is not None else None,
-        _behind(stored, snapshot), len(alerts), tuple(QualityPoint.of(q) for q in quality[-_POINTS:]),
+        stored.model_version if stored is not None else None, stored.as_of if stored is not None else None,
+        stored.entities if stored is not None else None,
+        _behind(stored, snapshot), len(alerts), None, tuple(QualityPoint.of(q) for q in quality[-_POINTS:]),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a task asks: its query, the same in words, and the table of its entities; None what is not known."""
+
+    query: str | None
+    words: str | None
+    entity: str | None
+
+
+def question(config: TaskConfig) -> Question:
+    """Return what a task asks; a query may be wrong, and labels may be ready-made."""
+    if not isinstance(config, PQLTask):
+        return Question(None, None, config.entity.key.rpartition(".")[0])
+    try:
+        query = parse(config.query)
+    except PQLError:
+        return Question(config.query, None, None)
+    return Question(config.query, in_words(query), query.entity.table)
+
+
+def _task(
+    workspace: Workspace,
+    name: str,
+    snapshot: Snapshot | None,
+    stored: EmbeddingVersion | None,
+    report: MonitorReport | None,
+) -> TaskStatus:
+    """Describe a task; one whose models cannot be read must not hide the others."""
+    try:
+        return _described(workspace, name, snapshot, stored, report)
+    except ForekeyError as error:
+        empty: dict[str, Any] = dict.fromkeys(TaskStatus.__slots__)
+        asked = question(workspace.config.tasks[name])
+        known = {"query": asked.query, "words": asked.words, "entity": asked.entity, "versions": 0, "alerts": 0}
+        said = {"task": name, "state": State.CRITICAL, "broken": str(error), "quality": ()}
+        return TaskStatus(**{**empty, **known, **said})
+
+
+def _headline(
+    workspace: Workspace,
+    snapshot: Snapshot | None,
+    store: str,
+    tasks: tuple[TaskStatus, ...],
+    report: MonitorReport | None,
+) -> tuple[str, State]:
+    """Say in a few words whether all is well, the worst first."""
+    state = report.state if report is not None else State.OK
+    if snapshot is None or not any(t.champion or t.broken for t in tasks):
+        return "Not set up yet", state
+    if store != "ok":
+        return "The store does not answer", State.CRITICAL
+    if state is State.CRITICAL or any(t.broken for t in tasks):
+        return "Something is wrong", State.CRITICAL
+    if report is None:
+        return "Not monitored yet", State.OK
+    waiting = [t.task for t in tasks if t.champion is None or t.stored_version is None]
+    if state is State.WARNING:
+        return "There are warnings", State.WARNING
+    if (workspace.clock() - datetime.fromisoformat(report.at)).total_seconds() > _STALE_DAYS * _DAY:
+        return f"Not monitored since {report.at[:10]}", State.WARNING
+    if waiting:
+        return f"All is well, but {', '.join(waiting[:3])} cannot be served yet", State.OK
+    return "All is well", State.OK
 
 
 def _best_baseline(champion: ModelVersion | None) -> tuple[str | None, float | None]:
@@ -258,8 +345,10 @@ def _next(
         elif report.snapshot != snapshot.id:
             yield NextStep("forekey monitor", "new rows came since the monitors last looked")
     if report is not None:
-        asked = dict.fromkeys((_command_of(a), f"{a.monitor} of {a.subject}: {a.what}") for a in report.alerts)
-        yield from [NextStep(*step) for step in asked][:_STEPS]
+        asked: dict[str, list[Alert]] = {}
+        for alert in report.alerts:
+            asked.setdefault(_command_of(alert), []).append(alert)
+        yield from [NextStep(command, _why(alerts)) for command, alerts in asked.items()][:_STEPS]
 
 
 def _to_train(tasks: tuple[TaskStatus, ...]) -> Iterator[NextStep]:
@@ -268,6 +357,12 @@ def _to_train(tasks: tuple[TaskStatus, ...]) -> Iterator[NextStep]:
             yield NextStep(f"forekey train {task.task}", f"{task.task} has no model yet")
         elif task.stored_version is None:
             yield NextStep(f"forekey embed {task.task}", f"nothing is stored of {task.task}")
+
+
+def _why(alerts: list[Alert]) -> str:
+    """Say what the worst of some alerts is, and how many more there are."""
+    worst = f"{alerts[0].monitor} of {alerts[0].subject}: {alerts[0].what}"
+    return f"{worst}; and {len(alerts) - 1} more" if len(alerts) > 1 else worst
 
 
 def _command_of(alert: Alert) -> str:

@@ -13,7 +13,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ _SERVED = "served"
 _MOST_FILES = 16
 """Files of one anchor that may lie beside each other before they are put together."""
 SAMPLED_EMBEDDINGS = 2_000
+_GROUP = 131_072
+"""Lines of a Parquet row group: what is read at least."""
+_ORDER, _RANKED = "order", "largest prediction first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +66,21 @@ class PredictionLog:
         self._folder = folder
 
     def append(self, task: str, batch: LoggedBatch, embeddings: NDArray[np.float32] | None = None) -> Path:
-        """Write what embedding predicted for everyone, replacing an earlier batch of the same time and model."""
+        """Write what embedding predicted for everyone, replacing an earlier batch of the same time and model.
+
+        Predictions that are numbers are written from the largest on, so that the first of millions are found at once.
+        """
         path = self._folder / task / f"{_name(batch.as_of, batch.model_version)}.parquet"
         if embeddings is not None:
             some = np.sort(np.random.default_rng(0).permutation(len(embeddings))[:SAMPLED_EMBEDDINGS])
             with whole(path.with_suffix(".npy")) as draft, draft.open("wb") as handle:
                 np.save(handle, embeddings[some].astype(np.float32), allow_pickle=False)
-        _write(path, batch)
+        numbers = batch.rows.schema.field("prediction").type
+        if pa.types.is_floating(numbers):
+            order = np.argsort(-batch.rows.column("prediction").to_numpy(), kind="stable")
+            _write(path, replace(batch, rows=batch.rows.take(pa.array(order))), {_ORDER: _RANKED})
+        else:
+            _write(path, batch)
         return path
 
     def add_served(self, task: str, batch: LoggedBatch, name: str) -> None:
@@ -100,6 +111,11 @@ class PredictionLog:
         first = rows.select(["entity", "line"]).group_by("entity", use_threads=False).aggregate([("line", "min")])
         lines = np.sort(first.column("line_min").to_numpy())
         return LoggedBatch(found.as_of, found.model_version, found.rows.take(pa.array(lines)))
+
+    def embedded(self, task: str, as_of: str, version: str) -> list[Path]:
+        """Return the file that embedding wrote of one anchor, or those of what was served where there is none."""
+        found = self._of(task, as_of, version)
+        return found[:1] if found and found[0].parent.name == task else found
 
     def embeddings(self, task: str, as_of: str, version: str) -> NDArray[np.float32] | None:
         """Return some embeddings of a batch, ``[n, channels] float32``; None where there are none."""
@@ -174,10 +190,15 @@ def _parquet(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*.parquet") if not is_draft(p)) if folder.is_dir() else []
 
 
-def _write(path: Path, batch: LoggedBatch) -> None:
-    facts = {"as_of": batch.as_of, "model_version": batch.model_version}
+def is_ranked(path: Path) -> bool:
+    """Whether a file of the log holds the largest predictions first."""
+    return (pq.read_schema(path).metadata or {}).get(_ORDER.encode()) == _RANKED.encode()
+
+
+def _write(path: Path, batch: LoggedBatch, more: dict[str, str] | None = None) -> None:
+    facts = {"as_of": batch.as_of, "model_version": batch.model_version, **(more or {})}
     with whole(path) as draft:
-        pq.write_table(batch.rows.replace_schema_metadata(facts), draft)
+        pq.write_table(batch.rows.replace_schema_metadata(facts), draft, row_group_size=_GROUP)
 
 
 def _read(paths: list[Path]) -> LoggedBatch:

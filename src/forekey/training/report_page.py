@@ -9,10 +9,10 @@ from importlib import resources
 from string import Template
 from typing import Any
 
+from forekey.charts import Axes, Bar, Line, bar_chart, line_chart, style
 from forekey.inference import part_name
 from forekey.objectives import objective_of
 from forekey.registry import ModelManifest, ModelVersion
-from forekey.training.plots import Axes, Series, bars, lines, points
 from forekey.training.report import TrainReport
 
 _SHOWN_BASELINES = 2
@@ -25,6 +25,7 @@ def render_report(version: ModelVersion) -> str:
     plots: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     template = Template(resources.files("forekey.training").joinpath("report_page.html").read_text(encoding="utf-8"))
     return template.substitute(
+        charts=style(),
         title=escape(f"{report.task} {report.model_version}"),
         facts=escape(
             f"{report.task_type} · snapshot {report.snapshot} as of {facts.snapshot_as_of} · "
@@ -71,37 +72,47 @@ def _behaviour(report: TrainReport, plots: dict[str, Any]) -> Iterable[str]:
         ranked = sorted(report.baselines, key=lambda n: n != report.best_baseline)[:_SHOWN_BASELINES]
         places = list(range(len(by_time["time"])))
         names = [t[:10] for t in by_time["time"]]
-        series = [Series("model", places, by_time["model"])]
-        series += [Series(n.replace("_", " "), places, by_time[n]) for n in ranked if n in by_time]
-        yield lines(Axes(f"{metric} by anchor time (validation, then test)", "anchor time", metric, names), series)
+        series = [Line("model", places, by_time["model"])]
+        known = [n for n in ranked if n in by_time]
+        series += [Line(n.replace("_", " "), places, by_time[n], look="bc"[i]) for i, n in enumerate(known)]
+        yield _plot(f"{metric} by anchor time (validation, then test)", "anchor time", metric, series, names)
     if "roc" in plots:
-        curve = Series("", plots["roc"]["x"], plots["roc"]["y"])
-        yield lines(Axes("ROC (test)", "false positive rate", "true positive rate"), [curve, _diagonal()])
-        curve = Series("", plots["pr"]["x"], plots["pr"]["y"])
-        yield lines(Axes("Precision and recall (test)", "recall", "precision"), [curve])
+        curve = Line("", plots["roc"]["x"], plots["roc"]["y"])
+        yield _plot("ROC (test)", "false positive rate", "true positive rate", [curve, _diagonal()])
+        curve = Line("", plots["pr"]["x"], plots["pr"]["y"])
+        yield _plot("Precision and recall (test)", "recall", "precision", [curve])
     if "calibration" in plots:
-        curve = Series("", plots["calibration"]["promised"], plots["calibration"]["happened"])
+        curve = Line("", plots["calibration"]["promised"], plots["calibration"]["happened"])
         most = max([*curve.x, *(y or 0.0 for y in curve.y), 0.01])
-        yield lines(Axes("Calibration (test, tenths)", "promised", "happened"), [curve, _diagonal(most)])
+        yield _plot("Calibration (test, tenths)", "predicted", "happened", [curve, _diagonal(most)])
     if "points" in plots:
         actual, predicted = plots["points"]["actual"], plots["points"]["predicted"]
         ends = [min([*actual, *predicted], default=0.0), max([*actual, *predicted], default=1.0)]
-        same = Series("", ends, ends, dashed=True)
-        yield points(
-            Axes("Predicted against actual (test)", "actual", "predicted"), [Series("", actual, predicted), same]
-        )
+        cloud, same = Line("", actual, predicted, is_cloud=True), Line("", ends, ends, look="g", is_dashed=True)
+        yield _plot("Predicted against actual (test)", "actual", "predicted", [cloud, same])
     if "at_k" in plots:
         places = plots["at_k"]["k"]
-        both = [Series(name, places, plots["at_k"][name]) for name in ("precision", "recall")]
-        yield lines(Axes("Precision and recall of the first k (test)", "k", "share"), both)
+        both = [Line(n, places, plots["at_k"][n], look=c) for n, c in (("precision", "a"), ("recall", "b"))]
+        yield _plot("Precision and recall of the first k (test)", "k", "share", both)
     if "confusion" in plots:
         classes, counts = plots["confusion"]["classes"], plots["confusion"]["counts"]
         rows = [[a, *(f"{n:,}" for n in row)] for a, row in zip(classes, counts, strict=True)]
         yield "<div><b>Actual (rows) and predicted (test)</b>" + _table(["", *classes], rows) + "</div>"
 
 
-def _diagonal(most: float = 1.0) -> Series:
-    return Series("", [0.0, most], [0.0, most], dashed=True)
+def _plot(title: str, x: str, y: str, series: Sequence[Line], names: Sequence[str] = ()) -> str:
+    """Return a chart with its title."""
+    drawn = line_chart(Axes(title, x, y, names=names, width=460, height=270), series)
+    return f"<figure><figcaption>{escape(title)}</figcaption>{drawn}</figure>"
+
+
+def _bars(title: str, values: Iterable[tuple[str, float]]) -> str:
+    drawn = bar_chart([Bar(name, value) for name, value in values], title)
+    return f"<figure><figcaption>{escape(title)}</figcaption>{drawn}</figure>"
+
+
+def _diagonal(most: float = 1.0) -> Line:
+    return Line("", [0.0, most], [0.0, most], look="g", is_dashed=True)
 
 
 def _explanation(facts: ModelManifest) -> str:
@@ -113,7 +124,7 @@ def _explanation(facts: ModelManifest) -> str:
     for kind, title in (("table", "tables"), ("column", "columns"), ("hop", "this hop and beyond")):
         named = [(part_name(part), float(part["effect"])) for part in found.get(kind, ())][:12]
         if named:
-            out.append(bars(f"{what} without: {title} (mean size)", named))
+            out.append(_bars(f"{what} without: {title} (mean size)", named))
     return "".join(out)
 
 
@@ -121,7 +132,7 @@ def _importance(facts: ModelManifest) -> str:
     found: dict[str, float] = facts.importance
     if not found:
         return '<p class="quiet">The model has no window features.</p>'
-    return bars("share of what the trees' splits gained", list(found.items())[:20])
+    return _bars("share of what the trees' splits gained", list(found.items())[:20])
 
 
 def _learning(report: TrainReport, facts: ModelManifest) -> Iterable[str]:
@@ -129,9 +140,9 @@ def _learning(report: TrainReport, facts: ModelManifest) -> Iterable[str]:
     if len(epochs) < 2:
         return
     losses, scores = ([e[name] for e in facts.history] for name in ("loss", "score"))
-    yield lines(Axes("Training loss of the network", "epoch", "loss"), [Series("", epochs, losses)])
-    axes = Axes(f"Validation {report.default_metric} of the network", "epoch", report.default_metric)
-    yield lines(axes, [Series("", epochs, scores)])
+    yield _plot("Training loss of the network", "epoch", "loss", [Line("", epochs, losses)])
+    metric = report.default_metric
+    yield _plot(f"Validation {metric} of the network", "epoch", metric, [Line("", epochs, scores)])
 
 
 def _tried(facts: ModelManifest) -> str:

@@ -6,10 +6,14 @@ Tables are placed by the longest way along foreign keys, and ordered within a co
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from html import escape
+from xml.etree.ElementTree import Element
 
+from forekey.charts import Svg, drawing, node
+from forekey.charts.ticks import short
 from forekey.schema import Schema, TableSchema
+from forekey.status.graph import EdgeStatus, GraphStatus, TableStatus
 
 _LETTER, _LINE, _PAD, _GAP_X, _GAP_Y, _MARGIN = 7.3, 18, 10, 90, 26, 20
 _SWEEPS = 6
@@ -28,6 +32,7 @@ class _Box:
 
     table: TableSchema
     lines: list[tuple[str, str]]
+    facts: TableStatus | None = None
     x: float = 0.0
     y: float = 0.0
     width: float = 0.0
@@ -46,12 +51,37 @@ class _Box:
 
 def schema_svg(schema: Schema) -> str:
     """Draw a schema; return the text of an SVG file that needs nothing else."""
-    boxes = {t.name: _Box(t, _lines(t)) for t in schema.tables}
+    return f"{_whole(schema, None, None, [node('style', text=_STYLE)])}\n"
+
+
+def schema_drawing(schema: Schema, found: GraphStatus | None = None, link: Callable[[str], str] | None = None) -> Svg:
+    """Draw a schema, with the rows, freshness, match rates and faults that are ``found``; ``link`` leads to a table."""
+    return _whole(schema, found, link, [])
+
+
+def _whole(schema: Schema, found: GraphStatus | None, link: Callable[[str], str] | None, first: list[Element]) -> Svg:
+    tables = {t.table: t for t in found.tables} if found is not None else {}
+    edges = {(e.child, e.column): e for e in found.edges} if found is not None else {}
+    boxes = {t.name: _Box(t, _lines(t, tables.get(t.name), edges), tables.get(t.name)) for t in schema.tables}
     columns = _ordered(schema, _levels(schema))
+    width, height = _placed(columns, boxes)
+    curves = [
+        _curve(boxes[t.name], boxes[fk.parent], fk.column, edges.get((t.name, fk.column)))
+        for t in schema.tables
+        for fk in t.foreign_keys
+    ]
+    parts = [part for box in boxes.values() for part in _drawn(box, link)]
+    said, role = f"{len(boxes)} tables and {len(curves)} foreign keys", "img" if link is None else "group"
+    return drawing(width, height, said, [*first, *curves, *parts], "schema", role)
+
+
+def _placed(columns: list[list[str]], boxes: dict[str, _Box]) -> tuple[float, float]:
+    """Give every box its place; return how wide and high all are."""
     x, bottom = float(_MARGIN), 0.0
     for names in columns:
         y = float(_MARGIN)
         width = max(max(len(n), *(len(text) for _, text in boxes[n].lines), 6) for n in names) * _LETTER + 2 * _PAD
+        width = min(width, (_LONGEST + 12) * _LETTER)
         for name in names:
             box = boxes[name]
             box.x, box.y, box.width = x, y, width
@@ -61,21 +91,13 @@ def schema_svg(schema: Schema) -> str:
         lower = (bottom - boxes[names[-1]].y - boxes[names[-1]].height - _GAP_Y) / 2
         for name in names:
             boxes[name].y += lower
-    width, height = x - _GAP_X + _MARGIN, bottom - _GAP_Y + _MARGIN
-    curves = [_curve(boxes[t.name], boxes[fk.parent], fk.column) for t in schema.tables for fk in t.foreign_keys]
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
-            f'height="{height:.0f}" role="img"><title>{len(boxes)} tables</title><style>{_STYLE}</style>',
-            *curves,
-            *(_drawn(box) for box in boxes.values()),
-            "</svg>\n",
-        ]
-    )
+    return x - _GAP_X + _MARGIN, bottom - _GAP_Y + _MARGIN
 
 
-def _lines(table: TableSchema) -> list[tuple[str, str]]:
-    """Return what is written of a table: its key, its time, its foreign keys, and how many columns else."""
+def _lines(
+    table: TableSchema, facts: TableStatus | None, edges: Mapping[tuple[str, str], EdgeStatus]
+) -> list[tuple[str, str]]:
+    """Return what is written of a table: its rows, key, time, foreign keys, and how many columns else."""
     found = [(table.primary_key, f"{table.primary_key}  key")] if table.primary_key else []
     if table.time_column and table.time_column != table.primary_key:
         found.append((table.time_column, f"{table.time_column}  time"))
@@ -85,7 +107,17 @@ def _lines(table: TableSchema) -> list[tuple[str, str]]:
     others = sum(c.name not in told for c in table.columns)
     if others:
         found.append(("", f"{others} column{'s' if others > 1 else ''} more" if found else f"{others} columns"))
-    return [(name, _short(text)) for name, text in found]
+    lines = [(name, _short(text) + _matched(edges.get((table.name, name)))) for name, text in found]
+    return [*([("", _size(facts))] if facts is not None else []), *lines]
+
+
+def _size(facts: TableStatus) -> str:
+    newest = f", newest {facts.newest[:10]}" if facts.newest is not None else ""
+    return f"{short(facts.nodes)} rows{newest}"
+
+
+def _matched(edge: EdgeStatus | None) -> str:
+    return f"  {edge.match_rate * 100:.4g} %" if edge is not None else ""
 
 
 def _short(text: str) -> str:
@@ -130,7 +162,7 @@ def _ordered(schema: Schema, levels: dict[str, int]) -> list[list[str]]:
     return columns
 
 
-def _curve(child: _Box, parent: _Box, column: str) -> str:
+def _curve(child: _Box, parent: _Box, column: str, facts: EdgeStatus | None) -> Element:
     """Draw a foreign key from its line in the child to the name of the parent."""
     from_y, to_y = child.at(column), parent.at(None)
     if child.x > parent.x:
@@ -139,20 +171,28 @@ def _curve(child: _Box, parent: _Box, column: str) -> str:
     else:  # within a column, or back in a cycle: around the right
         x1, x2 = child.x + child.width, parent.x + parent.width
         bend = max(x1, x2) + _GAP_X / 2
-    return f'<path d="M{x1:.0f} {from_y:.0f}C{bend:.0f} {from_y:.0f} {bend:.0f} {to_y:.0f} {x2:.0f} {to_y:.0f}"/>'
+    way = f"M{x1:.0f} {from_y:.0f}C{bend:.0f} {from_y:.0f} {bend:.0f} {to_y:.0f} {x2:.0f} {to_y:.0f}"
+    said = f"{child.table.name}.{column} refers to {parent.table.name}"
+    if facts is not None:
+        said += (
+            f": {facts.match_rate:.2%} of the keys name a row, {facts.orphans:,} do not, {facts.null_keys:,} are NULL"
+        )
+    return node("path", d=way, class_=f"key {facts.state if facts is not None else ''}".strip(), tip=said)
 
 
-def _drawn(box: _Box) -> str:
+def _drawn(box: _Box, link: Callable[[str], str] | None) -> list[Element]:
     """Draw a table."""
     top = _LINE + _PAD / 2
-    left = f"{box.x + _PAD:.0f}"
+    left = box.x + _PAD
+    state = f" {box.facts.state}" if box.facts is not None else ""
     rows = [
-        f'<text class="{"c" if name else "d"}" x="{left}" y="{box.y + _LINE * (i + 2) + 2:.0f}">{escape(text)}</text>'
+        node("text", class_="c" if name else "d", x=left, y=box.y + _LINE * (i + 2) + 2, text=text)
         for i, (name, text) in enumerate(box.lines)
     ]
-    return (
-        f'<rect class="b" x="{box.x:.0f}" y="{box.y:.0f}" width="{box.width:.0f}" height="{box.height:.0f}" rx="4"/>'
-        f'<rect class="h" x="{box.x:.0f}" y="{box.y:.0f}" width="{box.width:.0f}" height="{top:.0f}" rx="4"/>'
-        f'<text class="n" x="{left}" y="{box.y + _LINE - 3:.0f}">{escape(_short(box.table.name))}</text>'
-        + "".join(rows)
-    )
+    parts = [
+        node("rect", class_=f"b{state}", x=box.x, y=box.y, width=box.width, height=box.height, rx=4),
+        node("rect", class_=f"h{state}", x=box.x, y=box.y, width=box.width, height=top, rx=4),
+        node("text", class_="n", x=left, y=box.y + _LINE - 3, text=_short(box.table.name)),
+        *rows,
+    ]
+    return [node("a", *parts, href=link(box.table.name))] if link is not None else parts

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from xml.etree import ElementTree
 
-from forekey.pipeline.schema_svg import schema_svg
 from forekey.schema import ColumnSchema, DType, ForeignKey, Schema, Stype, TableSchema
+from forekey.status import schema_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 
