@@ -345,9 +345,9 @@ def _next(
     yield from _to_train(tasks)
     if any(t.champion is not None for t in tasks) and snapshot is not None:
         if report is None:
-            yield NextStep("forekey monitor", "nobody has looked yet")
+            yield NextStep("forekey monitor", "the monitors have not run yet")
         elif report.snapshot != snapshot.id:
-            yield NextStep("forekey monitor", "new rows came since the monitors last looked")
+            yield NextStep("forekey monitor", "new rows came since the monitors last ran")
     if report is not None:
         asked: dict[str, list[Alert]] = {}
         for alert in report.alerts:
