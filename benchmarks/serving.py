@@ -61,7 +61,7 @@ def measured(project: Workspace, requests: dict[str, int]) -> list[dict[str, Any
         with_all, without = create_app(project, store), create_app(project, store)
         bare = without.state.serving
         bare.recorder.record = _nothing
-        bare.count_stages = lambda mode, took: None
+        bare.count_answer = lambda task, mode, took: None
         with TestClient(with_all) as one, TestClient(without) as two:
             for mode, count in requests.items():
                 took: dict[str, list[float]] = {"with": [], "without": []}

@@ -71,30 +71,30 @@ TARGETS = [
 
 @pytest.mark.parametrize(("target", "asked"), TARGETS)
 def test_what_is_predicted_is_asked_for(target: str, asked: str) -> None:
-    assert in_words(parse(f"PREDICT {target} FOR EACH customers.id")) == f"{asked}, for each of customers?"
+    assert in_words(parse(f"PREDICT {target} FOR EACH customers.id")) == f"{asked}, for each of the customers?"
 
 
 ENTITIES = [
-    ("EACH customers.id", "each of customers"),
+    ("EACH customers.id", "each of the customers"),
     ("EACH product.id", "each row of product"),
     ("users.id = 42", "id 42 of users"),
     ("leads.id IN ('a', 'b')", 'id "a" and "b" of leads'),
     ("users.id IN (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)", "id 1, 2, 3 and 7 more of users"),
-    ("EACH users.id WHERE COUNT(orders.*, -90, 0) > 0", "each of users with orders in the last 90 days"),
-    ("EACH users.id WHERE NOT COUNT(orders.*, -1, 0) > 2", "each of users with at most 2 orders in the last day"),
-    ("EACH users.id WHERE COUNT(orders.*, -INF, -30) = 0", "each of users with no orders 30 or more days ago"),
-    ("EACH users.id WHERE SUM(orders.total, -2, 0, months) > 0.05", "each of users where the sum of orders.total in the last 2 months is more than 0.05"),
+    ("EACH users.id WHERE COUNT(orders.*, -90, 0) > 0", "each of the users with orders in the last 90 days"),
+    ("EACH users.id WHERE NOT COUNT(orders.*, -1, 0) > 2", "each of the users with at most 2 orders in the last day"),
+    ("EACH users.id WHERE COUNT(orders.*, -INF, -30) = 0", "each of the users with no orders 30 or more days ago"),
+    ("EACH users.id WHERE SUM(orders.total, -2, 0, months) > 0.05", "each of the users where the sum of orders.total in the last 2 months is more than 0.05"),
     (
         "EACH users.id WHERE COUNT(orders.*, -INF, 0) > 2 AND users.age BETWEEN 20 AND 60",
-        "each of users where there have been more than 2 orders so far and users.age is between 20 and 60",
+        "each of the users where there have been more than 2 orders so far and users.age is between 20 and 60",
     ),
     (
         "EACH users.id WHERE (COUNT(orders.*, -90, -30) > 0 OR users.age > 9) AND NOT users.name LIKE 'a%'",
-        'each of users where either there were orders from 90 to 30 days ago or users.age is more than 9, and users.name does not match the pattern "a%"',
+        'each of the users where either there were orders from 90 to 30 days ago or users.age is more than 9, and users.name does not match the pattern "a%"',
     ),
     (
         "EACH users.id ASSUMING COUNT(mails.* WHERE mails.kind = 'offer', 0, 7) > 0",
-        'each of users, assuming that there will be mails in the next 7 days where mails.kind is "offer"',
+        'each of the users, assuming that there will be mails in the next 7 days where mails.kind is "offer"',
     ),
     (
         "users.id = 1 WHERE users.vip = TRUE ASSUMING SUM(ads.spend, 0, 7) >= 1000",
@@ -122,12 +122,12 @@ def test_it_is_said_for_whom(entity: str, whom: str) -> None:
 )
 def test_a_window_that_cannot_be_predicted_is_said_too(window: str, when: str) -> None:
     said = in_words(parse(f"PREDICT COUNT(orders.*{window}) FOR EACH customers.id"))
-    assert said == f"How many orders {when}, for each of customers?"
+    assert said == f"How many orders {when}, for each of the customers?"
 
 
 def test_a_text_stays_in_one_line_and_short() -> None:
     said = in_words(parse(f"PREDICT users.a = 'first\nsecond' OR users.b = '{'x' * 500}' FOR EACH users.id"))
-    assert said == f'Is users.a "first second" or is users.b "{"x" * 39}…", for each of users?'
+    assert said == f'Is users.a "first second" or is users.b "{"x" * 39}…", for each of the users?'
 
 
 def is_one_question(query: Query) -> bool:

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from forekey import pipeline
 from forekey.serving import create_app
-from forekey.status import graph_status, last_report, project_status
+from forekey.status import graph_status, last_report, project_status, timings
 from forekey.workspace import Workspace
 from tests.support.months import add_month
 
@@ -89,3 +89,15 @@ def test_a_damaged_report_and_snapshot_are_said_to_be_so(own_project: Workspace)
     state = project_status(own_project)
     assert state.snapshot is None
     assert state.next[0].command == "forekey snapshot --full"
+
+
+def test_requests_for_predictions_are_counted_by_task(own_project: Workspace) -> None:
+    for _ in range(2):  # two services, one after the other
+        with TestClient(create_app(own_project)) as client:
+            for place in ("/predict/churn/7", "/predict/churn/8?mode=online", "/predict/spend/7", "/predict/nope/7"):
+                client.get(place)
+            client.get("/no/such/path")
+    found = {t.task: t.requests for t in project_status(own_project).tasks}
+    assert (found["churn"], found["spend"], found["weeks"]) == (4, 2, 0)
+    assert any(t.name == "other" for t in timings(own_project)[0])
+    assert all(t.name for t in timings(own_project)[0])

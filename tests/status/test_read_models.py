@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -54,13 +55,25 @@ def test_a_model_that_cannot_be_read_does_not_hide_the_others(own_project: Works
 
 
 def test_all_is_well_only_where_it_was_looked_at_lately(own_project: Workspace) -> None:
+    path = own_project.place("reports") / "monitor.json"
+    path.unlink(missing_ok=True)
     assert project_status(own_project).headline == "Not monitored yet"
     pipeline.monitor(own_project)
-    assert project_status(own_project).headline in {"All is well", "There are warnings", "Something is wrong"}
+    quiet = json.loads(path.read_text()) | {"state": "ok", "alerts": []}
+    path.write_text(json.dumps(quiet))
+    assert project_status(own_project).headline == "All is well"
     later = replace(Workspace.open(own_project.root), clock=lambda: own_project.clock() + timedelta(days=30))
     found = project_status(later)
-    if found.state is not State.CRITICAL:
-        assert found.headline.startswith(("Not monitored since", "There are warnings"))
+    assert (found.headline, found.state) == (f"Not monitored since {quiet['at'][:10]}", State.WARNING)
+    path.write_text(json.dumps(quiet | {"state": "warning"}))
+    assert project_status(own_project).headline == "There are warnings"
+
+
+def test_a_store_that_does_not_answer_is_not_well(own_project: Workspace) -> None:
+    pipeline.monitor(own_project)
+    config = own_project.config.model_copy(update={"store": "redis://127.0.0.1:1"})
+    found = project_status(Workspace(own_project.root, config))
+    assert (found.headline, found.state) == ("The store does not answer", State.CRITICAL)
 
 
 def test_a_row_is_shown_with_what_belongs_to_it(trained_project: Workspace) -> None:

@@ -52,8 +52,8 @@ def create_app(
 
     # The guard is outermost: what an unexpected error answers has its headers too.
     handlers = {ForekeyError: site.error, HTTPException: site.http_error, Exception: site.unexpected}
-    pages_ = Guard(Starlette(routes=_routes(site), exception_handlers=handlers), sessions)
-    people: ASGIApp = pages_ if api_keys or any_host else LocalNames(pages_)
+    guarded = Guard(Starlette(routes=_routes(site), exception_handlers=handlers), sessions)
+    people: ASGIApp = guarded if api_keys or any_host else LocalNames(guarded)
     routes = [
         Route("/", _Front(people)),
         Route("/console", RedirectResponse("/console/")),

@@ -24,6 +24,7 @@ def ask(site: Site, request: Request) -> Shown:
     query = _asked(request.state.form.get("q") or request.query_params.get("q", ""))
     values: dict[str, Any] = {
         "query": query, "made": None, "words": None, "error": None, "examples": [], "statistics": [],
+        "columns": [],
         "has_graph": snapshot is not None, "jobs": site.jobs.newest(),
         "names": json.dumps(_names(snapshot.schema)) if snapshot is not None else "[]",
         "tasks": [(t, q) for t, c in site.workspace.config.tasks.items() if (q := getattr(c, "query", None))],
@@ -36,6 +37,7 @@ def ask(site: Site, request: Request) -> Shown:
             with site.few:
                 made = labels(site.workspace, query)
             values |= {"made": made, "examples": _examples(made.table), "statistics": list(made.statistics.items())}
+            values["columns"] = list(dict.fromkeys(name for facts in made.statistics.values() for name in facts))
     except PQLError as error:
         values["error"] = error.with_caret()
     except ForekeyError as error:

@@ -125,7 +125,7 @@ def drift_chart(lines: Sequence[DriftLine]) -> Svg | None:
 
 
 def series_chart(found: MeasuredSeries) -> Svg:
-    """Draw one measurement over the looks of the monitors, with its limit."""
+    """Draw one measurement over the runs of the monitors, with its limit."""
     x = [seconds(p.as_of) for p in found.points]
     if len(set(x)) < len(x):
         x = [seconds(p.at) for p in found.points]

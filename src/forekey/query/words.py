@@ -104,7 +104,7 @@ def _entities(query: Query) -> str:
 
 
 def _of_each(table: str) -> str:
-    return f"of {table}" if _is_plural(table) else f"row of {table}"
+    return f"of the {table}" if _is_plural(table) else f"row of {table}"
 
 
 def _is_plural(table: str) -> bool:

@@ -91,7 +91,7 @@ def create_app(
     shown = {"task": next(iter(workspace.config.tasks), "churn"), "entity_id": "1"}
     app.openapi = lambda: _described(app, shown, with_keys=bool(api_keys))  # type: ignore[method-assign]
     app.state.serving = state
-    state.count_stages = telemetry.count_stages
+    state.count_answer = telemetry.count_answer
     _add_prediction_routes(app, state)
     _add_status_routes(app, state, telemetry)
     _add_overview_routes(app, state)

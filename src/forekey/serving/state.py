@@ -50,7 +50,7 @@ class ServingState:
         self.registry = workspace.registry
         self.engine = Engine(workspace)
         self.recorder = Recorder(workspace.predictions)
-        self.count_stages: Callable[[str, dict[str, float]], None] = lambda mode, took: None
+        self.count_answer: Callable[[str, str, dict[str, float]], None] = lambda task, mode, took: None
         self.store, self.embeddings = store, EmbeddingStore(store)
         self._tasks: dict[tuple[str, str], Task] = {}
         self._item_keys: dict[str, tuple[str, tuple[Any, ...]]] = {}
@@ -89,7 +89,7 @@ class ServingState:
         """Answer for each entity; None for one that does not exist. ``auto`` computes what is not stored."""
         with measured() as took, stage("total"):
             answers = self._predict(task, entity_ids, mode)
-        self.count_stages(mode, took)
+        self.count_answer(task, mode, took)
         return answers
 
     def _predict(self, task: str, entity_ids: Sequence[Any], mode: str) -> list[Answer | None]:

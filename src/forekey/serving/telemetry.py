@@ -32,7 +32,7 @@ class Telemetry:
         self._counts = RequestCounts(folder)
         self._registry = CollectorRegistry()
         self._registry.register(_Requests(self._counts))
-        self.count_stages = self._counts.add_stages
+        self.count_answer = self._counts.add_answer
         self._freshness = Gauge(
             "forekey_snapshot_age_seconds", "Age of the newest row that the graph has seen.", registry=self._registry
         )
@@ -59,7 +59,7 @@ class Telemetry:
             try:
                 await app(scope, receive, note)
             finally:
-                route = getattr(scope.get("route"), "path", "other")
+                route = getattr(scope.get("route"), "path", "") or "other"
                 self._counts.add(route, status, time.perf_counter() - started)
 
         return timed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from forekey.project import PQLTask, TaskConfig
 from forekey.query import in_words, parse
 from forekey.registry import ModelVersion
 from forekey.secrets import without_password
-from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, read_requests
+from forekey.store import EmbeddingStore, EmbeddingVersion, KeyValueStore, read_requests, read_tasks
 from forekey.workspace import Workspace
 
 _POINTS = 60
@@ -100,6 +100,8 @@ class TaskStatus:
     behind_days: float | None
     """How many days the data reach beyond what is stored; None where nothing is stored."""
     alerts: int = 0
+    requests: int = 0
+    """Requests for predictions that the service answered of late."""
     broken: str | None = None
     """Why its models cannot be read, if so."""
     quality: tuple[QualityPoint, ...] = ()
@@ -159,7 +161,9 @@ def project_status(workspace: Workspace, store: KeyValueStore | None = None) -> 
     report = last_report(workspace)
     stored, health = _stored(workspace, store)
     requests = sum(c.statuses.total() for c in read_requests(workspace.place("serving")).values())
-    tasks = tuple(_task(workspace, name, snapshot, stored.get(name), report) for name in workspace.config.tasks)
+    asked = read_tasks(workspace.place("serving"))
+    described = (_task(workspace, name, snapshot, stored.get(name), report) for name in workspace.config.tasks)
+    tasks = tuple(replace(t, requests=asked[t.task]) for t in described)
     now = workspace.clock()
     words, state = _headline(workspace, snapshot, health, tasks, report)
     return ProjectStatus(
@@ -241,7 +245,7 @@ def _described(
         newest.estimated if newest is not None else None, stored.version if stored is not None else None,
         stored.model_version if stored is not None else None, stored.as_of if stored is not None else None,
         stored.entities if stored is not None else None,
-        _behind(stored, snapshot), len(alerts), None, tuple(QualityPoint.of(q) for q in quality[-_POINTS:]),
+        _behind(stored, snapshot), len(alerts), 0, None, tuple(QualityPoint.of(q) for q in quality[-_POINTS:]),
     )  # fmt: skip
 
 
@@ -341,9 +345,9 @@ def _next(
     yield from _to_train(tasks)
     if any(t.champion is not None for t in tasks) and snapshot is not None:
         if report is None:
-            yield NextStep("forekey monitor", "nobody has looked yet")
+            yield NextStep("forekey monitor", "the monitors have not run yet")
         elif report.snapshot != snapshot.id:
-            yield NextStep("forekey monitor", "new rows came since the monitors last looked")
+            yield NextStep("forekey monitor", "new rows came since the monitors last ran")
     if report is not None:
         asked: dict[str, list[Alert]] = {}
         for alert in report.alerts:

@@ -5,7 +5,7 @@ from forekey.store.embeddings import EmbeddingStore, EmbeddingVersion, Record, n
 from forekey.store.log import LogCounts, LoggedBatch, PredictionLog
 from forekey.store.logged import LoggedPredictions, PredictionPage, Spread
 from forekey.store.protocol import KeyValueStore
-from forekey.store.request_counts import BUCKETS, RequestCounts, RouteCounts, read_requests, read_stages
+from forekey.store.request_counts import BUCKETS, RequestCounts, RouteCounts, read_requests, read_stages, read_tasks
 
 __all__ = [
     "BUCKETS",
@@ -25,4 +25,5 @@ __all__ = [
     "open_store",
     "read_requests",
     "read_stages",
+    "read_tasks",
 ]

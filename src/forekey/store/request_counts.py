@@ -7,7 +7,7 @@ import os
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from forekey.files import is_draft, write_whole
 
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 """Upper bounds of the histogram, in seconds; a last bucket holds what took longer."""
-_ROUTES, _STAGES = "routes", "stages"
+_ROUTES, _STAGES, _TASKS = "routes", "stages", "tasks"
 _RECENT = 10_000
 _WRITTEN = 2_000
 _KEPT_SECONDS = 86_400.0
@@ -76,13 +76,15 @@ class RequestCounts:
         self._path = folder / f"requests-{os.getpid()}-{os.urandom(3).hex()}.json"
         self._own: dict[str, RouteCounts] = defaultdict(RouteCounts)
         self._stages: dict[str, RouteCounts] = defaultdict(RouteCounts)
+        self._tasks: Counter[str] = Counter()
 
     def add(self, route: str, status: int, seconds: float) -> None:
         """Count one request."""
         self._own[route].add(status, seconds)
 
-    def add_stages(self, mode: str, took: Mapping[str, float]) -> None:
-        """Count the seconds that each stage of one answer took, in one mode of predicting."""
+    def add_answer(self, task: str, mode: str, took: Mapping[str, float]) -> None:
+        """Count an answer for a task, and the seconds that each of its stages took, in one mode of predicting."""
+        self._tasks[task] += 1
         for name, seconds in took.items():
             self._stages[f"{mode}/{name}"].add(200, seconds)
 
@@ -90,7 +92,8 @@ class RequestCounts:
         """Write what was counted so far, for :func:`read_requests`, if anything was."""
         if self._own:
             both = {_ROUTES: self._own, _STAGES: self._stages}
-            data = {kind: {n: c.to_dict() for n, c in list(counts.items())} for kind, counts in both.items()}
+            data: dict[str, Any] = {k: {n: c.to_dict() for n, c in list(v.items())} for k, v in both.items()}
+            data[_TASKS] = dict(self._tasks)
             write_whole(self._path, json.dumps(data))
 
     def all(self) -> dict[str, RouteCounts]:
@@ -112,8 +115,27 @@ def read_stages(folder: Path, but: str = "") -> dict[str, RouteCounts]:
     return _read(folder, _STAGES, but)
 
 
+def read_tasks(folder: Path) -> Counter[str]:
+    """Return how many requests for predictions all processes have counted, by task."""
+    total: Counter[str] = Counter()
+    for data in _files(folder, ""):
+        counted = data.get(_TASKS, {})
+        total += Counter({t: n for t, n in counted.items() if isinstance(n, int)} if isinstance(counted, dict) else {})
+    return total
+
+
 def _read(folder: Path, kind: str, but: str) -> dict[str, RouteCounts]:
     found: dict[str, RouteCounts] = {}
+    for data in _files(folder, but):
+        try:
+            found = _sum(found, {route: RouteCounts.from_dict(counts) for route, counts in data[kind].items()})
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return found
+
+
+def _files(folder: Path, but: str) -> Iterator[dict[str, Any]]:
+    """Yield what each process has written; what is old is deleted, what cannot be read passed over."""
     for path in sorted(folder.glob("requests-*.json")):
         if path.name == but or is_draft(path):
             continue
@@ -121,11 +143,11 @@ def _read(folder: Path, kind: str, but: str) -> dict[str, RouteCounts]:
             if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
                 path.unlink(missing_ok=True)
                 continue
-            data = json.loads(path.read_text(encoding="utf-8"))[kind]
-            found = _sum(found, {route: RouteCounts.from_dict(counts) for route, counts in data.items()})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
             continue
-    return found
+        if isinstance(data, dict):
+            yield data
 
 
 def _sum(one: Mapping[str, RouteCounts], two: Mapping[str, RouteCounts]) -> dict[str, RouteCounts]:
