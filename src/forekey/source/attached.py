@@ -29,6 +29,9 @@ from forekey.source.protocol import ColumnInfo, ForeignKeyInfo, TableInfo
 from forekey.source.readings import read_moment
 from forekey.source.sqlite_types import COUNTED, Kind, fits_unit, kind_of
 
+_THREADS = 1
+"""Of a statement: the scanners of DuckDB 1.5 share state between threads without a lock, and now and then end the
+process (docs/decisions/0048)."""
 _MOST_COUNTS = 500
 """Columns of one SELECT: SQLite has at most 2,000."""
 
@@ -74,7 +77,7 @@ class SQLiteSource(DuckDBSource):
         """Open a file, read-only unless ``writable``; ``recorded`` are tables that the project wrote."""
         if not path.is_file():
             raise SourceError(f"'{url}' cannot be opened: there is no file '{path}'. Check the path.")
-        connection = duckdb_session.connect()
+        connection = duckdb_session.connect(threads=_THREADS)
         load_extension(connection, "sqlite_scanner", "forekey")
         mode = "" if writable else ", READ_ONLY"
         try:
@@ -237,7 +240,7 @@ class MySQLSource(DuckDBSource):
         database = unquote(parts.path.lstrip("/"))
         if not database:
             raise SourceError(f"'{shown}' names no database. Use mysql://user:password@host:3306/database.")
-        connection = duckdb_session.connect()
+        connection = duckdb_session.connect(threads=_THREADS)
         load_extension(connection, "mysql_scanner", "forekey[mysql]")
         settings = {
             "HOST": parts.hostname or "127.0.0.1",
