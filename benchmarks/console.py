@@ -139,7 +139,7 @@ def _log(project: Workspace, lines: int) -> None:
     with project.store() as opened:
         for task in project.config.tasks:
             stored = EmbeddingStore(opened).current(task)
-            if (stored is not None and "regression" in stored.task_type) or (stored and "binary" in stored.task_type):
+            if stored is not None and stored.task_type in {"regression", "binary_classification"}:
                 rows = pa.table({"entity": np.arange(lines) + 1, "prediction": random.beta(1, 4, lines)})
                 project.predictions.append(task, LoggedBatch(stored.as_of, stored.model_version, rows))
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from markupsafe import escape
 from starlette.testclient import TestClient
 
-from forekey.console import create_app
+from forekey.console import create_app, words
 from forekey.testing import SHOP_TASKS
 from forekey.workspace import Workspace
+
+KINDS = {"churn": "binary_classification"}
+"""Of these, pages write a prediction otherwise than as it is."""
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +37,11 @@ def test_every_page_of_a_task_is_there(client: TestClient, task: str) -> None:
 def test_an_entity_shows_what_the_interface_answers(client: TestClient, task: str) -> None:
     answer = client.get(f"/predict/{task}/7", params={"mode": "stored"}).json()
     page = client.get(f"/console/task/{task}/entity?key=7").text
-    shown = answer["prediction"]
-    if task == "churn":
-        assert f"{shown * 100:.1f} %" in page
-    elif isinstance(shown, list) and shown and isinstance(shown[0], int):
-        assert ", ".join(f"{v:,}" if isinstance(v, float) else str(v) for v in shown) in page
-    elif isinstance(shown, str):
-        assert shown in page
-        best = max(answer["probabilities"].values())
-        assert f"{best * 100:.1f} %" in page
+    shown = str(escape(words.prediction(answer["prediction"], KINDS.get(task))))
+    assert shown not in {"–", "NULL"}
+    assert f">{shown}<" in page
+    for share in (answer.get("probabilities") or {}).values():
+        assert words.percent(share) in page.replace("&lt;", "<")
 
 
 @pytest.mark.parametrize(

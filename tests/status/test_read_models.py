@@ -140,6 +140,20 @@ def test_odd_moments_and_numbers_are_shown(tmp_path: Path) -> None:
         assert said
 
 
+def test_one_row_far_in_the_future_is_not_the_current_period(tmp_path: Path) -> None:
+    n = 600
+    days = [datetime(2020, 1, 1) + timedelta(hours=8 * i) for i in range(n - 1)] + [datetime(2090, 1, 1)]
+    rows = pa.table({"id": list(range(n)), "at": pa.array(days, pa.timestamp("us")), "size": np.arange(n) % 7 / 2})
+    ddl = ('CREATE TABLE events (id BIGINT PRIMARY KEY, "at" TIMESTAMP, size DOUBLE)',)
+    path = write_database(tmp_path / "events.duckdb", {"events": rows}, ddl)
+    project = pipeline.init(str(path), tmp_path / "project").workspace
+    snapshot = pipeline.snapshot(project)
+    (drawn,), said = histograms(snapshot, "events", to_micros(datetime(2020, 5, 1)))
+    assert drawn.before, said
+    assert sum(drawn.now) == pytest.approx(1.0, abs=1e-3)
+    assert max(drawn.now) < 0.5  # many rows, not the one
+
+
 def test_a_histogram_holds_every_row_once(trained_project: Workspace) -> None:
     snapshot = trained_project.snapshots.current()
     for table in snapshot.schema.names:

@@ -1,4 +1,4 @@
-"""Charts as SVG without scripts or styles of their own: pages give them colours, and readers without eyes a text."""
+"""Charts as SVG with a text for screen readers; a style sheet gives them their colours, no script is needed."""
 
 from forekey.charts.chart import Axes, Line, Mark, line_chart, sparkline
 from forekey.charts.columns import Bar, Heap, bar_chart, column_chart

@@ -30,9 +30,9 @@ def overview(found: ProjectStatus) -> Shown:
 
 
 def _state(found: ProjectStatus) -> Text:
+    if found.monitored_at is None:  # nothing is known to be well: no colour says so
+        return Text(f"{found.project}: {found.headline}", style="bold" if found.state == "ok" else STYLES[found.state])
     said = Text(f"{found.project}: {found.headline}", style=STYLES[found.state])
-    if found.monitored_at is None:
-        return said
     return said.append(f", when monitored at {found.monitored_at[:16].replace('T', ' ')}", style="default")
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from forekey.charts import number_ticks
 from forekey.graph import Snapshot
 from forekey.monitoring.columns import Measured, measured
+from forekey.monitoring.graph import newest_moment
 from forekey.monitoring.periods import Periods, periods_of
 from forekey.schema import Stype
 
@@ -47,7 +48,7 @@ def histograms(snapshot: Snapshot, table: str, trained_until: int | None) -> tup
         return [], "there are no rows" if columns else "there are no columns but keys"
     found: Periods | str = "no task is trained"
     if times is not None and trained_until is not None:
-        found = periods_of(times, int(times[-1]), trained_until)
+        found = periods_of(times, min(int(times[-1]), newest_moment(snapshot)), trained_until)
     if isinstance(found, str):
         count = snapshot.num_nodes(table)
         rows = np.sort(np.random.default_rng(0).permutation(count)[:_SAMPLED]).astype(np.int64)
@@ -57,7 +58,7 @@ def histograms(snapshot: Snapshot, table: str, trained_until: int | None) -> tup
         period = np.where(which == len(found) - 1, 1, np.where(found.reference[which], 0, -1)).astype(np.int8)
         said = f"the last {found.days} days beside the rows that training saw"
     names = [c.name for c in columns]
-    read = [*names, known.time_column] if known.time_column and known.time_column not in names else names
+    read = [*names, known.time_column] if known.time_column else names
     contents = snapshot.rows(table).select(read).take(pa.array(rows))
     return list(_each(contents, [measured(contents, c, known.time_column) for c in columns], names, period)), said
 

@@ -1,4 +1,4 @@
-"""A query as one question in plain English, for whoever reads it beside its text; no schema is needed."""
+"""A query as one question in plain English, shown beside its text. Needs no schema."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class PredictionLog:
     def embedded(self, task: str, as_of: str, version: str) -> list[Path]:
         """Return the file that embedding wrote of one anchor, or those of what was served where there is none."""
         found = self._of(task, as_of, version)
-        return found[:1] if found and found[0].parent.name == task else found
+        return found[:1] if found and found[0].parent == self._folder / task else found
 
     def embeddings(self, task: str, as_of: str, version: str) -> NDArray[np.float32] | None:
         """Return some embeddings of a batch, ``[n, channels] float32``; None where there are none."""
