@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from forekey.console.words import number
 from forekey.status import last_report, project_status
 from forekey.workspace import Workspace
-from tests.support.browser import looking
+from tests.support.browser import looking, served
 
 PAGES = {
     "overview": "/", "task": "/console/task/churn", "entities": "/console/task/churn/entities",
@@ -30,6 +30,20 @@ def test_a_page_has_no_accessibility_violation(browser: Any, shop_url: str, name
         page = opened.go(PAGES[name])
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
+
+
+def test_signing_in_by_hand_has_no_violation_and_leads_on(browser: Any, monitored_shop: Workspace) -> None:
+    with served(monitored_shop, ("k1",)) as url, looking(browser, url) as opened:
+        page = opened.go("/console/graph")
+        assert Axe().run(page).violations_count == 0
+        page.get_by_label("API key").fill("wrong")
+        page.get_by_role("button", name="Sign in").click()
+        assert "not one of the keys" in page.get_by_role("alert").inner_text()
+        assert Axe().run(page).violations_count == 0
+        page.get_by_label("API key").fill("k1")
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/console/graph")
+        assert [e for e in opened.errors if "401" not in e] == []
 
 
 @pytest.mark.parametrize("name", [n for n in PAGES if n != "none"])
